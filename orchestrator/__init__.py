@@ -1,0 +1,1 @@
+"""Keeps linked WhatsApp accounts linked: scan once, then never again."""

@@ -1,0 +1,349 @@
+"""The only reader of the environment: every setting, parsed once, refused with one sentence each when malformed.
+
+`Settings` are the user's; `ProcessSettings` are what the launcher tells its own children. Both are read from a mapping, never
+from `os.environ` directly, so a test is a table. A variable that is set to nothing counts as unset.
+"""
+
+import base64
+import binascii
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+WHATSAPP_WEB_URL: Final = "wss://web.whatsapp.com/ws/chat"
+"""WhatsApp's own WebSocket, the same default as in Baileys."""
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+SECRET_VARIABLES: Final = (
+    "ADMIN_TOKEN",
+    "BOT_TOKEN",
+    "DATABASE_URL",
+    "INTERNAL_TOKEN",
+    "MERCADOPAGO_ACCESS_TOKEN",
+    "SESSION_ENCRYPTION_KEYS",
+    "SUPERVISOR_PASSWORD",
+)
+"""What a process may only see when it needs it."""
+
+_MINIMUM_ADMIN_TOKEN_LENGTH: Final = 16
+_ENCRYPTION_KEY_BYTES: Final = 32
+_DAY_SECONDS: Final = 86_400.0
+_POSTGRES_SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg")
+_HEX_64: Final = re.compile(r"[0-9A-Fa-f]{64}")
+_HEX_32: Final = re.compile(r"[0-9a-f]{32}")
+_HOST_AND_PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.%]*\]|[^:\[\]@/?#]*)(?::([0-9]{0,5}))?")
+_BROKEN_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+# libpq, "Parameter Key Words". ORMs of other languages put words of their own here (`schema`, `pgbouncer`, `ssl`), which
+# libpq refuses at each connection with a message that nobody sees at start.
+_LIBPQ_PARAMETERS: Final = frozenset(
+    """
+    application_name channel_binding client_encoding connect_timeout dbname fallback_application_name gssdelegation
+    gssencmode gsslib host hostaddr keepalives keepalives_count keepalives_idle keepalives_interval krbsrvname
+    load_balance_hosts max_protocol_version min_protocol_version options passfile password port replication require_auth
+    requirepeer scram_client_key scram_server_key service servicefile ssl_max_protocol_version ssl_min_protocol_version
+    sslcert sslcertmode sslcompression sslcrl sslcrldir sslkey sslkeylogfile sslmode sslnegotiation sslpassword
+    sslrootcert sslsni target_session_attrs tcp_user_timeout user
+    """.split()
+)
+
+
+class SettingsError(Exception):
+    """Settings are missing or malformed; `problems` has one sentence for each, saying what to do. Never holds a secret."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the user decides. Durations are in seconds."""
+
+    database_url: str | None = field(default=None, repr=False)
+    """In libpq's form (`postgresql://...`); None asks for the embedded PostgreSQL."""
+    port: int = 8080
+    host: str | None = None
+    """None listens on all interfaces, IPv4 and IPv6."""
+    data_dir: Path = Path("data")
+    """Absolute when it was read from an environment."""
+    admin_token: str | None = field(default=None, repr=False)
+    session_encryption_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    """Each 32 bytes. The first seals, all of them open."""
+    whatsapp_web_url: str = WHATSAPP_WEB_URL
+    whatsapp_root_key: str | None = None
+    """Public key of a test server's certificate chain, 64 lower-case hexadecimal digits."""
+    sidecar_port: int = 3000
+    backup_timeout_seconds: float = 10.0
+    backup_attempts: int = 3
+    backup_throttle_seconds: float = 30.0
+    backup_interval_seconds: float = 300.0
+    backup_initial_delay_seconds: float = 10.0
+    lease_ttl_seconds: float = 15.0
+    keep_alive_seconds: float = 30.0
+    log_level: str = "info"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read all settings; raises `SettingsError` with every problem at once."""
+        read = _Reader(environ)
+        settings = cls(
+            database_url=read.database_url("DATABASE_URL"),
+            port=read.whole_number("PORT", default=8080, lowest=1, highest=65_535),
+            host=read.host("HOST"),
+            data_dir=read.directory("DATA_DIR", default="./data"),
+            admin_token=read.admin_token("ADMIN_TOKEN"),
+            session_encryption_keys=read.encryption_keys("SESSION_ENCRYPTION_KEYS"),
+            whatsapp_web_url=read.websocket_url("WHATSAPP_WEB_URL", default=WHATSAPP_WEB_URL),
+            whatsapp_root_key=read.root_key("WHATSAPP_ROOT_KEY"),
+            sidecar_port=read.whole_number("SIDECAR_PORT", default=3000, lowest=1, highest=65_535),
+            backup_timeout_seconds=read.seconds("BACKUP_TIMEOUT_SECONDS", default=10.0, highest=300.0),
+            backup_attempts=read.whole_number("BACKUP_ATTEMPTS", default=3, lowest=1, highest=20),
+            backup_throttle_seconds=read.seconds("BACKUP_THROTTLE_SECONDS", default=30.0),
+            backup_interval_seconds=read.seconds("BACKUP_INTERVAL_SECONDS", default=300.0),
+            backup_initial_delay_seconds=read.seconds("BACKUP_INITIAL_DELAY_SECONDS", default=10.0),
+            lease_ttl_seconds=read.seconds("LEASE_TTL_SECONDS", default=15.0, lowest=1.0, highest=3600.0),
+            keep_alive_seconds=read.seconds("KEEP_ALIVE_SECONDS", default=30.0, lowest=1.0, highest=3600.0),
+            log_level=read.choice("LOG_LEVEL", default="info", choices=LOG_LEVELS),
+        )
+        if settings.port == settings.sidecar_port:
+            read.refuse(f"PORT and SIDECAR_PORT are both {settings.port}; give each a port of its own.")
+        read.raise_problems()
+        return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSettings:
+    """What the launcher tells the processes it starts; made anew at every start of the process tree."""
+
+    replica_id: str
+    """Names this process tree as an owner of leases; 32 hexadecimal digits."""
+    internal_token: str = field(repr=False)
+    """Bearer token of the internal APIs; 64 hexadecimal digits."""
+    orchestrator_socket: Path
+    supervisor_socket: Path
+    supervisor_password: str = field(repr=False)
+    """HTTP basic password of supervisord's RPC; the user name is `SUPERVISOR_USERNAME`."""
+    database_url: str = field(repr=False)
+    """Where PostgreSQL is, embedded or not; libpq's form."""
+    database_embedded: bool
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "ProcessSettings":
+        """Read what `python -m orchestrator up` passed on; raises `SettingsError` with every problem at once."""
+        read = _Reader(environ)
+        settings = cls(
+            replica_id=read.given_by_launcher("REPLICA_ID", _HEX_32),
+            internal_token=read.given_by_launcher("INTERNAL_TOKEN", _HEX_64),
+            orchestrator_socket=Path(read.given_by_launcher("ORCHESTRATOR_SOCKET")),
+            supervisor_socket=Path(read.given_by_launcher("SUPERVISOR_SOCKET")),
+            supervisor_password=read.given_by_launcher("SUPERVISOR_PASSWORD"),
+            database_url=read.database_url("DATABASE_URL") or read.given_by_launcher("DATABASE_URL"),
+            database_embedded=read.choice("DATABASE_EMBEDDED", default="0", choices=("0", "1")) == "1",
+        )
+        read.raise_problems()
+        return settings
+
+
+SUPERVISOR_USERNAME: Final = "orchestrator"
+
+
+class _Reader:
+    """Reads single variables; collects problems instead of stopping at the first, and answers with the default meanwhile."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._problems: list[str] = []
+
+    def refuse(self, problem: str) -> None:
+        self._problems.append(problem)
+
+    def raise_problems(self) -> None:
+        if self._problems:
+            raise SettingsError(*dict.fromkeys(self._problems))
+
+    def whole_number(self, name: str, *, default: int, lowest: int, highest: int) -> int:
+        text = self._text(name)
+        if text is None:
+            return default
+        # Not just int(): it takes "1_0", "+1" and the digits of every script.
+        if re.fullmatch(r"[0-9]{1,9}", text) and lowest <= int(text) <= highest:
+            return int(text)
+        self.refuse(f"{name} is {_shown(text)}; set it to a whole number from {lowest} to {highest}.")
+        return default
+
+    def seconds(self, name: str, *, default: float, lowest: float = 0.1, highest: float = _DAY_SECONDS) -> float:
+        text = self._text(name)
+        if text is None:
+            return default
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+            value = float(text)
+            if math.isfinite(value) and lowest <= value <= highest:
+                return value
+        self.refuse(f"{name} is {_shown(text)}; set it to a number of seconds from {lowest:g} to {highest:g}.")
+        return default
+
+    def choice(self, name: str, *, default: str, choices: tuple[str, ...]) -> str:
+        text = self._text(name)
+        if text is None:
+            return default
+        if text.lower() in choices:
+            return text.lower()
+        self.refuse(f"{name} is {_shown(text)}; set it to one of {', '.join(choices)}.")
+        return default
+
+    def host(self, name: str) -> str | None:
+        text = self._text(name)
+        if text is None:
+            return None
+        if re.fullmatch(r"[0-9A-Za-z.:%_-]{1,255}", text):
+            return text
+        self.refuse(f"{name} is {_shown(text)}; set it to an IP address or a host name to listen on, or leave it out.")
+        return None
+
+    def directory(self, name: str, *, default: str) -> Path:
+        text = self._text(name) or default
+        if text.isprintable():
+            # abspath, not resolve: the name stays the one that the user knows, symbolic links included.
+            return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100
+        self.refuse(f"{name} contains an unprintable character; set it to the path of a folder.")
+        return Path(default).absolute()
+
+    def admin_token(self, name: str) -> str | None:
+        token = self._environ.get(name) or None
+        if token is None:
+            return None
+        advice = "choose at least 16 letters and digits, for example with `openssl rand -hex 32`"
+        if not token.isascii() or not token.isprintable() or " " in token:
+            self.refuse(f"{name} contains white space or a character outside ASCII; {advice}.")
+        elif len(token) < _MINIMUM_ADMIN_TOKEN_LENGTH:
+            self.refuse(f"{name} is too short; {advice}.")
+        return token
+
+    def encryption_keys(self, name: str) -> tuple[bytes, ...]:
+        text = self._text(name)
+        if text is None:
+            return ()
+        keys: list[bytes] = []
+        for number, part in enumerate(text.split(","), start=1):
+            key = _encryption_key(part.strip())
+            if key is None:
+                self.refuse(
+                    f"{name}: key {number} is malformed; each key is 64 hexadecimal digits or the base64 of 32 bytes "
+                    "(make one with `openssl rand -hex 32`), and keys are separated by commas."
+                )
+            elif key in keys:
+                self.refuse(f"{name}: key {number} repeats key {keys.index(key) + 1}; list every key once.")
+            else:
+                keys.append(key)
+        return tuple(keys)
+
+    def websocket_url(self, name: str, *, default: str) -> str:
+        text = self._text(name)
+        if text is None:
+            return default
+        if _is_websocket_url(text):
+            return text
+        self.refuse(f"{name} is not a WebSocket address; set it to ws://host:port/path or wss://host/path.")
+        return default
+
+    def root_key(self, name: str) -> str | None:
+        text = self._text(name)
+        if text is None:
+            return None
+        if _HEX_64.fullmatch(text):
+            return text.lower()
+        self.refuse(f"{name} is malformed; set it to the 64 hexadecimal digits of the test server's root key.")
+        return None
+
+    def database_url(self, name: str) -> str | None:
+        text = self._text(name)
+        if text is None:
+            return None
+        scheme, separator, rest = text.partition("://")
+        if not separator or scheme.lower() not in _POSTGRES_SCHEMES:
+            self.refuse(f"{name} is not a PostgreSQL address; set it to postgresql://user:password@host:port/database.")
+            return None
+        url = f"postgresql://{rest}"
+        problem = _libpq_url_problem(url)
+        if problem is not None:
+            self.refuse(f"{name} {problem}")
+            return None
+        return url
+
+    def given_by_launcher(self, name: str, pattern: re.Pattern[str] | None = None) -> str:
+        text = self._text(name)
+        if text is None or (pattern is not None and not pattern.fullmatch(text)):
+            self.refuse(
+                f"{name} is not set or malformed; this command is started by `python -m orchestrator up`, use that."
+            )
+            return ""
+        return text
+
+    def _text(self, name: str) -> str | None:
+        return self._environ.get(name, "").strip() or None
+
+
+def _shown(text: str) -> str:
+    longest = 40
+    return repr(text if len(text) <= longest else text[:longest] + "…")
+
+
+def _encryption_key(text: str) -> bytes | None:
+    if _HEX_64.fullmatch(text):
+        return bytes.fromhex(text)
+    try:
+        key = base64.b64decode(text.rstrip("=").translate(str.maketrans("-_", "+/")) + "=", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return key if len(key) == _ENCRYPTION_KEY_BYTES else None
+
+
+def _is_websocket_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme in ("ws", "wss")
+        and bool(parts.hostname)
+        and parts.username is None
+        and port != 0
+        and text.isprintable()
+        and " " not in text
+        and not parts.fragment
+    )
+
+
+def _libpq_url_problem(url: str) -> str | None:
+    """What libpq would refuse at every connection, as the end of a sentence that doesn't repeat the address.
+
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
+    """
+    encode = "characters such as @ : / ? # % in the user name or the password must be percent-encoded."
+    if not url.isprintable() or " " in url or _BROKEN_PERCENT.search(url):
+        return f"is malformed; {encode}"
+    try:
+        parts = urlsplit(url, allow_fragments=False)
+    except ValueError:
+        return f"is malformed; {encode}"
+    hosts = parts.netloc.rpartition("@")[2]
+    for host in hosts.split(","):
+        found = _HOST_AND_PORT.fullmatch(host)
+        if found is None or not 0 <= int(found[2] or 0) <= 65_535:
+            return f"has no valid host and port; {encode}"
+    try:
+        parameters = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True) if parts.query else []
+    except ValueError:
+        return f"has malformed parameters after the question mark; {encode}"
+    for parameter, value in parameters:
+        if parameter not in _LIBPQ_PARAMETERS and (parameter, value) != ("ssl", "true"):
+            return f"has the parameter {_shown(parameter)}, which PostgreSQL's client library doesn't know; remove it."
+    return None

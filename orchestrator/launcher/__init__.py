@@ -1,0 +1,1 @@
+"""Starts the process tree: validates, prepares PostgreSQL, renders supervisord's configuration and becomes supervisord."""
