@@ -1,0 +1,1 @@
+"""HTTP: the public API for programs and the backup API for the sidecar."""

@@ -1,0 +1,197 @@
+"""The backup API for the sidecar, on a unix socket: docs/internal-api.md is its contract."""
+
+import base64
+import hmac
+from typing import Annotated, Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from orchestrator.api.bodies import json_response, read_json
+from orchestrator.api.keys import SERVICES, Services
+from orchestrator.api.problems import Handler, problems
+from orchestrator.api.public import bearer
+from orchestrator.domain.auth_state import Account, AuthStateWrite, Found
+from orchestrator.domain.errors import FieldError, InvalidRequest, LeaseLost, Unauthorized
+
+BODY_LIMIT = 32 * 1024 * 1024
+
+# NUL can't be stored in PostgreSQL's text, and no id of WhatsApp's has one.
+KeyType = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern="^[^\x00]*$")]
+KeyId = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern="^[^\x00]*$")]
+Value = Annotated[str, msgspec.Meta(max_length=4 * 1024 * 1024)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Instance(msgspec.Struct, forbid_unknown_fields=True):
+    instance: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class Addressed(msgspec.Struct, forbid_unknown_fields=True):
+    generation: Positive
+    epoch: Positive
+
+
+class ReadKeys(Addressed, forbid_unknown_fields=True):
+    key_type: KeyType
+    key_ids: Annotated[list[KeyId], msgspec.Meta(max_length=10_000)]
+
+
+class WrittenAccount(msgspec.Struct, forbid_unknown_fields=True):
+    jid: KeyId
+    lid: KeyId | None = None
+
+
+class Write(Addressed, forbid_unknown_fields=True):
+    creds: Value | None = None
+    account: WrittenAccount | None = None
+    set: list[tuple[KeyType, KeyId, Value]] = []
+    delete: list[tuple[KeyType, KeyId]] = []
+    sent_messages: list[tuple[KeyId, Value]] = []
+
+
+class Verify(Addressed, forbid_unknown_fields=True):
+    creds: Digest
+    keys: Annotated[list[tuple[KeyType, KeyId, Digest | None]], msgspec.Meta(max_length=10_000)]
+
+
+class ReadSentMessage(Addressed, forbid_unknown_fields=True):
+    message_id: KeyId
+
+
+class CheckLease(msgspec.Struct, forbid_unknown_fields=True):
+    epoch: Positive
+
+
+class SidecarEvent(msgspec.Struct, forbid_unknown_fields=True):
+    session_ref: Positive
+    epoch: Positive
+    type: str
+    at: int
+    data: dict[str, Any]
+
+
+class EventBatch(Instance, forbid_unknown_fields=True):
+    events: list[SidecarEvent]
+
+
+def internal_app(services: Services, token: str) -> web.Application:
+    app = web.Application(middlewares=[problems, authenticated_by(token)], client_max_size=BODY_LIMIT)
+    app[SERVICES] = services
+    session = "/internal/v1/sessions/{session_ref:[0-9]{1,18}}"
+    app.add_routes(
+        [
+            web.post("/internal/v1/sidecar/hello", hello),
+            web.post("/internal/v1/sidecar/goodbye", goodbye),
+            web.post("/internal/v1/events", events),
+            web.post(f"{session}/auth-state/load", load),
+            web.post(f"{session}/auth-state/read", read),
+            web.post(f"{session}/auth-state/write", write),
+            web.post(f"{session}/auth-state/verify", verify),
+            web.post(f"{session}/sent-messages/read", read_sent_message),
+            web.post(f"{session}/lease/check", check_lease),
+        ]
+    )
+    return app
+
+
+def authenticated_by(token: str) -> Middleware:
+    expected = token.encode()
+
+    @web.middleware
+    async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = (bearer(request) or "").encode()
+        if not hmac.compare_digest(given, expected):
+            raise Unauthorized
+        # Until the leases of an earlier orchestrator are taken up, "lease_lost" would be a lie.
+        request.app[SERVICES].readiness.require_started()
+        return await handler(request)
+
+    return authenticated
+
+
+async def hello(request: web.Request) -> web.Response:
+    request.app[SERVICES].supervision.hello((await read_json(request, Instance)).instance)
+    return json_response({})
+
+
+async def goodbye(request: web.Request) -> web.Response:
+    await request.app[SERVICES].supervision.goodbye((await read_json(request, Instance)).instance)
+    return json_response({})
+
+
+async def events(request: web.Request) -> web.Response:
+    for event in (await read_json(request, EventBatch)).events:
+        try:
+            await request.app[SERVICES].sidecar_events.handle(event.session_ref, event.epoch, event.type, event.data)
+        except (KeyError, ValueError, TypeError) as error:
+            message = f"of type {event.type} lacks or has a wrong {error}"
+            raise InvalidRequest(errors=[FieldError("events", message)]) from error
+    return json_response({})
+
+
+async def load(request: web.Request) -> web.Response:
+    body = await read_json(request, Addressed)
+    outcome = await request.app[SERVICES].backups.load(_session_ref(request), body.generation, body.epoch)
+    if not isinstance(outcome, Found):
+        return json_response({"outcome": "absent"})
+    keys = [(key_type, key_id, value) for (key_type, key_id), value in outcome.keys.items()]
+    return json_response({"outcome": "found", "creds": outcome.creds, "keys": keys, "complete": outcome.complete})
+
+
+async def read(request: web.Request) -> web.Response:
+    body = await read_json(request, ReadKeys)
+    names = [(body.key_type, key_id) for key_id in body.key_ids]
+    values = await request.app[SERVICES].backups.read(_session_ref(request), body.generation, body.epoch, names)
+    return json_response({"values": {key_id: value for (_, key_id), value in values.items()}})
+
+
+async def write(request: web.Request) -> web.Response:
+    body = await read_json(request, Write)
+    account = Account(body.account.jid, body.account.lid) if body.account else None
+    if (body.creds is None) != (account is None):
+        raise InvalidRequest(errors=[FieldError("account", "goes with creds, and creds with account")])
+    set_keys = {(key_type, key_id): value for key_type, key_id, value in body.set}
+    delete_keys = frozenset(body.delete)
+    if not delete_keys.isdisjoint(set_keys):
+        raise InvalidRequest(errors=[FieldError("delete", "names a key that is set in the same request")])
+    changes = AuthStateWrite(body.creds, account, set_keys, delete_keys, _decoded(body.sent_messages))
+    await request.app[SERVICES].backups.write(_session_ref(request), body.generation, body.epoch, changes)
+    return json_response({"committed": True})
+
+
+async def verify(request: web.Request) -> web.Response:
+    body = await read_json(request, Verify)
+    digests = {(key_type, key_id): digest for key_type, key_id, digest in body.keys}
+    backups = request.app[SERVICES].backups
+    creds, keys = await backups.verify(_session_ref(request), body.generation, body.epoch, body.creds, digests)
+    return json_response({"creds": creds, "keys": keys})
+
+
+async def read_sent_message(request: web.Request) -> web.Response:
+    body = await read_json(request, ReadSentMessage)
+    backups = request.app[SERVICES].backups
+    message = await backups.sent_message(_session_ref(request), body.generation, body.epoch, body.message_id)
+    return json_response({"message": None if message is None else base64.b64encode(message).decode()})
+
+
+async def check_lease(request: web.Request) -> web.Response:
+    body = await read_json(request, CheckLease)
+    try:
+        request.app[SERVICES].leases.current(_session_ref(request), body.epoch)
+    except LeaseLost:
+        return json_response({"held": False})
+    return json_response({"held": True})
+
+
+def _session_ref(request: web.Request) -> int:
+    return int(request.match_info["session_ref"])
+
+
+def _decoded(messages: list[tuple[str, str]]) -> dict[str, bytes]:
+    try:
+        return {message_id: base64.b64decode(message, validate=True) for message_id, message in messages}
+    except ValueError as error:
+        raise InvalidRequest(errors=[FieldError("sent_messages", "must be base64")]) from error

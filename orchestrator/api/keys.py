@@ -1,0 +1,36 @@
+"""What handlers find in the application, by typed key."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from orchestrator.services.access import Access
+from orchestrator.services.backups import Backups
+from orchestrator.services.events import EventBus
+from orchestrator.services.leases import LeaseBook
+from orchestrator.services.messaging import Messaging
+from orchestrator.services.pairing import Pairing
+from orchestrator.services.readiness import Readiness
+from orchestrator.services.sessions import Sessions
+from orchestrator.services.sidecar_events import SidecarEvents
+from orchestrator.services.supervision import Supervision
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Every use case that HTTP leads to."""
+
+    access: Access
+    backups: Backups
+    events: EventBus
+    leases: LeaseBook
+    messaging: Messaging
+    pairing: Pairing
+    readiness: Readiness
+    sessions: Sessions
+    sidecar_events: SidecarEvents
+    supervision: Supervision
+
+
+SERVICES = web.AppKey("services", Services)
+TENANT = web.RequestKey("tenant", str)

@@ -1,0 +1,104 @@
+"""Errors as RFC 9457 problem documents: the one table from error to status."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from orchestrator.domain.errors import (
+    BodyTooLarge,
+    Conflict,
+    InvalidRequest,
+    MalformedJson,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+    OrchestratorError,
+    SendFailed,
+    SendUnconfirmed,
+    Unauthorized,
+    Unavailable,
+)
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+#: The nearest class in an error's ancestry decides.
+_STATUS: Mapping[type[OrchestratorError], HTTPStatus] = {
+    MalformedJson: HTTPStatus.BAD_REQUEST,
+    Unauthorized: HTTPStatus.UNAUTHORIZED,
+    NotFound: HTTPStatus.NOT_FOUND,
+    MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
+    NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
+    Conflict: HTTPStatus.CONFLICT,
+    BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
+    SendFailed: HTTPStatus.BAD_GATEWAY,
+    SendUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    OrchestratorError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+_RETRY_AFTER_SECONDS = "2"
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every error as a problem document; what nobody expected is logged with its trace and shown without it."""
+    try:
+        return await handler(request)
+    except OrchestratorError as error:
+        return problem(error)
+    except web.HTTPException as error:
+        return _http_problem(error)
+    except Exception:
+        log.exception("request failed", method=request.method, route=_route(request))
+        return problem(OrchestratorError())
+
+
+def problem(error: OrchestratorError) -> web.Response:
+    status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+    body: dict[str, object] = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "code": error.code,
+        "detail": error.message,
+    }
+    if isinstance(error, InvalidRequest) and error.errors:
+        body["errors"] = [{"field": e.field, "message": e.message} for e in error.errors]
+    headers = {}
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    return web.Response(
+        body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/problem+json"
+    )
+
+
+def _http_problem(error: web.HTTPException) -> web.StreamResponse:
+    """aiohttp's own exceptions: the router's and the body reader's."""
+    match error:
+        case web.HTTPNotFound():
+            return problem(NotFound())
+        case web.HTTPMethodNotAllowed():
+            response = problem(MethodNotAllowed())
+            response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+            return response
+        case web.HTTPRequestEntityTooLarge():
+            return problem(BodyTooLarge())
+        case _ if error.status < HTTPStatus.BAD_REQUEST:
+            raise error
+        case _ if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return problem(InvalidRequest())
+        case _:
+            return problem(OrchestratorError())
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else "unknown"

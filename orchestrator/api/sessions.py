@@ -1,0 +1,91 @@
+"""Sessions over HTTP."""
+
+import re
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from orchestrator.api.bodies import json_response, read_json
+from orchestrator.api.keys import SERVICES, TENANT
+from orchestrator.domain.errors import FieldError, InvalidRequest
+from orchestrator.domain.session import SESSION_ID
+from orchestrator.services.sessions import SessionView
+from orchestrator.services.sidecar_events import timestamp
+
+
+class CreateSession(msgspec.Struct, forbid_unknown_fields=True):
+    session_id: str
+
+
+class StartSession(msgspec.Struct, forbid_unknown_fields=True):
+    new_pairing: bool = False
+
+
+class NoFields(msgspec.Struct, forbid_unknown_fields=True):
+    """A request that takes an empty object or no body."""
+
+
+async def create(request: web.Request) -> web.Response:
+    body = await read_json(request, CreateSession)
+    if not SESSION_ID.fullmatch(body.session_id):
+        message = "must be 1 to 64 characters out of a-z A-Z 0-9 . _ -"
+        raise InvalidRequest(errors=[FieldError("session_id", message)])
+    view = await request.app[SERVICES].sessions.create(request[TENANT], body.session_id)
+    response = json_response(shown(view), status=201)
+    response.headers["Location"] = f"/v1/sessions/{body.session_id}"
+    return response
+
+
+async def index(request: web.Request) -> web.Response:
+    views = await request.app[SERVICES].sessions.list(request[TENANT])
+    return json_response({"sessions": [shown(view) for view in views]})
+
+
+async def show(request: web.Request) -> web.Response:
+    return json_response(shown(await request.app[SERVICES].sessions.get(request[TENANT], session_id(request))))
+
+
+async def start(request: web.Request) -> web.Response:
+    body = await read_json(request, StartSession)
+    sessions = request.app[SERVICES].sessions
+    return json_response(
+        shown(await sessions.start(request[TENANT], session_id(request), new_pairing=body.new_pairing))
+    )
+
+
+async def stop(request: web.Request) -> web.Response:
+    await read_json(request, NoFields)
+    return json_response(shown(await request.app[SERVICES].sessions.stop(request[TENANT], session_id(request))))
+
+
+async def log_out(request: web.Request) -> web.Response:
+    await read_json(request, NoFields)
+    return json_response(shown(await request.app[SERVICES].sessions.log_out(request[TENANT], session_id(request))))
+
+
+async def delete(request: web.Request) -> web.Response:
+    await request.app[SERVICES].sessions.delete(request[TENANT], session_id(request))
+    return web.Response(status=204)
+
+
+def session_id(request: web.Request) -> str:
+    """The path's session id; one that can't exist is simply not found by the store, which NUL would upset."""
+    return re.sub(r"\x00", "", request.match_info["session_id"])
+
+
+def shown(view: SessionView) -> dict[str, Any]:
+    session = view.session
+    return {
+        "session_id": session.session_id,
+        "desired_state": session.desired_state,
+        "connection_state": session.shown_state,
+        "jid": session.jid,
+        "generation": session.generation,
+        "epoch": session.epoch,
+        "degraded": view.degraded,
+        "last_open_at": timestamp(session.last_open_at) if session.last_open_at else None,
+        "last_backup_at": timestamp(view.last_backup_at) if view.last_backup_at else None,
+        "reason": session.reason,
+        "created_at": timestamp(session.created_at),
+    }

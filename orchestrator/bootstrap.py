@@ -1,0 +1,227 @@
+"""The composition root: the only file that puts concrete parts together."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import backoff
+import structlog
+from aiohttp import web
+
+from orchestrator.api.internal import internal_app
+from orchestrator.api.keys import Services
+from orchestrator.api.public import public_app
+from orchestrator.config import SUPERVISOR_USERNAME, WHATSAPP_WEB_URL, ProcessSettings, Settings
+from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.jobs import loops
+from orchestrator.jobs.background import Background, pause
+from orchestrator.services.access import Access
+from orchestrator.services.backups import Backups
+from orchestrator.services.connections import Connections
+from orchestrator.services.events import EventBus
+from orchestrator.services.leases import LeaseBook
+from orchestrator.services.messaging import Messaging
+from orchestrator.services.pairing import Pairing
+from orchestrator.services.quarantine import Quarantine
+from orchestrator.services.readiness import Readiness
+from orchestrator.services.sessions import Sessions
+from orchestrator.services.sidecar_events import SidecarEvents
+from orchestrator.services.supervision import Supervision
+from orchestrator.sidecar.client import SidecarClient
+from orchestrator.sidecar.supervisord import SIDECAR_PROGRAM, SupervisordClient
+from orchestrator.store import database as store_database
+from orchestrator.store.api_tokens import ApiTokenStore
+from orchestrator.store.auth_state import AuthStateStore
+from orchestrator.store.database import Database
+from orchestrator.store.leases import LeaseStore
+from orchestrator.store.sealing import Sealer
+from orchestrator.store.sessions import SessionStore
+
+log = structlog.get_logger(__name__)
+
+#: Seconds that requests under way may take once the process was told to stop.
+_SHUTDOWN_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the loops need beside the services."""
+
+    services: Services
+    database: Database
+    auth_states: AuthStateStore
+
+
+def migrate(settings: Settings) -> int:
+    """Bring the schema of DATABASE_URL to this version's."""
+    assert settings.database_url is not None
+    store_database.migrate(settings.database_url)
+    return 0
+
+
+def serve(settings: Settings, process: ProcessSettings) -> int:
+    """Run the orchestrator until SIGTERM; 0, or 1 when background work failed."""
+    configure_logging(settings.log_level)
+    return asyncio.run(_serve(settings, process))
+
+
+async def _serve(settings: Settings, process: ProcessSettings) -> int:
+    background = Background()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, background.stop.set)
+    _warn_about(settings)
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(_assembled(settings, process))
+        await stack.enter_async_context(_listening(parts.services, settings, process))
+        background.start("parent", loops.watching_the_parent())
+        background.start("start", lambda stop: _start(parts, background, stop, settings, process))
+        await background.stop.wait()
+        log.info("stopping")
+        await background.finish()
+        await parts.services.supervision.leave()
+        parts.services.events.close()
+    return 1 if background.failed else 0
+
+
+async def _start(
+    parts: Parts, background: Background, stop: asyncio.Event, settings: Settings, process: ProcessSettings
+) -> None:
+    """Wait for the database, migrate it, take up our leases, and only then begin to work."""
+    services = parts.services
+
+    def waiting(_details: object) -> None:
+        log.warning(
+            "waiting for the database: it is out of reach; no session starts and none is paired before it answers"
+        )
+
+    @backoff.on_exception(backoff.expo, DatabaseUnavailable, max_value=5, on_backoff=waiting)
+    async def reach_database() -> str | None:
+        await parts.database.ping()
+        await parts.database.migrate()
+        await services.leases.adopt(alone=process.database_embedded)
+        return await services.access.prepare()
+
+    reaching = asyncio.ensure_future(reach_database())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((reaching, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not reaching.done():
+        reaching.cancel()
+        return
+    new_token = reaching.result()
+    services.readiness.started = True
+    background.start("renew", loops.renewing(services.supervision, settings.lease_ttl_seconds))
+    background.start("reconcile", loops.reconciling(services.supervision))
+    background.start("prune", loops.pruning(parts.auth_states))
+    while not stop.is_set() and not all((await services.readiness.parts()).values()):
+        await pause(stop, 0.1)
+    if not stop.is_set():
+        # Not a log line: it is for the person at the terminal, and the token in it is shown this once.
+        sys.stdout.write(_banner(settings, new_token))
+        sys.stdout.flush()
+
+
+@asynccontextmanager
+async def _assembled(settings: Settings, process: ProcessSettings) -> AsyncIterator[Parts]:
+    database = Database(process.database_url)
+    await database.open()
+    http = aiohttp.ClientSession()
+    try:
+        sidecar = SidecarClient(http, settings.sidecar_port, process.internal_token)
+        supervisord = SupervisordClient(process.supervisor_socket, SUPERVISOR_USERNAME, process.supervisor_password)
+        sessions = SessionStore(database)
+        auth_states = AuthStateStore(database, Sealer(settings.session_encryption_keys))
+        events = EventBus()
+        connections = Connections()
+        leases = LeaseBook(LeaseStore(database, process.replica_id, settings.lease_ttl_seconds))
+        quarantine = Quarantine(sessions, leases, events, sidecar)
+        supervision = Supervision(sessions, leases, connections, sidecar, lambda: supervisord.restart(SIDECAR_PROGRAM))
+        services = Services(
+            access=Access(ApiTokenStore(database), settings.admin_token),
+            backups=Backups(auth_states, leases, quarantine),
+            events=events,
+            leases=leases,
+            messaging=Messaging(sessions, leases, sidecar),
+            pairing=Pairing(sessions, leases, connections, sidecar),
+            readiness=Readiness(database, supervision),
+            sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
+            sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events),
+            supervision=supervision,
+        )
+        yield Parts(services, database, auth_states)
+    finally:
+        await http.close()
+        await database.close()
+
+
+@asynccontextmanager
+async def _listening(services: Services, settings: Settings, process: ProcessSettings) -> AsyncIterator[None]:
+    """Both APIs: the public one on all interfaces, the sidecar's on a unix socket in a private folder."""
+    runners = [
+        web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, handler_cancellation=False)
+        for app in (public_app(services), internal_app(services, process.internal_token))
+    ]
+    try:
+        for runner in runners:
+            await runner.setup()
+        process.orchestrator_socket.unlink(missing_ok=True)
+        await web.UnixSite(runners[1], str(process.orchestrator_socket)).start()
+        process.orchestrator_socket.chmod(0o600)
+        await web.TCPSite(runners[0], settings.host, settings.port).start()
+        log.info("listening", port=settings.port)
+        yield
+    finally:
+        services.events.close()
+        for runner in runners:
+            await runner.cleanup()
+
+
+def configure_logging(level: str) -> None:
+    """One JSON line for each event, on standard output."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("event"),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+    )
+    logging.basicConfig(level=logging.WARNING, format='{"level": "warning", "event": "%(name)s: %(message)s"}')
+
+
+def _warn_about(settings: Settings) -> None:
+    if not settings.session_encryption_keys:
+        log.warning("SESSION_ENCRYPTION_KEYS is unset: auth states are stored without encryption")
+    if settings.whatsapp_web_url != WHATSAPP_WEB_URL:
+        log.warning(
+            "WHATSAPP_WEB_URL is not WhatsApp's own: Baileys does not authenticate the server, whoever runs it reads everything",
+            url=settings.whatsapp_web_url,
+        )
+
+
+def _banner(settings: Settings, new_token: str | None) -> str:
+    base = f"http://localhost:{settings.port}"
+    token = new_token or "$ADMIN_TOKEN"
+    lines = [
+        "",
+        f"Baileys Orchestrator is ready / está pronto: {base}",
+    ]
+    if new_token is not None:
+        lines += [
+            f"  Admin token (shown only now) / token de administrador (mostrado só agora): {new_token}",
+        ]
+    lines += [
+        "  Link a WhatsApp account / vincule uma conta do WhatsApp:",
+        f'    curl -X POST {base}/v1/sessions -H "Authorization: Bearer {token}" -d \'{{"session_id": "loja-1"}}\'',
+        f'    curl {base}/v1/sessions/loja-1/qr -H "Authorization: Bearer {token}" -H "Accept: text/plain"',
+        "",
+    ]
+    return "\n".join(lines)

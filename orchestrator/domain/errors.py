@@ -1,0 +1,195 @@
+"""Every error that this software raises on purpose, as one tree.
+
+::
+
+    OrchestratorError
+    ├── InvalidRequest
+    │   ├── MalformedJson
+    │   └── BodyTooLarge
+    ├── Unauthorized
+    ├── NotFound
+    │   └── SessionNotFound
+    ├── MethodNotAllowed
+    ├── NotAcceptable
+    ├── Conflict
+    │   ├── SessionExists
+    │   ├── SessionNotOpen
+    │   ├── SessionQuarantined
+    │   ├── AlreadyPaired
+    │   ├── NotPairing
+    │   ├── QrNotReady
+    │   └── LeaseLost
+    ├── SendFailed
+    ├── AuthStateCorrupt
+    └── Unavailable
+        ├── DatabaseUnavailable
+        ├── SidecarUnavailable
+        └── SendUnconfirmed
+
+The docstring is the default message and says what the caller should do. ``code`` is stable: programs decide by it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field of a request; ``field`` is a path such as ``text`` or ``set[3]``."""
+
+    field: str
+    message: str
+
+
+class OrchestratorError(Exception):
+    """Something went wrong inside; try again, and look into the log if it stays."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.default_message())
+
+    @classmethod
+    def default_message(cls) -> str:
+        return " ".join((cls.__doc__ or "").split())
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+class InvalidRequest(OrchestratorError):
+    """The request is not valid; correct the named fields and send it again."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str | None = None, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(message)
+        self.errors = tuple(errors)
+
+
+class MalformedJson(InvalidRequest):
+    """The body is not valid JSON; send one JSON object in UTF-8."""
+
+    code = "malformed_json"
+
+
+class BodyTooLarge(InvalidRequest):
+    """The body is larger than this address takes; send less at a time."""
+
+    code = "body_too_large"
+
+
+class Unauthorized(OrchestratorError):
+    """A valid token is needed; send it as "Authorization: Bearer <token>"."""
+
+    code = "unauthorized"
+
+
+class NotFound(OrchestratorError):
+    """There is nothing at this address; check the path."""
+
+    code = "not_found"
+
+
+class SessionNotFound(NotFound):
+    """There is no session with this id; create it with POST /v1/sessions."""
+
+    code = "session_not_found"
+
+
+class MethodNotAllowed(OrchestratorError):
+    """This address does not take that method; look up which one it takes."""
+
+    code = "method_not_allowed"
+
+
+class NotAcceptable(OrchestratorError):
+    """None of the formats in Accept can be made here; ask for one of those that are documented."""
+
+    code = "not_acceptable"
+
+
+class Conflict(OrchestratorError):
+    """The request does not fit the present state; read the state and decide anew."""
+
+    code = "conflict"
+
+
+class SessionExists(Conflict):
+    """A session with this id exists already; choose another id or use the existing one."""
+
+    code = "session_exists"
+
+
+class SessionNotOpen(Conflict):
+    """The session is not connected to WhatsApp; wait for connection_state "open" and send again."""
+
+    code = "session_not_open"
+
+
+class SessionQuarantined(Conflict):
+    """The session's pairing is set aside; to link the account anew, start it with {"new_pairing": true}."""
+
+    code = "session_quarantined"
+
+
+class AlreadyPaired(Conflict):
+    """The session is paired already and needs no QR code; log it out first to link another account."""
+
+    code = "already_paired"
+
+
+class NotPairing(Conflict):
+    """The session is not being paired at the moment; start it and ask again."""
+
+    code = "not_pairing"
+
+
+class QrNotReady(Conflict):
+    """The QR code is being made; ask again in a second."""
+
+    code = "qr_not_ready"
+
+
+class LeaseLost(Conflict):
+    """Another owner runs this session, or its epoch is past; close the socket and do not reconnect."""
+
+    code = "lease_lost"
+
+
+class SendFailed(OrchestratorError):
+    """WhatsApp did not take the message; check the recipient and send again."""
+
+    code = "send_failed"
+
+
+class AuthStateCorrupt(OrchestratorError):
+    """The stored auth state exists and cannot be opened; check SESSION_ENCRYPTION_KEYS and the database."""
+
+    code = "auth_state_corrupt"
+
+
+class Unavailable(OrchestratorError):
+    """A part of the service is out of reach for the moment; try again."""
+
+    code = "unavailable"
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database is out of reach for the moment; nothing was changed, try again."""
+
+    code = "database_unavailable"
+
+
+class SidecarUnavailable(Unavailable):
+    """The WhatsApp process is out of reach for the moment; try again."""
+
+    code = "sidecar_unavailable"
+
+
+class SendUnconfirmed(Unavailable):
+    """The WhatsApp process did not answer in time; the message may have been sent, so look before you repeat it."""
+
+    code = "send_unconfirmed"

@@ -1,0 +1,79 @@
+"""A session: one linked WhatsApp account, what it should be and what it is."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+#: Who owns the sessions until tenants exist; part of the associated data of every sealed value.
+OPERATOR_TENANT = "operator"
+
+
+class DesiredState(StrEnum):
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class ConnectionState(StrEnum):
+    STARTING = "starting"
+    PAIRING = "pairing"
+    CONNECTING = "connecting"
+    OPEN = "open"
+    WAITING_RETRY = "waiting_retry"
+    CONFLICT = "conflict"
+    PAUSED = "paused"
+    QUARANTINED = "quarantined"
+    STOPPED = "stopped"
+
+
+class SetAsideBy(StrEnum):
+    """Who set a generation aside: the owner's own logout, WhatsApp's proven one, or a state that can't be opened."""
+
+    LOGOUT = "logout"
+    WHATSAPP = "whatsapp"
+    CORRUPT = "corrupt"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session as the store knows it. ``lease_held`` says that some replica's lease has not expired."""
+
+    session_ref: int
+    tenant_id: str
+    session_id: str
+    desired_state: DesiredState
+    connection_state: ConnectionState
+    reason: str | None
+    generation: int
+    paired: bool
+    jid: str | None
+    set_aside_by: SetAsideBy | None
+    epoch: int
+    lease_owner: str | None
+    lease_held: bool
+    last_open_at: datetime | None
+    last_backup_at: datetime | None
+    created_at: datetime
+
+    @property
+    def shown_state(self) -> ConnectionState:
+        """The connection state that is true now: without a live lease nobody runs the socket, whatever was stored last."""
+        if self.connection_state is ConnectionState.QUARANTINED or self.lease_held:
+            return self.connection_state
+        if self.desired_state is DesiredState.RUNNING:
+            return ConnectionState.STARTING
+        return ConnectionState.STOPPED
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run a session's socket and to write its auth state, as this replica holds it."""
+
+    session_ref: int
+    session_id: str
+    tenant_id: str
+    generation: int
+    epoch: int

@@ -1,0 +1,1 @@
+"""Time as a way in: the loops that run without anybody asking."""

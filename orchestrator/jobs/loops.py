@@ -1,0 +1,79 @@
+"""What is done again and again: renew leases, reconcile the sidecar, prune, and notice that supervisord is gone."""
+
+import asyncio
+import os
+import random
+
+import structlog
+
+from orchestrator.domain.errors import Unavailable
+from orchestrator.jobs.background import Loop, pause
+from orchestrator.services.supervision import Supervision
+from orchestrator.store.auth_state import AuthStateStore
+
+log = structlog.get_logger(__name__)
+
+_RECONCILE_SECONDS = 1.0
+_PRUNE_SECONDS = 600.0
+_PARENT_SECONDS = 1.0
+
+#: How long and how many sent messages of a session are kept for phones that ask again.
+SENT_MESSAGE_DAYS = 3
+SENT_MESSAGES_PER_SESSION = 1000
+
+
+def renewing(supervision: Supervision, ttl_seconds: float) -> Loop:
+    async def loop(stop: asyncio.Event) -> None:
+        known = True
+        while not stop.is_set():
+            await pause(stop, ttl_seconds / 3)
+            try:
+                await supervision.renew()
+                if not known:
+                    log.info("leases renewed again")
+                known = True
+            except Unavailable:
+                if known:
+                    log.warning("leases neither renewed nor lost: the database is out of reach; connections stay")
+                known = False
+
+    return loop
+
+
+def reconciling(supervision: Supervision) -> Loop:
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await supervision.reconcile()
+            try:
+                await supervision.record_states()
+            except Unavailable:
+                pass  # the next round tries again, and the renewal has said so
+            await pause(stop, _RECONCILE_SECONDS * random.uniform(0.8, 1.2), supervision.wanted)
+
+    return loop
+
+
+def pruning(store: AuthStateStore) -> Loop:
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await store.prune_sent_messages(days=SENT_MESSAGE_DAYS, most=SENT_MESSAGES_PER_SESSION)
+            except Unavailable as error:
+                log.warning("sent messages not pruned", error=error.message)
+            await pause(stop, _PRUNE_SECONDS * random.uniform(0.8, 1.2))
+
+    return loop
+
+
+def watching_the_parent() -> Loop:
+    """End this process when supervisord dies: without it nobody would restart us, or stop us."""
+    parent = os.getppid()
+
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await pause(stop, _PARENT_SECONDS)
+            if os.getppid() != parent:
+                log.error("supervisord is gone; stopping")
+                stop.set()
+
+    return loop

@@ -1,0 +1,40 @@
+"""Who may use the public API."""
+
+import hmac
+import secrets
+
+from orchestrator.domain.errors import Unauthorized
+from orchestrator.domain.session import OPERATOR_TENANT
+from orchestrator.store.api_tokens import ApiTokenStore, digest
+
+_ADMIN = "admin"
+
+
+class Access:
+    """Bearer tokens. The admin token is a setting, or is made at the first start and shown once."""
+
+    def __init__(self, tokens: ApiTokenStore, admin_token: str | None) -> None:
+        self._tokens = tokens
+        self._admin = digest(admin_token) if admin_token is not None else None
+
+    @property
+    def ready(self) -> bool:
+        """False until it is known which token is the right one."""
+        return self._admin is not None
+
+    async def prepare(self) -> str | None:
+        """Find the admin token's digest, or make a token; the new token, which must be shown now or never."""
+        if self._admin is not None:
+            return None
+        token = secrets.token_urlsafe(32)
+        if await self._tokens.add(_ADMIN, token):
+            self._admin = digest(token)
+            return token
+        self._admin = await self._tokens.get(_ADMIN)
+        return None
+
+    def tenant_of(self, token: str | None) -> str:
+        """The tenant that this token speaks for, or ``Unauthorized``."""
+        if token is None or self._admin is None or not hmac.compare_digest(digest(token), self._admin):
+            raise Unauthorized
+        return OPERATOR_TENANT

@@ -1,0 +1,89 @@
+"""What the sidecar last said about each connection: facts that live in memory because they are true only while it runs."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from orchestrator.domain.session import ConnectionState
+
+
+@dataclass(frozen=True, slots=True)
+class Qr:
+    """A pairing QR code's text and until when a phone accepts it."""
+
+    qr: str
+    expires_at: datetime
+
+    def valid(self) -> bool:
+        return self.expires_at > datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Connection:
+    state: ConnectionState = ConnectionState.STARTING
+    reason: str | None = None
+    degraded: bool = False
+    qr: Qr | None = None
+
+
+class Connections:
+    """By ``session_ref``; a session that nobody told of has a blank connection."""
+
+    def __init__(self) -> None:
+        self._connections: dict[int, Connection] = {}
+        self._unrecorded: set[int] = set()
+        self._changed = asyncio.Condition()
+
+    def of(self, session_ref: int) -> Connection:
+        return self._connections.get(session_ref, Connection())
+
+    def known(self, session_ref: int) -> bool:
+        return session_ref in self._connections
+
+    async def set_state(self, session_ref: int, state: ConnectionState, reason: str | None) -> None:
+        """A new state; it counts as unrecorded until the store has it."""
+        connection = self._connections.setdefault(session_ref, Connection())
+        connection.state, connection.reason = state, reason
+        if state is not ConnectionState.PAIRING:
+            connection.qr = None
+        self._unrecorded.add(session_ref)
+        await self._notify()
+
+    async def set_qr(self, session_ref: int, qr: Qr) -> None:
+        self._connections.setdefault(session_ref, Connection()).qr = qr
+        await self._notify()
+
+    def set_degraded(self, session_ref: int, degraded: bool) -> None:
+        self._connections.setdefault(session_ref, Connection()).degraded = degraded
+
+    def forget(self, session_ref: int) -> None:
+        self._connections.pop(session_ref, None)
+        self._unrecorded.discard(session_ref)
+
+    def unrecorded(self) -> Iterable[tuple[int, Connection]]:
+        return [(ref, self._connections[ref]) for ref in self._unrecorded if ref in self._connections]
+
+    def recorded(self, session_ref: int, state: ConnectionState) -> None:
+        """The store has this state; a newer one stays unrecorded."""
+        if self.of(session_ref).state is state:
+            self._unrecorded.discard(session_ref)
+
+    async def wait_for_qr(self, session_ref: int, seconds: float) -> Qr | None:
+        """The QR code that is valid now, waiting up to ``seconds`` for one; None when there is none by then."""
+
+        def valid() -> Qr | None:
+            qr = self.of(session_ref).qr
+            return qr if qr is not None and qr.valid() else None
+
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                while (qr := valid()) is None:
+                    await self._changed.wait()
+                return qr
+        except TimeoutError:
+            return None
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()

@@ -1,0 +1,108 @@
+"""The leases that this replica holds: taken, renewed, lost, released."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+import structlog
+
+from orchestrator.domain.auth_state import StateAddress
+from orchestrator.domain.errors import LeaseLost
+from orchestrator.domain.session import Lease
+from orchestrator.store.leases import LeaseStore
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """``lost``: somebody else's now, close at once; ``unwanted``: still ours, but the session should stop."""
+
+    lost: list[Lease]
+    unwanted: list[Lease]
+
+
+class LeaseBook:
+    """What this replica holds, as far as it knows; PostgreSQL has the last word on every write."""
+
+    def __init__(self, store: LeaseStore) -> None:
+        self._store = store
+        self._held: dict[int, Lease] = {}
+        self._backups: dict[int, datetime] = {}
+
+    @property
+    def held(self) -> Mapping[int, Lease]:
+        return MappingProxyType(self._held)
+
+    async def adopt(self, *, alone: bool) -> None:
+        """Take up the leases that an earlier orchestrator of this process tree held; ``alone``: end everybody else's."""
+        if alone:
+            await self._store.expire_others()
+        for lease in await self._store.held():
+            self._held[lease.session_ref] = lease
+        if self._held:
+            log.info("leases adopted", number=len(self._held))
+
+    async def claim(self, most: int) -> list[Lease]:
+        """Take up to ``most`` free leases of sessions that should run."""
+        claimed = await self._store.claim(most)
+        for lease in claimed:
+            self._held[lease.session_ref] = lease
+            log.info("lease taken", session_id=lease.session_id, epoch=lease.epoch)
+        return claimed
+
+    async def renew(self) -> Renewal:
+        """Prolong all leases in one statement. Raises ``DatabaseUnavailable`` for the third outcome, *unknown*."""
+        held, backups = list(self._held.values()), dict(self._backups)
+        renewed = await self._store.renew(held, backups)
+        # A lease that was advanced or given up while the statement ran is not the one that was asked about.
+        same = [lease for lease in held if self._held.get(lease.session_ref) == lease]
+        lost = [lease for lease in same if lease.session_ref not in renewed]
+        for lease in lost:
+            log.warning("lease lost", session_id=lease.session_id, epoch=lease.epoch)
+            self.forget(lease.session_ref)
+        return Renewal(lost=lost, unwanted=[lease for lease in same if renewed.get(lease.session_ref) is False])
+
+    async def advance(self, lease: Lease) -> Lease | None:
+        """The same lease with a higher epoch, which fences whoever wrote under the old one; None if it was lost."""
+        epoch = await self._store.advance(lease)
+        if epoch is None:
+            self.forget(lease.session_ref)
+            return None
+        self._held[lease.session_ref] = replace(lease, epoch=epoch)
+        return self._held[lease.session_ref]
+
+    async def release(self, session_refs: Iterable[int]) -> None:
+        """Give these leases back, so that any replica may take them at once."""
+        leases = [self._held[ref] for ref in session_refs if ref in self._held]
+        await self._store.release(leases)
+        for lease in leases:
+            self.forget(lease.session_ref)
+            log.info("lease released", session_id=lease.session_id, epoch=lease.epoch)
+
+    def forget(self, session_ref: int) -> None:
+        """Stop holding a lease that PostgreSQL gave to nobody or to another owner."""
+        self._held.pop(session_ref, None)
+        self._backups.pop(session_ref, None)
+
+    def current(self, session_ref: int, epoch: int) -> Lease:
+        """The held lease of exactly this epoch, or ``LeaseLost``."""
+        lease = self._held.get(session_ref)
+        if lease is None or lease.epoch != epoch:
+            raise LeaseLost
+        return lease
+
+    def address(self, session_ref: int, generation: int, epoch: int) -> StateAddress:
+        """Where the auth state of a held lease is; ``LeaseLost`` for a past epoch or another generation."""
+        lease = self.current(session_ref, epoch)
+        if lease.generation != generation:
+            raise LeaseLost
+        return StateAddress(lease.tenant_id, session_ref, generation, self._store.owner, epoch)
+
+    def note_backup(self, session_ref: int) -> None:
+        """A write of this session became durable; the next renewal records the time."""
+        self._backups[session_ref] = datetime.now(UTC)
+
+    def last_backup_at(self, session_ref: int) -> datetime | None:
+        return self._backups.get(session_ref)

@@ -1,0 +1,25 @@
+"""Sending messages through a session that is open."""
+
+from orchestrator.domain.errors import FieldError, InvalidRequest, SessionNotOpen
+from orchestrator.domain.recipient import recipient_jid
+from orchestrator.services.leases import LeaseBook
+from orchestrator.sidecar.client import SidecarClient
+from orchestrator.store.sessions import SessionStore
+
+
+class Messaging:
+    def __init__(self, store: SessionStore, leases: LeaseBook, sidecar: SidecarClient) -> None:
+        self._store = store
+        self._leases = leases
+        self._sidecar = sidecar
+
+    async def send_text(self, tenant_id: str, session_id: str, to: str, text: str) -> tuple[str, str]:
+        """Send a text to a number or jid; (message id, jid) once it is written to WhatsApp's socket."""
+        jid = recipient_jid(to)
+        if jid is None:
+            message = "must be a phone number with country code, digits only, or a WhatsApp jid such as 120363@g.us"
+            raise InvalidRequest(errors=[FieldError("to", message)])
+        session = await self._store.get(tenant_id, session_id)
+        if session.session_ref not in self._leases.held:
+            raise SessionNotOpen
+        return await self._sidecar.send_text(session.session_ref, jid, text)

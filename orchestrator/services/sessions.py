@@ -1,0 +1,113 @@
+"""What an owner does with sessions: create, look, start, stop, log out, delete."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from orchestrator.domain.errors import SessionNotOpen, SessionQuarantined
+from orchestrator.domain.session import ConnectionState, DesiredState, Session, SetAsideBy
+from orchestrator.services.connections import Connections
+from orchestrator.services.events import EventBus
+from orchestrator.services.leases import LeaseBook
+from orchestrator.services.quarantine import Quarantine
+from orchestrator.services.supervision import Supervision
+from orchestrator.store.sessions import SessionStore
+
+#: States from which a start opens a new connection, because the present one has given up.
+_GIVEN_UP = frozenset({ConnectionState.CONFLICT, ConnectionState.PAUSED, ConnectionState.WAITING_RETRY})
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A session with what only the replica that runs it knows."""
+
+    session: Session
+    degraded: bool
+    last_backup_at: datetime | None
+
+
+class Sessions:
+    def __init__(
+        self,
+        store: SessionStore,
+        leases: LeaseBook,
+        connections: Connections,
+        supervision: Supervision,
+        quarantine: Quarantine,
+        events: EventBus,
+    ) -> None:
+        self._store = store
+        self._leases = leases
+        self._connections = connections
+        self._supervision = supervision
+        self._quarantine = quarantine
+        self._events = events
+
+    async def create(self, tenant_id: str, session_id: str) -> SessionView:
+        """A new session that starts at once, and waits for its pairing."""
+        await self._store.create(tenant_id, session_id)
+        self._supervision.wanted.set()
+        return await self.get(tenant_id, session_id)
+
+    async def list(self, tenant_id: str) -> list[SessionView]:
+        return [self._view(session) for session in await self._store.list(tenant_id)]
+
+    async def get(self, tenant_id: str, session_id: str) -> SessionView:
+        return self._view(await self._store.get(tenant_id, session_id))
+
+    async def start(self, tenant_id: str, session_id: str, *, new_pairing: bool) -> SessionView:
+        """Have the session run. One whose pairing is set aside needs ``new_pairing``, unless its owner logged it out."""
+        session = await self._store.get(tenant_id, session_id)
+        if session.set_aside_by is not None:
+            if session.set_aside_by is not SetAsideBy.LOGOUT and not new_pairing:
+                raise SessionQuarantined
+            await self._store.begin_generation(session.session_ref, after=session.generation)
+        await self._store.desire(session.session_ref, DesiredState.RUNNING)
+        if session.shown_state in _GIVEN_UP:
+            await self._supervision.restart(session.session_ref)
+        self._supervision.wanted.set()
+        return await self.get(tenant_id, session_id)
+
+    async def stop(self, tenant_id: str, session_id: str) -> SessionView:
+        """Close the connection and keep it closed; the pairing stays, and a start needs no QR code."""
+        session = await self._store.get(tenant_id, session_id)
+        await self._store.desire(session.session_ref, DesiredState.STOPPED)
+        await self._supervision.stop(session.session_ref)
+        if session.set_aside_by is None:
+            await self._store.record_state(session.session_ref, ConnectionState.STOPPED, "Stopped by request.")
+        self._publish_stopped(session, "Stopped by request.")
+        return await self.get(tenant_id, session_id)
+
+    async def log_out(self, tenant_id: str, session_id: str) -> SessionView:
+        """Have WhatsApp remove the device and set the pairing aside; ``SessionNotOpen`` unless the session is open."""
+        session = await self._store.get(tenant_id, session_id)
+        lease = self._leases.held.get(session.session_ref)
+        if lease is None or session.shown_state is not ConnectionState.OPEN:
+            raise SessionNotOpen
+        await self._quarantine.log_out(lease)
+        await self._store.desire(session.session_ref, DesiredState.STOPPED)
+        self._connections.forget(session.session_ref)
+        self._supervision.wanted.set()
+        return await self.get(tenant_id, session_id)
+
+    async def delete(self, tenant_id: str, session_id: str) -> None:
+        """Stop the session and hide it. The device stays linked on the phone: log out first to remove it there."""
+        session = await self._store.get(tenant_id, session_id)
+        await self._store.desire(session.session_ref, DesiredState.STOPPED)
+        await self._supervision.stop(session.session_ref)
+        await self._store.delete(session.session_ref, session.generation)
+        self._leases.forget(session.session_ref)
+        self._publish_stopped(session, "The session was deleted.")
+
+    def _publish_stopped(self, session: Session, reason: str) -> None:
+        data = {"connection_state": ConnectionState.STOPPED, "reason": reason, "jid": session.jid}
+        self._events.publish(session.tenant_id, "session.state", session.session_id, data)
+
+    def _view(self, session: Session) -> SessionView:
+        """Add what this replica knows better than the store, if it is the one that runs the session."""
+        if session.session_ref not in self._leases.held:
+            return SessionView(session, degraded=False, last_backup_at=session.last_backup_at)
+        connection = self._connections.of(session.session_ref)
+        if self._connections.known(session.session_ref):
+            session = replace(session, connection_state=connection.state)
+        last = self._leases.last_backup_at(session.session_ref) or session.last_backup_at
+        return SessionView(session, degraded=connection.degraded, last_backup_at=last)

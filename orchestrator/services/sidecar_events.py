@@ -1,0 +1,117 @@
+"""What the sidecar reports, turned into stored states, quarantines and public events."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from orchestrator.domain.errors import DatabaseUnavailable, LeaseLost
+from orchestrator.domain.session import ConnectionState, DesiredState, Lease, SetAsideBy
+from orchestrator.services.connections import Connections, Qr
+from orchestrator.services.events import EventBus
+from orchestrator.services.leases import LeaseBook
+from orchestrator.services.quarantine import Quarantine
+from orchestrator.services.supervision import Supervision
+from orchestrator.store.sessions import SessionStore
+
+log = structlog.get_logger(__name__)
+
+
+class SidecarEvents:
+    def __init__(
+        self,
+        sessions: SessionStore,
+        leases: LeaseBook,
+        connections: Connections,
+        supervision: Supervision,
+        quarantine: Quarantine,
+        events: EventBus,
+    ) -> None:
+        self._sessions = sessions
+        self._leases = leases
+        self._connections = connections
+        self._supervision = supervision
+        self._quarantine = quarantine
+        self._events = events
+
+    async def handle(self, session_ref: int, epoch: int, type_: str, data: Mapping[str, Any]) -> None:
+        """Take one event; those of a stale epoch are dropped. Raises ``DatabaseUnavailable`` only for what must be stored."""
+        try:
+            lease = self._leases.current(session_ref, epoch)
+        except LeaseLost:
+            return
+        match type_:
+            case "connection.state":
+                await self._state(lease, ConnectionState(data["state"]), data)
+            case "pairing.qr":
+                await self._qr(lease, data)
+            case "pairing.code":
+                self._publish(lease, "session.pairing_code", {"pairing_code": data["pairing_code"]})
+            case "pairing.failed":
+                await self._pairing_failed(lease, data)
+            case "session.degraded":
+                self._connections.set_degraded(session_ref, bool(data["degraded"]))
+                self._publish(
+                    lease, "session.degraded", {"degraded": bool(data["degraded"]), "reason": data.get("reason")}
+                )
+            case "session.repaired":
+                log.warning(
+                    "verification repaired", session_id=lease.session_id, creds=data.get("creds"), keys=data.get("keys")
+                )
+                self._publish(
+                    lease, "session.repaired", {"creds": bool(data.get("creds")), "keys": data.get("keys", 0)}
+                )
+            case "message.received" | "message.receipt":
+                self._publish(lease, type_, dict(data))
+            case _:
+                log.warning("unknown event from the sidecar", type=type_)
+
+    async def _state(self, lease: Lease, state: ConnectionState, data: Mapping[str, Any]) -> None:
+        reason = data.get("reason")
+        log.info("connection state", session_id=lease.session_id, state=state, reason=reason, code=data.get("code"))
+        if state is ConnectionState.QUARANTINED:
+            await self._quarantine.set_aside(lease, SetAsideBy.WHATSAPP, reason or "WhatsApp logged the device out.")
+            self._let_go(lease)
+            return
+        await self._connections.set_state(lease.session_ref, state, reason)
+        self._publish(lease, "session.state", {"connection_state": state, "reason": reason, "jid": data.get("jid")})
+        if state is ConnectionState.CONFLICT:
+            self._publish(lease, "session.alert", {"alert": "conflict", "reason": reason})
+        try:
+            await self._supervision.record_states()
+        except DatabaseUnavailable:
+            log.warning(
+                "state not recorded yet: the database is out of reach", session_id=lease.session_id, state=state
+            )
+
+    async def _qr(self, lease: Lease, data: Mapping[str, Any]) -> None:
+        qr = Qr(data["qr"], datetime.fromtimestamp(data["expires_at"] / 1000, UTC))
+        await self._connections.set_qr(lease.session_ref, qr)
+        self._publish(lease, "session.qr", {"qr": qr.qr, "expires_at": timestamp(qr.expires_at)})
+
+    async def _pairing_failed(self, lease: Lease, data: Mapping[str, Any]) -> None:
+        """The attempt is over: the session stops, so that nobody is shown QR codes for ever."""
+        reason = data.get("reason") or "The pairing failed."
+        log.info("pairing failed", session_id=lease.session_id, code=data.get("code"), reason=reason)
+        await self._sessions.desire(lease.session_ref, DesiredState.STOPPED)
+        await self._sessions.record_state(lease.session_ref, ConnectionState.STOPPED, reason)
+        self._publish(lease, "session.pairing_failed", {"code": data.get("code"), "reason": reason})
+        self._publish(
+            lease, "session.state", {"connection_state": ConnectionState.STOPPED, "reason": reason, "jid": None}
+        )
+        await self._leases.release([lease.session_ref])
+        self._let_go(lease)
+
+    def _let_go(self, lease: Lease) -> None:
+        """Have the next round close what is left in the sidecar. Not here: it is waiting for our answer to this event."""
+        self._connections.forget(lease.session_ref)
+        self._supervision.wanted.set()
+
+    def _publish(self, lease: Lease, type_: str, data: dict[str, Any]) -> None:
+        self._events.publish(lease.tenant_id, type_, lease.session_id, data)
+
+
+def timestamp(moment: datetime) -> str:
+    """A time as the public API writes it: ISO 8601, UTC, milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

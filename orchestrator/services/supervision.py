@@ -1,0 +1,179 @@
+"""Keeps the sidecar running just what this replica holds leases for.
+
+It compares what should run with what runs, again and again, instead of acting on single changes: a start of the
+container, a crash of the sidecar or of the orchestrator, a lost lease and a stop by another replica all end in the
+same few lines.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from orchestrator.domain.errors import OrchestratorError, SidecarUnavailable, Unavailable
+from orchestrator.domain.reconciliation import RunningConnection, plan
+from orchestrator.domain.session import ConnectionState, Lease
+from orchestrator.services.connections import Connections, Qr
+from orchestrator.services.leases import LeaseBook
+from orchestrator.sidecar.client import Listing, SidecarClient
+from orchestrator.store.sessions import SessionStore
+
+log = structlog.get_logger(__name__)
+
+#: Leases taken at a time: a start of many sessions comes in waves, and a second replica gets its share.
+CLAIM_BATCH = 50
+#: Connections asked for at the same time.
+START_CONCURRENCY = 8
+#: Seconds without an answer before the sidecar counts as hung, and between two restarts of it.
+HUNG_SECONDS = 30.0
+RESTART_COOL_DOWN_SECONDS = 60.0
+
+
+class Supervision:
+    def __init__(
+        self,
+        sessions: SessionStore,
+        leases: LeaseBook,
+        connections: Connections,
+        sidecar: SidecarClient,
+        restart_sidecar: Callable[[], Awaitable[None]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sessions = sessions
+        self._leases = leases
+        self._connections = connections
+        self._sidecar = sidecar
+        self._restart_sidecar = restart_sidecar
+        self._clock = clock
+        self._fresh: set[tuple[int, int]] = set()
+        self._departed: str | None = None
+        self._answered_at = clock()
+        self._restarted_at = -RESTART_COOL_DOWN_SECONDS
+        self.sidecar_reachable = False
+        self.wanted = asyncio.Event()
+
+    def hello(self, instance: str) -> None:
+        """A sidecar process is up: look at once what it should run."""
+        log.info("sidecar is up", instance=instance)
+        self.wanted.set()
+
+    async def goodbye(self, instance: str) -> None:
+        """The sidecar has closed every socket and ends: give all leases back, so that another replica takes over now."""
+        log.info("sidecar says goodbye", instance=instance)
+        self._departed = instance
+        self.sidecar_reachable = False
+        await self._leases.release(list(self._leases.held))
+
+    async def leave(self) -> None:
+        """This process ends. Leases whose sidecar is gone are given back; those of a living one wait for our successor."""
+        try:
+            await self._sidecar.list()
+        except SidecarUnavailable:
+            try:
+                await self._leases.release(list(self._leases.held))
+            except Unavailable as error:
+                log.warning("leases not given back; they run out by themselves", error=error.message)
+
+    async def reconcile(self) -> None:
+        """Claim, start and stop until what runs is what should run. Never raises for an outage: the next round goes on."""
+        try:
+            listing = await self._sidecar.list()
+        except SidecarUnavailable:
+            await self._sidecar_missing()
+            return
+        if listing.instance == self._departed:
+            return
+        self._answered_at, self.sidecar_reachable = self._clock(), True
+        await self._learn(listing)
+        await self._claim()
+        running = [RunningConnection(c.session_ref, c.generation, c.epoch) for c in listing.sessions]
+        todo = plan(self._leases.held, running)
+        for session_ref in todo.stop:
+            await self._stop(session_ref)
+        gate = asyncio.Semaphore(START_CONCURRENCY)
+        await asyncio.gather(*(self._start(lease, gate) for lease in todo.start))
+
+    async def renew(self) -> None:
+        """Prolong the leases; close what was lost, stop what another replica was asked to stop."""
+        renewal = await self._leases.renew()
+        for lease in renewal.lost:
+            await self._stop(lease.session_ref)
+        for lease in renewal.unwanted:
+            await self.stop(lease.session_ref)
+
+    async def record_states(self) -> None:
+        """Bring the store up to date with the states that came while the database was away."""
+        for session_ref, connection in self._connections.unrecorded():
+            state = connection.state
+            await self._sessions.record_state(session_ref, state, connection.reason)
+            self._connections.recorded(session_ref, state)
+
+    async def stop(self, session_ref: int) -> None:
+        """Close the session's connection, if it is ours, and give its lease back."""
+        await self._stop(session_ref)
+        await self._leases.release([session_ref])
+
+    async def restart(self, session_ref: int) -> None:
+        """Close the session's connection, if it is ours, and have the next round open a new one."""
+        await self._stop(session_ref)
+        self.wanted.set()
+
+    async def _sidecar_missing(self) -> None:
+        if self.sidecar_reachable:
+            log.warning("sidecar is out of reach")
+        self.sidecar_reachable = False
+        now = self._clock()
+        hung = now - self._answered_at > HUNG_SECONDS and self._departed is None
+        if hung and now - self._restarted_at > RESTART_COOL_DOWN_SECONDS:
+            self._restarted_at = now
+            log.error("sidecar doesn't answer; restarting it")
+            try:
+                await self._restart_sidecar()
+            except Unavailable as error:
+                log.error("sidecar could not be restarted", error=error.message)
+
+    async def _learn(self, listing: Listing) -> None:
+        """Take over what was only ever in the memory of an orchestrator that died."""
+        for told in listing.sessions:
+            lease = self._leases.held.get(told.session_ref)
+            if lease is None or lease.epoch != told.epoch or self._connections.known(told.session_ref):
+                continue
+            await self._connections.set_state(told.session_ref, ConnectionState(told.state), told.reason)
+            self._connections.set_degraded(told.session_ref, told.degraded)
+            if told.qr is not None:
+                expires_at = datetime.fromtimestamp(told.qr.expires_at / 1000, UTC)
+                await self._connections.set_qr(told.session_ref, Qr(told.qr.qr, expires_at))
+
+    async def _claim(self) -> None:
+        try:
+            claimed = await self._leases.claim(CLAIM_BATCH)
+        except Unavailable:
+            return
+        self._fresh.update((lease.session_ref, lease.epoch) for lease in claimed)
+        if len(claimed) == CLAIM_BATCH:
+            self.wanted.set()
+
+    async def _start(self, lease: Lease, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            try:
+                # An epoch that a connection ran under is used up: a write of the dead sidecar may still be on its way.
+                if (lease.session_ref, lease.epoch) not in self._fresh:
+                    advanced = await self._leases.advance(lease)
+                    if advanced is None:
+                        return
+                    lease = advanced
+                self._fresh.discard((lease.session_ref, lease.epoch))
+                await self._sidecar.start(lease)
+                log.info("connection started", session_id=lease.session_id, epoch=lease.epoch)
+            except OrchestratorError as error:
+                log.warning("connection not started", session_id=lease.session_id, error=error.message)
+
+    async def _stop(self, session_ref: int) -> None:
+        try:
+            await self._sidecar.stop(session_ref)
+        except OrchestratorError as error:
+            # Its writes are fenced all the same, and the next round sees it still running.
+            log.warning("connection not stopped", session_ref=session_ref, error=error.message)
+        self._connections.forget(session_ref)

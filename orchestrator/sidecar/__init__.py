@@ -1,0 +1,1 @@
+"""The outside processes: the sidecar's control API and supervisord."""

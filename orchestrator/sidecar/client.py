@@ -1,0 +1,143 @@
+"""The sidecar's control API (docs/internal-api.md), and the one place where its errors become ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from orchestrator.domain.errors import (
+    AlreadyPaired,
+    InvalidRequest,
+    LeaseLost,
+    NotPairing,
+    OrchestratorError,
+    SendFailed,
+    SendUnconfirmed,
+    SessionNotOpen,
+    SidecarUnavailable,
+)
+from orchestrator.domain.session import Lease
+
+_CALL_SECONDS = 10.0
+#: A send asks WhatsApp for devices and keys first, each with a time-out of its own inside Baileys.
+_SEND_SECONDS = 45.0
+#: A stop waits for the connection's writes to become durable.
+_STOP_SECONDS = 20.0
+
+_ERRORS: Mapping[str, type[OrchestratorError]] = {
+    "session_not_open": SessionNotOpen,
+    "session_not_running": SessionNotOpen,
+    "already_paired": AlreadyPaired,
+    "not_pairing": NotPairing,
+    "stale_epoch": LeaseLost,
+    "send_failed": SendFailed,
+    "invalid_request": InvalidRequest,
+}
+
+
+class ShownQr(msgspec.Struct, frozen=True):
+    """The QR code that is valid now; ``expires_at`` in milliseconds since 1970."""
+
+    qr: str
+    expires_at: int
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """One connection as the sidecar lists it."""
+
+    session_ref: int
+    generation: int
+    epoch: int
+    state: str
+    reason: str | None = None
+    degraded: bool = False
+    jid: str | None = None
+    qr: ShownQr | None = None
+    pairing_code: str | None = None
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """All connections of one sidecar process; ``instance`` changes with each start of the process."""
+
+    instance: str
+    sessions: list[Connection]
+
+
+class _PairingCode(msgspec.Struct):
+    pairing_code: str
+
+
+class _Sent(msgspec.Struct):
+    message_id: str
+    to: str
+
+
+class _Problem(msgspec.Struct):
+    code: str = "internal_error"
+    detail: str | None = None
+
+
+class SidecarClient:
+    """Calls the sidecar on loopback. Every method raises ``SidecarUnavailable`` when there is no answer."""
+
+    def __init__(self, http: aiohttp.ClientSession, port: int, token: str) -> None:
+        self._http = http
+        self._base = f"http://127.0.0.1:{port}"
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    async def list(self) -> Listing:
+        return msgspec.json.decode(await self._call("GET", "/v1/sessions"), type=Listing)
+
+    async def start(self, lease: Lease) -> None:
+        body = {"session_id": lease.session_id, "generation": lease.generation, "epoch": lease.epoch}
+        await self._call("PUT", f"/v1/sessions/{lease.session_ref}", body, seconds=_STOP_SECONDS)
+
+    async def stop(self, session_ref: int) -> None:
+        """Close the connection; returns when its socket is closed and its writes are done."""
+        await self._call("DELETE", f"/v1/sessions/{session_ref}", seconds=_STOP_SECONDS)
+
+    async def logout(self, session_ref: int) -> None:
+        """Have WhatsApp remove the device; ``SessionNotOpen`` when it can't be asked now."""
+        await self._call("POST", f"/v1/sessions/{session_ref}/logout", {}, seconds=_STOP_SECONDS)
+
+    async def pairing_code(self, session_ref: int, phone: str) -> str:
+        answer = await self._call(
+            "POST", f"/v1/sessions/{session_ref}/pairing-code", {"phone": phone}, seconds=_STOP_SECONDS
+        )
+        return msgspec.json.decode(answer, type=_PairingCode).pairing_code
+
+    async def send_text(self, session_ref: int, to: str, text: str) -> tuple[str, str]:
+        """Send and return (message id, jid). ``SendUnconfirmed`` when the answer didn't come: it may have been sent."""
+        body = {"to": to, "type": "text", "text": text}
+        try:
+            answer = await self._call("POST", f"/v1/sessions/{session_ref}/messages", body, seconds=_SEND_SECONDS)
+        except SidecarUnavailable as error:
+            if isinstance(error.__cause__, aiohttp.ClientConnectorError):
+                raise
+            raise SendUnconfirmed from error
+        sent = msgspec.json.decode(answer, type=_Sent)
+        return sent.message_id, sent.to
+
+    async def _call(self, method: str, path: str, body: Any = None, *, seconds: float = _CALL_SECONDS) -> bytes:
+        timeout = aiohttp.ClientTimeout(total=seconds)
+        try:
+            async with self._http.request(
+                method, self._base + path, json=body, headers=self._headers, timeout=timeout
+            ) as response:
+                content = await response.read()
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise SidecarUnavailable from error
+        if status < 400:
+            return content
+        raise _error_of(content)
+
+
+def _error_of(content: bytes) -> OrchestratorError:
+    try:
+        problem = msgspec.json.decode(content, type=_Problem)
+    except msgspec.DecodeError:
+        return SidecarUnavailable()
+    error = _ERRORS.get(problem.code, SidecarUnavailable)
+    return error(problem.detail) if error in (SendFailed, InvalidRequest) else error()

@@ -1,0 +1,44 @@
+"""supervisord's XML-RPC over its unix socket: the only way in which the orchestrator restarts a process."""
+
+import xmlrpc.client
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from orchestrator.domain.errors import Unavailable
+
+#: The sidecar's program name in the rendered configuration.
+SIDECAR_PROGRAM = "baileys"
+
+_NOT_RUNNING = 70  # supervisor.xmlrpc.Faults.NOT_RUNNING
+
+
+class SupervisordClient:
+    def __init__(self, socket: Path, username: str, password: str) -> None:
+        self._socket = socket
+        self._auth = aiohttp.BasicAuth(username, password)
+
+    async def restart(self, program: str) -> None:
+        """Stop the program in its orderly way and start it; ``Unavailable`` if supervisord can't be asked."""
+        try:
+            await self._call("supervisor.stopProcess", program, True)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != _NOT_RUNNING:
+                raise Unavailable(f"supervisord did not stop {program}: {fault.faultString}") from fault
+        try:
+            await self._call("supervisor.startProcess", program, False)
+        except xmlrpc.client.Fault as fault:
+            raise Unavailable(f"supervisord did not start {program}: {fault.faultString}") from fault
+
+    async def _call(self, method: str, *parameters: Any) -> Any:
+        body = xmlrpc.client.dumps(parameters, method)
+        try:
+            async with (
+                aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self._socket)), auth=self._auth) as http,
+                http.post("http://supervisord/RPC2", data=body, headers={"Content-Type": "text/xml"}) as response,
+            ):
+                answer = await response.text()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable("supervisord is out of reach.") from error
+        return xmlrpc.client.loads(answer)[0]

@@ -1,0 +1,1 @@
+"""PostgreSQL: tables, one module per aggregate, and the auth-state store."""

@@ -1,0 +1,122 @@
+"""The connections to PostgreSQL, and the one place where its errors become ours."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+import psycopg
+import sqlalchemy.exc
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from orchestrator.domain.errors import DatabaseUnavailable
+
+#: Seconds that one use of the database may take in all. Below the sidecar's 10 s for a call, so that it learns "unknown"
+#: from an answer rather than from silence.
+STATEMENT_SECONDS = 8.0
+
+_PROJECT = Path(__file__).resolve().parent.parent.parent
+
+#: Server out of reach, shutting down, out of disk or memory, read-only after a failover, or hanging: all of them say
+#: nothing about the data.
+_OUTAGES = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.InternalError,
+    PoolTimeout,
+    PoolClosed,
+    TooManyRequests,
+    OSError,
+    TimeoutError,
+)
+
+
+@asynccontextmanager
+async def outages_translated() -> AsyncIterator[None]:
+    """Raise ``DatabaseUnavailable`` for what an outage raises or for what takes too long; let every other error through."""
+    try:
+        async with asyncio.timeout(STATEMENT_SECONDS):
+            yield
+    except _OUTAGES as error:
+        raise DatabaseUnavailable from error
+    except sqlalchemy.exc.DBAPIError as error:
+        if isinstance(error.orig, _OUTAGES):
+            raise DatabaseUnavailable from error
+        raise
+    except sqlalchemy.exc.TimeoutError as error:
+        raise DatabaseUnavailable from error
+
+
+class Database:
+    """Two ways to one PostgreSQL: SQLAlchemy for what is rare, a bare psycopg pool for the auth state."""
+
+    def __init__(self, url: str, *, connections: int = 4) -> None:
+        self._url = url
+        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]] = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=connections,
+            open=False,
+            timeout=STATEMENT_SECONDS,
+            reconnect_timeout=2.0,
+            check=AsyncConnectionPool.check_connection,
+            kwargs={"autocommit": True, "prepare_threshold": 0, "application_name": "orchestrator auth state"},
+        )
+        self._engine: AsyncEngine = create_async_engine(
+            sqlalchemy_url(url),
+            pool_size=connections,
+            max_overflow=4,
+            pool_timeout=STATEMENT_SECONDS,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={"application_name": "orchestrator"},
+        )
+
+    async def open(self) -> None:
+        """Start to fill the pool; the server needn't be there yet."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        await self._pool.close()
+        await self._engine.dispose()
+
+    async def ping(self) -> None:
+        """Raise ``DatabaseUnavailable`` unless the server answers a query."""
+        async with self.driver() as connection:
+            await connection.execute("SELECT 1")
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A SQLAlchemy transaction: committed at the end of the block, or ``DatabaseUnavailable``."""
+        async with outages_translated(), self._engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def driver(self) -> AsyncIterator[psycopg.AsyncConnection[tuple[Any, ...]]]:
+        """A bare psycopg connection in autocommit: each statement is a transaction of its own."""
+        async with outages_translated(), self._pool.connection() as connection:
+            yield connection
+
+    async def migrate(self) -> None:
+        """Bring the schema to this version's; replicas that start together do it one after the other."""
+        await asyncio.to_thread(migrate, self._url)
+
+
+def migrate(url: str) -> None:
+    """Run the alembic migrations up to the newest; raise ``DatabaseUnavailable`` if the server is out of reach."""
+    config = alembic.config.Config(_PROJECT / "alembic.ini")
+    config.set_main_option("script_location", str(_PROJECT / "alembic").replace("%", "%%"))
+    config.attributes["url"] = sqlalchemy_url(url)
+    try:
+        alembic.command.upgrade(config, "head")
+    except sqlalchemy.exc.OperationalError as error:
+        raise DatabaseUnavailable from error
+
+
+def sqlalchemy_url(url: str) -> str:
+    """The same database for SQLAlchemy, which knows psycopg 3 by a scheme of its own."""
+    return "postgresql+psycopg" + url[url.index("://") :]

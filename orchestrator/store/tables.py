@@ -1,0 +1,158 @@
+"""The tables, as SQLAlchemy sees them; alembic/ makes them, and a test holds the two together."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    }
+)
+
+
+def _created_at() -> Column[object]:
+    return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+#: A deleted session keeps its row, and so its generations, until their retention ends; its id is free again.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_ref", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("desired_state", Text, nullable=False),
+    Column("connection_state", Text, nullable=False),
+    Column("reason", Text),
+    Column("generation", Integer, nullable=False),
+    Column("last_open_at", DateTime(timezone=True)),
+    Column("deleted_at", DateTime(timezone=True)),
+    _created_at(),
+    CheckConstraint("session_id ~ '^[A-Za-z0-9._-]{1,64}$'", name="session_id"),
+    CheckConstraint("desired_state IN ('running', 'stopped')", name="desired_state"),
+    CheckConstraint("generation > 0", name="generation"),
+    Index(
+        "sessions_tenant_id_session_id_key",
+        "tenant_id",
+        "session_id",
+        unique=True,
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+    Index(
+        "sessions_wanted_idx",
+        "session_ref",
+        postgresql_where=text("desired_state = 'running' AND deleted_at IS NULL"),
+    ),
+)
+
+#: One pairing of a session. ``paired_at`` is set by the first creds; it never goes back, so that a missing row of
+#: creds can be told from a generation that was never paired.
+generations = Table(
+    "generations",
+    metadata,
+    Column("session_ref", BigInteger, ForeignKey("sessions.session_ref", ondelete="CASCADE"), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("paired_at", DateTime(timezone=True)),
+    Column("account_jid", Text),
+    Column("account_lid", Text),
+    Column("set_aside_at", DateTime(timezone=True)),
+    Column("set_aside_by", Text),
+    Column("set_aside_reason", Text),
+    _created_at(),
+    PrimaryKeyConstraint("session_ref", "generation"),
+    CheckConstraint("(set_aside_at IS NULL) = (set_aside_by IS NULL)", name="set_aside"),
+)
+
+#: UNIQUE (session_ref, epoch) makes epoch a key column: the FOR KEY SHARE lock of a write then waits for a take-over
+#: (which changes it) and not for a renewal (which doesn't). See store/auth_state.py.
+leases = Table(
+    "leases",
+    metadata,
+    Column(
+        "session_ref",
+        BigInteger,
+        ForeignKey("sessions.session_ref", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("owner", Text),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("last_backup_at", DateTime(timezone=True)),
+    UniqueConstraint("session_ref", "epoch"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+#: ``value`` is sealed (store/sealing.py).
+creds = Table(
+    "creds",
+    metadata,
+    Column("session_ref", BigInteger, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("written_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("session_ref", "generation"),
+    ForeignKeyConstraint(
+        ["session_ref", "generation"], ["generations.session_ref", "generations.generation"], ondelete="CASCADE"
+    ),
+    postgresql_with={"fillfactor": "80"},
+)
+
+#: Signal keys: one row each, the id verbatim. No foreign key: it would cost each write a look-up, and the fence of the
+#: write has checked the session already.
+signal_keys = Table(
+    "signal_keys",
+    metadata,
+    Column("session_ref", BigInteger, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("key_type", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("written_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("session_ref", "generation", "key_type", "key_id"),
+    postgresql_with={"fillfactor": "90"},
+)
+
+#: What we sent lately, to answer a phone's retry receipt after a restart; pruned by age and number.
+sent_messages = Table(
+    "sent_messages",
+    metadata,
+    Column("session_ref", BigInteger, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("message", LargeBinary, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("sent_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("session_ref", "message_id"),
+    Index("sent_messages_sent_at_idx", "sent_at"),
+)
+
+#: Tokens of the public API, by digest: the token itself is shown once and never stored.
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("name", Text, nullable=False),
+    _created_at(),
+    UniqueConstraint("name"),
+)
