@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from orchestrator.config import ProcessSettings, Settings, SettingsError
+from orchestrator.launcher import LaunchError
 
+EXIT_CANNOT_START: Final = 1
 EXIT_BAD_SETTINGS: Final = 2
 EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
 
@@ -70,12 +72,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command.declare is not None:
             command.declare(subparser)
     parsed = parser.parse_args(arguments)
+    return reporting(lambda: parsed.run(parsed))
+
+
+def reporting(command: Callable[[], int]) -> int:
+    """The exit code of a command; what the user can mend is told in plain sentences, without a traceback."""
     try:
-        exit_code: int = parsed.run(parsed)
+        return command()
     except SettingsError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return EXIT_BAD_SETTINGS
+    except LaunchError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CANNOT_START
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    return exit_code

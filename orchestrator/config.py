@@ -12,13 +12,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 WHATSAPP_WEB_URL: Final = "wss://web.whatsapp.com/ws/chat"
 """WhatsApp's own WebSocket, the same default as in Baileys."""
 
-LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+LOG_LEVELS: Final = ("debug", "info", "warn", "error")
 
 SECRET_VARIABLES: Final = (
     "ADMIN_TOKEN",
@@ -110,7 +111,7 @@ class Settings:
             backup_initial_delay_seconds=read.seconds("BACKUP_INITIAL_DELAY_SECONDS", default=10.0),
             lease_ttl_seconds=read.seconds("LEASE_TTL_SECONDS", default=15.0, lowest=1.0, highest=3600.0),
             keep_alive_seconds=read.seconds("KEEP_ALIVE_SECONDS", default=30.0, lowest=1.0, highest=3600.0),
-            log_level=read.choice("LOG_LEVEL", default="info", choices=LOG_LEVELS),
+            log_level=read.choice("LOG_LEVEL", default="info", choices=LOG_LEVELS, also={"warning": "warn"}),
         )
         if settings.port == settings.sidecar_port:
             read.refuse(f"PORT and SIDECAR_PORT are both {settings.port}; give each a port of its own.")
@@ -189,12 +190,15 @@ class _Reader:
         self.refuse(f"{name} is {_shown(text)}; set it to a number of seconds from {lowest:g} to {highest:g}.")
         return default
 
-    def choice(self, name: str, *, default: str, choices: tuple[str, ...]) -> str:
+    def choice(
+        self, name: str, *, default: str, choices: tuple[str, ...], also: Mapping[str, str] = MappingProxyType({})
+    ) -> str:
         text = self._text(name)
         if text is None:
             return default
-        if text.lower() in choices:
-            return text.lower()
+        word = also.get(text.lower(), text.lower())
+        if word in choices:
+            return word
         self.refuse(f"{name} is {_shown(text)}; set it to one of {', '.join(choices)}.")
         return default
 

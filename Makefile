@@ -1,0 +1,116 @@
+# One command each: `make run`, `make demo`, `make test`. Everything they install stays in this folder (.venv, node_modules).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# The newest Python that is supported and here; `make PYTHON=/path/to/python3.12 run` chooses another.
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
+	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && command -v "$$name" && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+SIDECAR := baileys-server
+
+# A stamp is touched after its step succeeded, so that the second `make run` starts at once.
+STAMPS := .build
+PYTHON_RUN := $(STAMPS)/python-run
+PYTHON_DEV := $(STAMPS)/python-dev
+NODE_RUN := $(STAMPS)/node-run
+NODE_DEV := $(STAMPS)/node-dev
+
+# Hashes: a changed file on the way is refused. No resolver: the lock is complete.
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes --no-deps -q
+NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+
+.PHONY: help
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+.PHONY: run
+run: $(PYTHON_RUN) $(NODE_RUN) ## Start everything; installs what is missing
+	@exec $(BIN)/python -m orchestrator up
+
+.PHONY: demo
+demo: $(PYTHON_DEV) $(NODE_DEV) ## Two accounts survive kill -9, without a phone and without the internet
+	@exec $(BIN)/python -m tests.demo
+
+.PHONY: install
+install: $(PYTHON_DEV) $(NODE_DEV) ## Install everything, tools for developers included
+
+.PHONY: test
+test: install lint ## All checks and all tests
+	@echo "== pytest: units, integration on a real PostgreSQL, end to end"
+	@$(BIN)/python -m pytest
+	@echo "== node --test: sidecar"
+	@cd $(SIDECAR) && npm test --silent
+	@echo "All checks and tests passed."
+
+.PHONY: lint
+lint: install ## Formatters, linters, type checkers, layers
+	@echo "== ruff" && $(BIN)/ruff check --quiet && $(BIN)/ruff format --check --quiet && echo "ruff: clean"
+	@echo "== mypy" && $(BIN)/mypy --no-error-summary && echo "mypy: clean"
+	@echo "== import-linter" && $(BIN)/lint-imports --no-logo --no-cache | grep -E 'KEPT|BROKEN|not allowed|->|Contracts'
+	@echo "== eslint, tsc" && cd $(SIDECAR) && npm run lint --silent && echo "eslint, tsc: clean"
+
+.PHONY: format
+format: $(PYTHON_DEV) ## Let the formatter have its way
+	@$(BIN)/ruff check --fix --quiet && $(BIN)/ruff format
+
+.PHONY: lock
+lock: $(PYTHON_DEV) ## Choose the newest fitting versions anew and write them, with hashes, into the locks
+	@$(BIN)/python -m pip install --disable-pip-version-check -q 'uv>=0.13,<0.14'
+	@$(BIN)/uv pip compile --quiet --upgrade $(LOCK_FORMAT) pyproject.toml --output-file requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade $(LOCK_FORMAT) --extra dev pyproject.toml --output-file requirements-dev.lock
+	@if grep -nE '^ *(--(index-url|extra-index-url|find-links))|://' requirements.lock requirements-dev.lock; then \
+		echo "The locks name a host; remove it."; exit 1; fi
+
+# One lock for all supported Pythons and systems; no host in it, so that a mirror of the user's choice works.
+LOCK_FORMAT := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	--custom-compile-command "make lock"
+
+.PHONY: clean
+clean: ## Remove what was installed and cached; the data stays
+	@rm -rf $(VENV) $(STAMPS) $(SIDECAR)/node_modules .mypy_cache .ruff_cache .import_linter_cache
+	@find orchestrator tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- installing ---------------------------------------------------------------------------------------------------------
+
+$(STAMPS)/venv:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Python 3.11, 3.12 or 3.13 is needed and none is on PATH; install one and start again."; exit 1; fi
+	@if ! "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$(PYTHON) has no venv module; on Debian and Ubuntu install python3-venv, then start again."; exit 1; fi
+	@echo "Making $(VENV) with $$("$(PYTHON)" --version) ..."
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(PYTHON_RUN): requirements.lock $(STAMPS)/venv
+	@echo "Installing Python packages ..."
+	@$(PIP_INSTALL) -r requirements.lock
+	@touch $@
+
+$(PYTHON_DEV): requirements-dev.lock $(STAMPS)/venv
+	@echo "Installing Python packages, tools for developers included ..."
+	@$(PIP_INSTALL) -r requirements-dev.lock
+	@touch $@ $(PYTHON_RUN)
+
+.PHONY: node
+node:
+	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
+		echo "Node.js 20 or newer with npm is needed and isn't on PATH; install it and start again."; exit 1; fi
+	@if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)'; then \
+		echo "Node.js 20 or newer is needed, but node is $$(node --version); install a newer one and start again."; exit 1; fi
+
+$(NODE_RUN): $(SIDECAR)/package-lock.json $(SIDECAR)/package.json | node
+	@mkdir -p $(STAMPS)
+	@if [ -e $(NODE_DEV) ]; then $(MAKE) $(NODE_DEV); else \
+		echo "Installing Node packages ..." && cd $(SIDECAR) && $(NPM_CI) --omit=dev; fi
+	@touch $@
+
+$(NODE_DEV): $(SIDECAR)/package-lock.json $(SIDECAR)/package.json | node
+	@mkdir -p $(STAMPS)
+	@echo "Installing Node packages, tools for developers included ..."
+	@cd $(SIDECAR) && $(NPM_CI)
+	@touch $@ $(NODE_RUN)

@@ -1,0 +1,40 @@
+"""The real launcher with stand-ins for orchestrator and sidecar: `python -m tests.support.stand_in_tree [PROGRAM=COMMAND ...]`.
+
+Each stand-in writes a line when it starts and when it is stopped. An argument replaces the command of a program.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.cli import reporting
+from orchestrator.config import Settings
+from orchestrator.launcher.embedded_postgres import EmbeddedPostgres
+from orchestrator.launcher.programs import Program, programs
+from orchestrator.launcher.up import launch
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+
+
+def main(arguments: Sequence[str]) -> int:
+    commands = {name: shlex.split(command) for name, _, command in (argument.partition("=") for argument in arguments)}
+
+    def stand_ins(postgres: EmbeddedPostgres | None) -> list[Program]:
+        return [_stand_in(program, commands.get(program.name)) for program in programs(postgres)]
+
+    return reporting(lambda: launch(Settings.from_environment(os.environ), os.environ, stand_ins))
+
+
+def _stand_in(program: Program, command: list[str] | None) -> Program:
+    if command is not None:
+        return replace(program, command=command)
+    if program.name in ("orchestrator", "baileys"):
+        return replace(program, command=[sys.executable, str(STAND_IN), program.name])
+    return program
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
