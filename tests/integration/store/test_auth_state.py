@@ -1,0 +1,227 @@
+import asyncio
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+
+from orchestrator.domain.auth_state import Account, AuthStateWrite, Found, ProvenAbsent, StateAddress
+from orchestrator.domain.errors import AuthStateCorrupt, DatabaseUnavailable, LeaseLost
+from orchestrator.domain.session import SetAsideBy, ConnectionState
+from orchestrator.store.auth_state import AuthStateStore
+from orchestrator.store.database import Database
+from orchestrator.store.leases import LeaseStore
+from orchestrator.store.sealing import Sealer
+from orchestrator.store.sessions import SessionStore
+
+ACCOUNT = Account("5511999990000:7@s.whatsapp.net", "100000000000001:7@lid")
+PAIRED = AuthStateWrite(creds='{"me": 1}', account=ACCOUNT)
+
+
+@pytest.fixture(params=[0, 1], ids=["plain", "sealed"])
+def keys(request: pytest.FixtureRequest) -> list[bytes]:
+    return [os.urandom(32) for _ in range(request.param)]
+
+
+@pytest.fixture
+def auth_states(database: Database, keys: Sequence[bytes]) -> AuthStateStore:
+    return AuthStateStore(database, Sealer(keys))
+
+
+@pytest.fixture
+async def address(database: Database) -> StateAddress:
+    """The auth state of a session whose lease "a" holds."""
+    await SessionStore(database).create("t", "s")
+    (lease,) = await LeaseStore(database, "a", 30.0).claim(1)
+    return StateAddress("t", lease.session_ref, lease.generation, "a", lease.epoch)
+
+
+async def execute(database: Database, statement: str, **parameters: object) -> None:
+    async with database.begin() as connection:
+        await connection.execute(sa.text(statement), parameters)
+
+
+async def take_over(database: Database) -> None:
+    await execute(database, "UPDATE leases SET owner = 'b', epoch = epoch + 1")
+
+
+async def test_a_generation_that_was_never_paired_is_proven_absent(
+    auth_states: AuthStateStore, address: StateAddress
+) -> None:
+    assert await auth_states.load(address) == ProvenAbsent()
+
+
+async def test_what_was_written_is_loaded_without_the_pre_keys(auth_states: AuthStateStore, address: StateAddress) -> None:
+    session, pre_key = ("session", "5511988887777.0"), ("pre-key", "12")
+    await auth_states.write(address, replace(PAIRED, set_keys={session: '{"a": "ç"}', pre_key: "{}"}))
+    assert await auth_states.load(address) == Found('{"me": 1}', {session: '{"a": "ç"}'}, complete=True)
+    assert await auth_states.read(address, [session, pre_key, ("pre-key", "13")]) == {session: '{"a": "ç"}', pre_key: "{}"}
+
+
+async def test_a_load_brings_the_newest_keys_up_to_its_budget_and_says_so(
+    auth_states: AuthStateStore, address: StateAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.store.auth_state.PREFETCH_BYTES", 2500)
+    await auth_states.write(address, PAIRED)
+    for number in range(4):
+        await auth_states.write(address, AuthStateWrite(set_keys={("session", str(number)): "x" * 1000}))
+    loaded = await auth_states.load(address)
+    assert isinstance(loaded, Found)
+    assert (set(loaded.keys), loaded.complete) == ({("session", "3"), ("session", "2")}, False)
+
+
+async def test_sets_and_deletions_of_one_write_take_effect_together(
+    auth_states: AuthStateStore, address: StateAddress
+) -> None:
+    old, new = ("pre-key", "1"), ("session", "x.0")
+    await auth_states.write(address, replace(PAIRED, set_keys={old: "1"}))
+    await auth_states.write(address, AuthStateWrite(set_keys={new: "2"}, delete_keys=frozenset({old})))
+    assert await auth_states.read(address, [old, new]) == {new: "2"}
+
+
+async def test_key_ids_are_kept_verbatim(auth_states: AuthStateStore, address: StateAddress) -> None:
+    names = [("session", name) for name in ("a/b", "a__b", "a:b", "a-b", "ação", "%s", "'", "a\\b")]
+    await auth_states.write(address, AuthStateWrite(set_keys={name: name[1] for name in names}))
+    assert await auth_states.read(address, names) == {name: name[1] for name in names}
+
+
+async def test_a_stale_owner_cannot_overwrite_newer_keys(
+    database: Database, auth_states: AuthStateStore, address: StateAddress
+) -> None:
+    key = ("session", "x.0")
+    await take_over(database)
+    newer = replace(address, owner="b", epoch=address.epoch + 1)
+    await auth_states.write(newer, replace(PAIRED, set_keys={key: "new"}))
+    for stale in (address, replace(address, owner="b"), replace(address, epoch=address.epoch + 1)):
+        with pytest.raises(LeaseLost):
+            await auth_states.write(stale, replace(PAIRED, creds='{"me": 0}', set_keys={key: "old"}, delete_keys=frozenset({key})))
+        with pytest.raises(LeaseLost):
+            await auth_states.load(stale)
+        with pytest.raises(LeaseLost):
+            await auth_states.read(stale, [key])
+    assert await auth_states.load(newer) == Found('{"me": 1}', {key: "new"}, complete=True)
+
+
+async def test_a_take_over_waits_for_a_write_under_way_and_a_renewal_does_not(
+    database: Database, auth_states: AuthStateStore, address: StateAddress
+) -> None:
+    await auth_states.write(address, PAIRED)
+    async with database.driver() as writer, writer.transaction():
+        await writer.execute(
+            "SELECT 1 FROM leases WHERE session_ref = %s AND epoch = %s FOR KEY SHARE", (address.session_ref, address.epoch)
+        )
+        await execute(database, "UPDATE leases SET expires_at = now() + interval '1 minute'")
+        with pytest.raises(DatabaseUnavailable):
+            await execute_with_lock_timeout(database, "UPDATE leases SET owner = 'b', epoch = epoch + 1")
+    await take_over(database)
+    with pytest.raises(LeaseLost):
+        await auth_states.write(address, PAIRED)
+
+
+async def execute_with_lock_timeout(database: Database, statement: str) -> None:
+    async with database.begin() as connection:
+        await connection.execute(sa.text("SET LOCAL lock_timeout = '200ms'"))
+        await connection.execute(sa.text(statement))
+
+
+async def test_creds_missing_from_a_paired_generation_are_corrupt_and_not_absent(
+    database: Database, auth_states: AuthStateStore, address: StateAddress
+) -> None:
+    await auth_states.write(address, PAIRED)
+    await execute(database, "DELETE FROM creds")
+    with pytest.raises(AuthStateCorrupt):
+        await auth_states.load(address)
+
+
+async def test_a_flipped_byte_in_a_stored_value_is_corrupt_and_not_absent(
+    database: Database, auth_states: AuthStateStore, address: StateAddress
+) -> None:
+    key = ("session", "x.0")
+    await auth_states.write(address, replace(PAIRED, set_keys={key: "value"}))
+    for table in ("signal_keys", "creds"):
+        flip = "set_byte(value, octet_length(value) - 1, get_byte(value, octet_length(value) - 1) # 1)"
+        await execute(database, f"UPDATE {table} SET value = {flip}")
+        with pytest.raises(AuthStateCorrupt):
+            await auth_states.load(address)
+    with pytest.raises(AuthStateCorrupt):
+        await auth_states.read(address, [key])
+
+
+async def test_a_value_moved_to_another_session_does_not_open(
+    database: Database, auth_states: AuthStateStore, address: StateAddress
+) -> None:
+    await auth_states.write(address, PAIRED)
+    await SessionStore(database).create("t", "other")
+    (lease,) = await LeaseStore(database, "a", 30.0).claim(1)
+    other = StateAddress("t", lease.session_ref, 1, "a", lease.epoch)
+    await execute(
+        database,
+        "INSERT INTO creds (session_ref, generation, value) SELECT :other, 1, value FROM creds",
+        other=other.session_ref,
+    )
+    with pytest.raises(AuthStateCorrupt):
+        await auth_states.load(other)
+
+
+async def test_a_generation_set_aside_takes_no_more_writes_and_keeps_what_it_has(
+    database: Database, auth_states: AuthStateStore, address: StateAddress
+) -> None:
+    await auth_states.write(address, PAIRED)
+    sessions = SessionStore(database)
+    await sessions.set_aside(address.session_ref, 1, SetAsideBy.WHATSAPP, "logged out", ConnectionState.QUARANTINED)
+    with pytest.raises(LeaseLost):
+        await auth_states.write(address, PAIRED)
+    assert await LeaseStore(database, "a", 30.0).claim(1) == []
+    await sessions.begin_generation(address.session_ref, after=1)
+    (lease,) = await LeaseStore(database, "a", 30.0).claim(1)
+    assert lease.generation == 2
+    second = StateAddress("t", lease.session_ref, 2, "a", lease.epoch)
+    assert await auth_states.load(second) == ProvenAbsent()
+    async with database.begin() as connection:
+        assert (await connection.execute(sa.text("SELECT generation FROM creds"))).scalars().all() == [1]
+
+
+async def test_digests_name_exactly_what_differs(auth_states: AuthStateStore, address: StateAddress) -> None:
+    def digest(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    same, changed, missing, extra = (("session", name) for name in ("same", "changed", "missing", "extra"))
+    await auth_states.write(address, replace(PAIRED, set_keys={same: "1", changed: "1", extra: "1"}))
+    digests = {same: digest("1"), changed: digest("2"), missing: digest("1"), extra: None, ("session", "none"): None}
+    assert await auth_states.differing(address, digest('{"me": 1}'), digests) == (False, [changed, missing, extra])
+    assert await auth_states.differing(address, digest("{}"), {}) == (True, [])
+
+
+async def test_sent_messages_are_kept_for_a_while(auth_states: AuthStateStore, address: StateAddress) -> None:
+    for name in ("A", "B", "C"):
+        await auth_states.write(address, AuthStateWrite(sent_messages={name: name.encode()}))
+    assert await auth_states.read_sent_message(address, "B") == b"B"
+    assert await auth_states.read_sent_message(address, "Z") is None
+    assert await auth_states.prune_sent_messages(days=3, most=2) == 1
+    assert [await auth_states.read_sent_message(address, name) for name in ("A", "B", "C")] == [None, b"B", b"C"]
+
+
+async def test_no_plaintext_is_stored_when_a_key_is_set(
+    database: Database, auth_states: AuthStateStore, address: StateAddress, keys: Sequence[bytes]
+) -> None:
+    write = AuthStateWrite("PRIVATE", ACCOUNT, {("session", "x"): "PRIVATE"}, frozenset(), {"A": b"PRIVATE"})
+    await auth_states.write(address, write)
+    async with database.begin() as connection:
+        statement = "SELECT value FROM creds UNION ALL SELECT value FROM signal_keys UNION ALL SELECT message FROM sent_messages"
+        stored = (await connection.execute(sa.text(statement))).scalars().all()
+    assert len(stored) == 3
+    assert [b"PRIVATE" in bytes(value) for value in stored] == [not keys] * 3
+
+
+async def test_concurrent_writers_of_the_same_keys_do_not_deadlock(
+    auth_states: AuthStateStore, address: StateAddress
+) -> None:
+    names = [("session", str(number)) for number in range(50)]
+
+    async def write(order: Sequence[tuple[str, str]]) -> None:
+        for _ in range(10):
+            await auth_states.write(address, AuthStateWrite(set_keys={name: "x" for name in order}))
+
+    await asyncio.gather(write(names), write(names[::-1]), write(names[25:] + names[:25]))

@@ -1,0 +1,110 @@
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from orchestrator.domain.session import DesiredState, Lease
+from orchestrator.store.database import Database
+from orchestrator.store.leases import LeaseStore
+from orchestrator.store.sessions import SessionStore
+
+TTL = 30.0
+
+
+@pytest.fixture
+async def sessions(database: Database) -> SessionStore:
+    return SessionStore(database)
+
+
+def store(database: Database, owner: str, ttl: float = TTL) -> LeaseStore:
+    return LeaseStore(database, owner, ttl)
+
+
+async def expire(database: Database) -> None:
+    async with database.begin() as connection:
+        await connection.execute(sa.text("UPDATE leases SET expires_at = now() - interval '1 second'"))
+
+
+async def claim_one(database: Database, owner: str) -> Lease:
+    (lease,) = await store(database, owner).claim(10)
+    return lease
+
+
+async def test_only_sessions_that_should_run_are_claimed(database: Database, sessions: SessionStore) -> None:
+    await sessions.create("t", "runs")
+    await sessions.create("t", "stopped")
+    await sessions.desire((await sessions.get("t", "stopped")).session_ref, DesiredState.STOPPED)
+    assert [lease.session_id for lease in await store(database, "a").claim(10)] == ["runs"]
+
+
+async def test_a_held_lease_is_nobody_elses_until_it_expires(database: Database, sessions: SessionStore) -> None:
+    await sessions.create("t", "s")
+    first = await claim_one(database, "a")
+    assert await store(database, "b").claim(10) == []
+    await expire(database)
+    second = await claim_one(database, "b")
+    assert (first.epoch, second.epoch) == (1, 2)
+
+
+async def test_two_replicas_that_claim_at_once_share_the_sessions(database: Database, sessions: SessionStore) -> None:
+    for number in range(20):
+        await sessions.create("t", f"s{number}")
+    claims = await asyncio.gather(*(store(database, owner).claim(20) for owner in ("a", "b", "c")))
+    taken = [lease.session_id for claim in claims for lease in claim]
+    assert len(taken) == len(set(taken))
+    rest = await store(database, "a").claim(20)
+    assert len(taken) + len(rest) == 20
+
+
+async def test_renewal_names_what_is_still_held_and_whether_it_is_wanted(database: Database, sessions: SessionStore) -> None:
+    for name in ("kept", "lost", "unwanted"):
+        await sessions.create("t", name)
+    leases = {lease.session_id: lease for lease in await store(database, "a").claim(10)}
+    await sessions.desire(leases["unwanted"].session_ref, DesiredState.STOPPED)
+    async with database.begin() as connection:
+        taken = sa.text("UPDATE leases SET owner = 'b', epoch = epoch + 1 WHERE session_ref = :ref")
+        await connection.execute(taken, {"ref": leases["lost"].session_ref})
+    renewed = await store(database, "a").renew(list(leases.values()), {})
+    assert renewed == {leases["kept"].session_ref: True, leases["unwanted"].session_ref: False}
+
+
+async def test_renewal_records_the_last_backup(database: Database, sessions: SessionStore) -> None:
+    await sessions.create("t", "s")
+    lease = await claim_one(database, "a")
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    await store(database, "a").renew([lease], {lease.session_ref: moment})
+    await store(database, "a").renew([lease], {})
+    assert (await sessions.get("t", "s")).last_backup_at == moment
+
+
+async def test_a_released_lease_is_free_at_once_and_its_epoch_goes_on(database: Database, sessions: SessionStore) -> None:
+    await sessions.create("t", "s")
+    lease = await claim_one(database, "a")
+    await store(database, "a").release([lease])
+    assert (await claim_one(database, "b")).epoch == lease.epoch + 1
+
+
+async def test_a_late_release_does_not_free_what_another_owner_took(database: Database, sessions: SessionStore) -> None:
+    await sessions.create("t", "s")
+    lease = await claim_one(database, "a")
+    await expire(database)
+    await claim_one(database, "b")
+    await store(database, "a").release([lease])
+    assert [held.epoch for held in await store(database, "b").held()] == [2]
+
+
+async def test_advancing_fences_the_old_epoch_and_fails_once_the_lease_is_lost(
+    database: Database, sessions: SessionStore
+) -> None:
+    await sessions.create("t", "s")
+    lease = await claim_one(database, "a")
+    assert await store(database, "a").advance(lease) == lease.epoch + 1
+    assert await store(database, "a").advance(lease) is None
+
+
+async def test_alone_on_an_embedded_database_all_other_leases_end(database: Database, sessions: SessionStore) -> None:
+    await sessions.create("t", "s")
+    await claim_one(database, "dead")
+    await store(database, "alive").expire_others()
+    assert (await claim_one(database, "alive")).epoch == 3
