@@ -1,10 +1,11 @@
 # One command each: `make run`, `make demo`, `make test`. Everything they install stays in this folder (.venv, node_modules).
 
-SHELL := /bin/bash
+SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
+.NOTPARALLEL:
 
 # The newest Python that is supported and here; `make PYTHON=/path/to/python3.12 run` chooses another.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
@@ -13,12 +14,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 SIDECAR := baileys-server
 
-# A stamp is touched after its step succeeded, so that the second `make run` starts at once.
-STAMPS := .build
-PYTHON_RUN := $(STAMPS)/python-run
-PYTHON_DEV := $(STAMPS)/python-dev
-NODE_RUN := $(STAMPS)/node-run
-NODE_DEV := $(STAMPS)/node-dev
+# A stamp is touched after its step succeeded, so that the second `make run` starts at once. Each lies in the folder that its
+# step fills and goes with it.
+VENV_MADE := $(VENV)/.made
+PYTHON_RUN := $(VENV)/.installed-run
+PYTHON_DEV := $(VENV)/.installed-dev
+NODE_RUN := $(SIDECAR)/node_modules/.installed-run
+NODE_DEV := $(SIDECAR)/node_modules/.installed-dev
 
 # Hashes: a changed file on the way is refused. No resolver: the lock is complete.
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes --no-deps -q
@@ -51,7 +53,8 @@ test: install lint ## All checks and all tests
 lint: install ## Formatters, linters, type checkers, layers
 	@echo "== ruff" && $(BIN)/ruff check --quiet && $(BIN)/ruff format --check --quiet && echo "ruff: clean"
 	@echo "== mypy" && $(BIN)/mypy --no-error-summary && echo "mypy: clean"
-	@echo "== import-linter" && $(BIN)/lint-imports --no-logo --no-cache | grep -E 'KEPT|BROKEN|not allowed|->|Contracts'
+	@echo "== import-linter" && { layers=$$($(BIN)/lint-imports --no-logo --no-cache 2>&1) || { echo "$$layers"; exit 1; }; } && \
+		echo "import-linter: clean"
 	@echo "== eslint, tsc" && cd $(SIDECAR) && npm run lint --silent && echo "eslint, tsc: clean"
 
 .PHONY: format
@@ -72,26 +75,26 @@ LOCK_FORMAT := --universal --python-version 3.11 --generate-hashes --no-emit-ind
 
 .PHONY: clean
 clean: ## Remove what was installed and cached; the data stays
-	@rm -rf $(VENV) $(STAMPS) $(SIDECAR)/node_modules .mypy_cache .ruff_cache .import_linter_cache
+	@rm -rf $(VENV) $(SIDECAR)/node_modules .mypy_cache .ruff_cache .import_linter_cache
 	@find orchestrator tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- installing ---------------------------------------------------------------------------------------------------------
 
-$(STAMPS)/venv:
+$(VENV_MADE):
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "Python 3.11, 3.12 or 3.13 is needed and none is on PATH; install one and start again."; exit 1; fi
 	@if ! "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then \
 		echo "$(PYTHON) has no venv module; on Debian and Ubuntu install python3-venv, then start again."; exit 1; fi
 	@echo "Making $(VENV) with $$("$(PYTHON)" --version) ..."
 	@"$(PYTHON)" -m venv --clear $(VENV)
-	@mkdir -p $(STAMPS) && touch $@
+	@touch $@
 
-$(PYTHON_RUN): requirements.lock $(STAMPS)/venv
+$(PYTHON_RUN): requirements.lock $(VENV_MADE)
 	@echo "Installing Python packages ..."
 	@$(PIP_INSTALL) -r requirements.lock
 	@touch $@
 
-$(PYTHON_DEV): requirements-dev.lock $(STAMPS)/venv
+$(PYTHON_DEV): requirements-dev.lock $(VENV_MADE)
 	@echo "Installing Python packages, tools for developers included ..."
 	@$(PIP_INSTALL) -r requirements-dev.lock
 	@touch $@ $(PYTHON_RUN)
@@ -100,17 +103,15 @@ $(PYTHON_DEV): requirements-dev.lock $(STAMPS)/venv
 node:
 	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
 		echo "Node.js 20 or newer with npm is needed and isn't on PATH; install it and start again."; exit 1; fi
-	@if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)'; then \
+	@if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; then \
 		echo "Node.js 20 or newer is needed, but node is $$(node --version); install a newer one and start again."; exit 1; fi
 
 $(NODE_RUN): $(SIDECAR)/package-lock.json $(SIDECAR)/package.json | node
-	@mkdir -p $(STAMPS)
 	@if [ -e $(NODE_DEV) ]; then $(MAKE) $(NODE_DEV); else \
 		echo "Installing Node packages ..." && cd $(SIDECAR) && $(NPM_CI) --omit=dev; fi
 	@touch $@
 
 $(NODE_DEV): $(SIDECAR)/package-lock.json $(SIDECAR)/package.json | node
-	@mkdir -p $(STAMPS)
 	@echo "Installing Node packages, tools for developers included ..."
 	@cd $(SIDECAR) && $(NPM_CI)
 	@touch $@ $(NODE_RUN)

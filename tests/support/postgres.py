@@ -1,0 +1,53 @@
+"""A real PostgreSQL for the tests: one server for the whole run, an empty database for each test."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from orchestrator.launcher.embedded_postgres import EmbeddedPostgres
+
+
+@contextlib.contextmanager
+def short_folder(prefix: str = "bo") -> Iterator[Path]:
+    """A temporary folder whose name leaves room for sockets (pytest's own don't); other accounts may pass through."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def server_url() -> Iterator[str]:
+    """The URL of a server whose user may make databases: TEST_DATABASE_URL, else an embedded PostgreSQL of our own."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    with short_folder("pg") as folder:
+        server = EmbeddedPostgres(folder)
+        server.prepare()
+        with server.running(log=folder / "log"):
+            yield server.url
+
+
+@contextlib.contextmanager
+def fresh_database(server: str) -> Iterator[str]:
+    """The URL of an empty database on the server, for as long as it is needed."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
