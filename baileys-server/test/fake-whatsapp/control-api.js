@@ -1,0 +1,234 @@
+/** The HTTP API that tests, `make demo` and people use to drive the fake. JSON in, JSON out; described in README.md. */
+import { ControlError } from './control-error.js'
+import { kick } from './kick.js'
+import { applyLastingFailures } from './login.js'
+import { notifyPreKeysLow } from './key-queries.js'
+import { refreshQr, scan } from './pairing.js'
+import { enterCode } from './pairing-code.js'
+import { digits } from './registry.js'
+import { sendFromContact } from './to-companion.js'
+
+/** @typedef {import('node:http').IncomingMessage} IncomingMessage */
+/** @typedef {import('node:http').ServerResponse} ServerResponse */
+/** @typedef {import('./traffic.js').Traffic} Traffic */
+/** @typedef {import('./user.js').User} User */
+/** @typedef {import('./world.js').World} World */
+/** @typedef {Record<string, any>} Body */
+
+const IDLE_TIMEOUT_MS = 10_000
+/** Outdated peers are noticed by looking, not by a timer of their own. */
+const IDLE_RECHECK_MS = 250
+
+export class ControlApi {
+  /**
+   * @param {World} world
+   * @param {Traffic} traffic
+   */
+  constructor(world, traffic) {
+    this.world = world
+    this.traffic = traffic
+    /** @type {Record<string, (body: Body, query: URLSearchParams) => unknown>} */
+    this.routes = {
+      'POST /scan': body => scan(world, body.qr, this.#account(body.phone)),
+      'POST /enter-code': body => enterCode(world, String(body.code ?? ''), this.#account(body.phone)),
+      'POST /refresh-qr': body => refreshQr(world, body.qr, body.tag ?? 'companion_reg_refresh'),
+      'POST /contacts': body => this.#createContact(body),
+      'POST /groups': body => this.#createGroup(body),
+      'POST /send': body => this.#send(body),
+      'POST /traffic': body => this.#startTraffic(body),
+      'GET /traffic': (_body, query) => ({ traffic: traffic.list(query.get('phone') ?? undefined) }),
+      'DELETE /traffic': () => traffic.stopAll(),
+      'POST /failures': body => this.#addFailure(body),
+      'GET /failures': () => ({ failures: world.failures.active }),
+      'DELETE /failures': (_body, query) => this.#clearFailures(query),
+      'POST /kick': body => ({ sockets: kick(world, world.registry.find(body.phone), body) }),
+      'POST /prekeys-low': body => this.#preKeysLow(body),
+      'GET /accounts': () => ({ accounts: world.registry.accounts.map(account => this.#describe(account)) }),
+      'GET /messages': (_body, query) => this.#messages(query),
+      'GET /counts': () => this.#counts(),
+      'GET /violations': () => ({ violations: world.violations.details }),
+      'POST /reset-counts': () => this.#reset(),
+      'GET /idle': (_body, query) => this.#idle(query),
+    }
+  }
+
+  /**
+   * @param {IncomingMessage} request
+   * @param {ServerResponse} response
+   */
+  async handle(request, response) {
+    try {
+      const url = new URL(request.url ?? '/', 'http://fake')
+      const handler = this.routes[`${request.method} ${url.pathname}`]
+      if (!handler) throw new ControlError(404, 'unknown_route', `${request.method} ${url.pathname}`)
+      const answer = await handler(await readBody(request), url.searchParams)
+      reply(response, 200, answer ?? {})
+    } catch (error) {
+      const known = error instanceof ControlError
+      const detail = error instanceof Error ? error.message : String(error)
+      if (!known) process.stderr.write(`fake-whatsapp: ${error instanceof Error ? error.stack : error}\n`)
+      reply(response, known ? error.status : 500, { code: known ? error.code : 'fault', detail })
+    }
+  }
+
+  /** @param {unknown} phone */
+  #account(phone) {
+    const number = digits(String(phone ?? ''))
+    if (!number) throw new ControlError(400, 'no_phone', 'phone is missing')
+    return this.world.registry.user(number)
+  }
+
+  /** @param {Body} body */
+  #createContact({ phone, name, addressing }) {
+    const user = phone ? this.#account(phone) : this.world.registry.newContact()
+    if (name) user.name = String(name)
+    if (addressing) user.writesAsLid = addressing === 'lid'
+    return { phone: user.phone, jid: user.pn, lid: user.lid }
+  }
+
+  /** @param {Body} body */
+  #createGroup({ subject = 'Group', members = [], addressing = 'lid' }) {
+    const users = members.map((/** @type {string} */ member) => this.world.registry.find(member))
+    return { jid: this.world.registry.createGroup(subject, users, addressing) }
+  }
+
+  /** @param {Body} body */
+  #send({ from, to, text, group }) {
+    const { registry } = this.world
+    if (typeof text !== 'string' || !text) throw new ControlError(400, 'no_text', 'text is missing')
+    if (!group && !to) throw new ControlError(400, 'no_recipient', 'to or group is missing')
+    const recipient = to ? registry.find(to) : undefined
+    return { id: sendFromContact(this.world, { from: registry.find(from), to: recipient, group, text }) }
+  }
+
+  /** @param {Body} body */
+  #startTraffic({ phone, contacts = [], groups = [], rate_per_second = 10, count = 100, prefix = 'traffic' }) {
+    const { registry } = this.world
+    const users = contacts.map((/** @type {string} */ contact) => registry.find(contact))
+    const order = { to: registry.find(phone), contacts: users, groups, ratePerSecond: rate_per_second, count, prefix }
+    return this.traffic.start(order)
+  }
+
+  /** @param {Body} body */
+  #addFailure(body) {
+    const phone = body.phone ? digits(String(body.phone)) : null
+    const failure = this.world.failures.add(/** @type {any} */ ({ ...body, phone }))
+    // A failure that lasts as long as a connection also meets the ones that are open.
+    for (const connection of this.world.connections) {
+      const { device } = connection
+      if (device && !connection.evicted) applyLastingFailures(this.world, connection, device)
+    }
+    return failure
+  }
+
+  /** @param {URLSearchParams} query */
+  #clearFailures(query) {
+    const phone = query.get('phone') ?? undefined
+    const cleared = this.world.failures.clear({ id: Number(query.get('id')) || undefined, phone })
+    for (const connection of this.world.connections) {
+      if (!phone || connection.device?.user.phone === phone) connection.recover()
+    }
+    return { cleared }
+  }
+
+  /** @param {Body} body */
+  #preKeysLow({ phone, count = 0 }) {
+    const devices = [...this.world.registry.find(phone).companions.values()]
+    for (const device of devices) notifyPreKeysLow(this.world, device, count)
+    return { devices: devices.length }
+  }
+
+  /** @param {User} account */
+  #describe(account) {
+    const devices = [...account.companions.values()].map(device => ({
+      device: device.id,
+      jid: device.jid,
+      lid: device.lidJid,
+      connected: Boolean(device.connection),
+      logins: device.logins,
+      evictions: device.evictions,
+      mailbox: device.mailbox.size,
+      prekeys: device.preKeys.size,
+      prekeys_handed_out: device.handedOut.size,
+    }))
+    return { phone: account.phone, jid: account.pn, lid: account.lid, devices }
+  }
+
+  /** @param {URLSearchParams} query */
+  #messages(query) {
+    const text = (/** @type {string} */ name) => query.get(name) ?? undefined
+    const messages = this.world.ledger.list({
+      direction: text('direction'),
+      since: Number(text('since') ?? 0),
+      phone: text('phone'),
+      status: text('status'),
+      ownPhone: text('own_phone') === 'true',
+    })
+    return { seq: this.world.ledger.seq, messages }
+  }
+
+  #counts() {
+    const { violations, ledger } = this.world
+    const totals = ledger.totals()
+    const { counts, longestOverlapMs } = violations
+    return { ...counts, undecryptable: totals.out.undecryptable, longest_overlap_ms: longestOverlapMs, ...totals }
+  }
+
+  #reset() {
+    this.world.violations.reset()
+    this.world.ledger.reset()
+  }
+
+  /** @param {URLSearchParams} query */
+  async #idle(query) {
+    const phone = query.get('phone') ?? undefined
+    const deadline = Date.now() + Number(query.get('timeout_ms') ?? IDLE_TIMEOUT_MS)
+    for (;;) {
+      const outstanding = { ...this.world.ledger.outstandingCounts(phone), traffic: this.traffic.remaining(phone) }
+      const idle = !outstanding.in && !outstanding.out && !outstanding.traffic
+      const leftMs = deadline - Date.now()
+      if (idle || leftMs <= 0) return { idle, outstanding }
+      await this.#nextChange(Math.min(leftMs, IDLE_RECHECK_MS))
+    }
+  }
+
+  /** @param {number} timeoutMs */
+  #nextChange(timeoutMs) {
+    return new Promise(resolve => {
+      const { changes } = this.world.ledger
+      const timer = setTimeout(done, timeoutMs)
+      function done() {
+        clearTimeout(timer)
+        changes.off('change', done)
+        resolve(undefined)
+      }
+      changes.once('change', done)
+    })
+  }
+}
+
+/**
+ * @param {IncomingMessage} request
+ * @returns {Promise<Body>}
+ */
+async function readBody(request) {
+  const chunks = []
+  for await (const chunk of request) chunks.push(chunk)
+  const text = Buffer.concat(chunks).toString()
+  if (!text) return {}
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new ControlError(400, 'bad_json', 'the body is not JSON')
+  }
+}
+
+/**
+ * @param {ServerResponse} response
+ * @param {number} status
+ * @param {unknown} body
+ */
+function reply(response, status, body) {
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(JSON.stringify(body))
+}

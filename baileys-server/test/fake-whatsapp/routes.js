@@ -1,0 +1,23 @@
+/** Which part of the server answers a stanza. */
+import { relayMessage } from './from-companion.js'
+import { answerIq } from './iq.js'
+import { receiveAck, receiveReceipt } from './receipts.js'
+
+/** @typedef {import('./connection.js').Connection} Connection */
+/** @typedef {import('./world.js').World} World */
+/** @typedef {import('./stanza.js').BinaryNode} BinaryNode */
+
+/**
+ * @param {World} world
+ * @param {Connection} connection
+ * @param {BinaryNode} stanza
+ */
+export async function route(world, connection, stanza) {
+  if (stanza.tag === 'iq') return answerIq(world, connection, stanza)
+  const { device } = connection
+  // Presence, chat state and telemetry need no answer.
+  if (!device || connection.deaf) return
+  if (stanza.tag === 'message') await relayMessage(world, connection, device, stanza)
+  else if (stanza.tag === 'receipt') receiveReceipt(world, connection, device, stanza)
+  else if (stanza.tag === 'ack') receiveAck(world, connection, device, stanza)
+}

@@ -1,0 +1,78 @@
+/** The fake WhatsApp: a websocket that Baileys connects to, and an HTTP port to control it. */
+import './quiet.js'
+import http from 'node:http'
+import { Curve } from '@whiskeysockets/baileys'
+import { WebSocketServer } from 'ws'
+import { Connection } from './connection.js'
+import { ControlApi } from './control-api.js'
+import { CertificateAuthority, NoiseResponder } from './noise-responder.js'
+import { Traffic } from './traffic.js'
+import { World } from './world.js'
+
+const LOOPBACK = '127.0.0.1'
+
+/**
+ * @typedef {object} FakeWhatsApp
+ * @property {string} wsUrl for Baileys' `waWebSocketUrl`
+ * @property {string} controlUrl
+ * @property {string} rootKey hex; for Baileys' `WA_CERT_DETAILS.PUBLIC_KEY`
+ * @property {World} world the state itself, for tests in the same process
+ * @property {() => Promise<void>} close
+ */
+
+/**
+ * @param {{port?: number, controlPort?: number} & Partial<import('./world.js').Options>} [options]
+ * @returns {Promise<FakeWhatsApp>}
+ */
+export async function startFakeWhatsApp({ port = 0, controlPort = 0, ...options } = {}) {
+  const world = new World(options)
+  const traffic = new Traffic(world)
+  const api = new ControlApi(world, traffic)
+  const authority = new CertificateAuthority()
+  const staticKey = Curve.generateKeyPair()
+  const sockets = new WebSocketServer({ host: LOOPBACK, port, path: '/ws/chat' })
+  sockets.on('connection', socket => {
+    if (world.failures.take('refuse_connection', undefined)) socket.terminate()
+    else new Connection(world, socket, new NoiseResponder(authority, staticKey))
+  })
+  const control = http.createServer((request, response) => void api.handle(request, response))
+  control.listen(controlPort, LOOPBACK)
+  await Promise.all([once(sockets, 'listening'), once(control, 'listening')])
+  return {
+    wsUrl: `ws://${LOOPBACK}:${portOf(sockets)}/ws/chat`,
+    controlUrl: `http://${LOOPBACK}:${portOf(control)}`,
+    rootKey: Buffer.from(authority.root.public).toString('hex'),
+    world,
+    close: () => close(world, traffic, sockets, control),
+  }
+}
+
+/**
+ * @param {World} world
+ * @param {Traffic} traffic
+ * @param {WebSocketServer} sockets
+ * @param {http.Server} control
+ */
+async function close(world, traffic, sockets, control) {
+  traffic.stopAll()
+  world.end()
+  const gone = Promise.all([once(sockets, 'close'), once(control, 'close')])
+  sockets.close()
+  control.close()
+  control.closeAllConnections()
+  await gone
+}
+
+/** @param {{address(): any}} listener */
+const portOf = listener => listener.address().port
+
+/**
+ * @param {import('node:events').EventEmitter} emitter
+ * @param {string} event
+ */
+function once(emitter, event) {
+  return new Promise((resolve, reject) => {
+    emitter.once(event, resolve)
+    emitter.once('error', reject)
+  })
+}

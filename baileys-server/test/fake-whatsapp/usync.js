@@ -1,0 +1,56 @@
+/** The usync query: which devices a user has, its LID, and whether a number is on WhatsApp. */
+import { digits } from './registry.js'
+import { child, children, firstChild, iqResult, isLid, node, SERVER_JID } from './stanza.js'
+
+/** @typedef {import('./user.js').User} User */
+/** @typedef {import('./world.js').World} World */
+/** @typedef {import('./stanza.js').BinaryNode} BinaryNode */
+
+/**
+ * @param {World} world
+ * @param {BinaryNode} iq
+ */
+export function answerUsync(world, iq) {
+  const usync = firstChild(iq)
+  const query = child(usync, 'query')
+  const protocols = (Array.isArray(query?.content) ? query.content : []).map(each => each.tag)
+  const users = children(child(usync, 'list'), 'user').map(asked => answerUser(world, protocols, asked))
+  return iqResult(iq, [node('usync', usync?.attrs, [node('result'), node('list', {}, users)])])
+}
+
+/**
+ * @param {World} world
+ * @param {string[]} protocols
+ * @param {BinaryNode} asked by jid, or by phone number inside a contact node
+ */
+function answerUser(world, protocols, asked) {
+  const number = child(asked, 'contact')?.content
+  const phone = number && digits(Buffer.from(/** @type {Uint8Array} */ (number)).toString())
+  const user = phone ? world.registry.byPhone.get(phone) : world.registry.userOf(asked.attrs.jid)
+  const jid = asked.attrs.jid ?? user?.pn ?? `${phone}@${SERVER_JID}`
+  return node('user', { jid }, protocols.flatMap(protocol => answerProtocol(protocol, user, jid)))
+}
+
+/**
+ * @param {string} protocol
+ * @param {User | undefined} user
+ * @param {string} jid
+ * @returns {BinaryNode[]}
+ */
+function answerProtocol(protocol, user, jid) {
+  if (protocol === 'contact') return [node('contact', { type: user ? 'in' : 'out' })]
+  if (!user) return []
+  if (protocol === 'devices') return [node('devices', {}, [deviceList(user)])]
+  // Without a LID the client asks for no session, and its send fails.
+  if (protocol === 'lid' && !isLid(jid)) return [node('lid', { val: user.lid })]
+  return []
+}
+
+/** @param {User} user */
+function deviceList(user) {
+  const companions = [...user.companions.keys()]
+  return node('device-list', {}, [
+    node('device', { id: '0' }),
+    ...companions.map(id => node('device', { id: String(id), 'key-index': String(id) })),
+  ])
+}

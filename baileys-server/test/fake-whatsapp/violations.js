@@ -1,0 +1,48 @@
+/** Counters of what a real server or phone would notice, and of what tests want to know. */
+
+/** Things that must never happen. */
+export const VIOLATIONS = /** @type {const} */ ([
+  'message_number_reused',
+  'prekey_reused',
+  'simultaneous_sockets',
+  'handshake_frames_bad',
+])
+
+/** Things that happen, and are worth counting. */
+export const EVENTS = /** @type {const} */ ([
+  'decrypt_failures',
+  'evictions',
+  'qr_shown',
+  'registrations',
+  'logins',
+  'refused_logins',
+])
+
+const DETAILS_KEPT = 200
+
+/** @typedef {typeof VIOLATIONS[number] | typeof EVENTS[number]} Counter */
+
+export class Violations {
+  constructor() {
+    this.reset()
+  }
+
+  reset() {
+    /** @type {Record<Counter, number>} */
+    this.counts = /** @type {any} */ (Object.fromEntries([...VIOLATIONS, ...EVENTS].map(name => [name, 0])))
+    /** @type {Array<Record<string, unknown> & {kind: Counter, at: number}>} the newest ones, oldest first */
+    this.details = []
+    this.longestOverlapMs = 0
+  }
+
+  /**
+   * @param {Counter} kind
+   * @param {Record<string, unknown>} [detail] never keys or plaintext
+   */
+  count(kind, detail) {
+    this.counts[kind]++
+    if (!detail) return
+    this.details.push({ kind, at: Date.now(), ...detail })
+    if (this.details.length > DETAILS_KEPT) this.details.shift()
+  }
+}
