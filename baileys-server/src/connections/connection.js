@@ -1,0 +1,394 @@
+import { makeWASocket } from '@whiskeysockets/baileys'
+import { sleep, within } from '../clock.js'
+import { masked, safeError } from '../log.js'
+import { AuthState } from '../auth-state/auth-state.js'
+import { mustStop } from '../auth-state/write-queue.js'
+import { VerificationBackup } from '../auth-state/verification.js'
+import { backOffMs, decideAfterDisconnect } from './disconnect-policy.js'
+import { SocketAttempt } from './socket-attempt.js'
+import { Sender } from './sender.js'
+import { ControlError } from './control-error.js'
+
+/**
+ * @typedef {'starting' | 'pairing' | 'connecting' | 'open' | 'waiting_retry' | 'conflict' | 'paused' | 'quarantined' | 'stopped'} State
+ * @typedef {{sessionRef: number, sessionId: string, generation: number, epoch: number}} Session
+ *
+ * @typedef {object} Parts
+ * @property {import('../orchestrator/session-backup.js').SessionBackup} backup
+ * @property {(type: string, data: Record<string, unknown>) => void} report adds an event of this session
+ * @property {(connection: Connection) => void} onOver the connection ended by itself and is of no more use
+ * @property {import('./start-slots.js').StartSlots} startSlots
+ * @property {import('../clock.js').Clock} clock
+ * @property {() => number} random
+ * @property {import('../log.js').Logger} log
+ * @property {{socket: import('./socket-attempt.js').SocketOptions, verification: import('../auth-state/verification.js').Timing}} options
+ */
+
+const SENDS_DRAIN_MS = 5000
+const WRITES_DRAIN_MS = 4000
+/** A connection that was open this long proves that its successor starts with a short back-off. */
+const PROVEN_OPEN_MS = 30_000
+/** Replaced again after this long is a new incident, not a ping-pong with another program. */
+const REPLACEMENT_FORGOTTEN_MS = 600_000
+const NEVER_CONNECTED = { statusCode: null, message: '', conflictType: null, banExpiresAt: null }
+/** States in which nothing happens until somebody outside decides. */
+const PARKED = /** @type {const} */ ({ conflict: 'conflict', pause: 'paused' })
+
+/**
+ * One session under one lease: loads its auth state, keeps a socket open, and decides what follows when it closes.
+ *
+ *   starting -> pairing -> connecting -> open          the ordinary life; a stored auth state skips pairing
+ *   starting -> waiting_retry                          the auth state is unknown: never a QR
+ *   open | connecting | pairing -> waiting_retry       reconnects, see disconnect-policy.js
+ *   ... -> paused | conflict                           waits for time, or for somebody outside
+ *   ... -> quarantined | stopped                       over
+ */
+export class Connection {
+  /** @type {State} */
+  #state = 'starting'
+  /** @type {string | null} */
+  #reason = null
+  #stopping = new AbortController()
+  /** @type {AuthState | null} */
+  #authState = null
+  /** @type {VerificationBackup | null} */
+  #verification = null
+  /** @type {SocketAttempt | null} */
+  #attempt = null
+  /** @type {Sender | null} */
+  #sender = null
+  /** @type {Promise<void>} */
+  #ended = Promise.resolve()
+  #failedAttempts = 0
+  #openedAt = 0
+  #consecutiveUnauthorized = 0
+  #retriedReplaced = false
+  /** @type {number | null} */
+  #restartRequiredAt = null
+  #parts
+  #log
+
+  /**
+   * @param {Session} session
+   * @param {Parts} parts
+   */
+  constructor(session, parts) {
+    this.session = session
+    this.#parts = parts
+    this.#log = parts.log.child({ session_id: session.sessionId, session_ref: session.sessionRef, epoch: session.epoch })
+  }
+
+  /**
+   * Starts after the predecessor has closed its socket.
+   * @param {Promise<unknown>} [predecessor]
+   */
+  start(predecessor = Promise.resolve()) {
+    this.#ended = predecessor.then(() => this.#run()).catch(error => {
+      this.#log.error(safeError(error), 'connection_failed_unexpectedly')
+      this.#enter('stopped', 'An unexpected error ended the connection.')
+      this.#parts.onOver(this)
+    })
+  }
+
+  get state() {
+    return this.#state
+  }
+
+  /** For `GET /v1/sessions`. */
+  describe() {
+    const { sessionRef, sessionId, generation, epoch } = this.session
+    const attempt = this.#state === 'pairing' ? this.#attempt : null
+    return {
+      session_ref: sessionRef,
+      session_id: sessionId,
+      generation,
+      epoch,
+      state: this.#state,
+      reason: this.#reason,
+      degraded: this.#authState?.degraded ?? false,
+      jid: this.#jid,
+      qr: attempt?.qr ?? null,
+      pairing_code: attempt?.pairingCode ?? null
+    }
+  }
+
+  /**
+   * @param {{to: string, text: string}} message
+   * @returns {Promise<string>} its id, after it was written to WhatsApp's socket
+   */
+  send(message) {
+    if (this.#state !== 'open' || !this.#sender || this.#stopping.signal.aborted) {
+      throw new ControlError('session_not_open', `The session is ${this.#state}.`)
+    }
+    return this.#sender.send(message)
+  }
+
+  /** @param {string} phone digits @returns {Promise<string>} */
+  async requestPairingCode(phone) {
+    if (this.#authState?.isPaired) throw new ControlError('already_paired', 'This session is linked to a phone.')
+    if (this.#state !== 'pairing' || !this.#attempt) {
+      throw new ControlError('not_pairing', `The session is not waiting for a phone; the state is ${this.#state}.`)
+    }
+    const code = await this.#attempt.requestPairingCode(phone)
+    this.#parts.report('pairing.code', { pairing_code: code })
+    return code
+  }
+
+  /** Unlinks the device. Returns after WhatsApp was told and the socket is closed. */
+  async logout() {
+    if (this.#state !== 'open' || !this.#attempt) throw new ControlError('session_not_open', `The session is ${this.#state}.`)
+    await this.#attempt.logout()
+    await this.#ended
+  }
+
+  /** No more sends; the connection stays. */
+  refuseSends() {
+    this.#sender?.refuse()
+  }
+
+  /** Returns after the socket is closed and the writes are done. */
+  async stop(reason = 'Stopped on request.') {
+    if (this.#stopping.signal.aborted) return this.#ended
+    this.#sender?.refuse()
+    if (this.#sender) await within(this.#parts.clock, SENDS_DRAIN_MS, this.#sender.idle())
+    this.#stopping.abort()
+    await this.#attempt?.close()
+    await this.#ended
+    await this.#drainWrites()
+    this.#discardAuthState(reason)
+    if (this.#state !== 'quarantined') this.#enter('stopped', reason)
+  }
+
+  get #jid() {
+    return this.#authState?.isPaired ? this.#authState.creds.me?.id ?? null : null
+  }
+
+  async #run() {
+    while (!this.#stopping.signal.aborted) {
+      if (!this.#authState && !(await this.#load())) continue
+      const disconnect = await this.#connect()
+      if (this.#stopping.signal.aborted) return
+      const decision = await this.#decide(disconnect)
+      this.#log.info({ action: decision.action, code: disconnect.statusCode, delay_ms: decision.delayMs }, 'disconnected')
+      if (await this.#isOverAfter(decision, disconnect.statusCode)) return
+    }
+  }
+
+  /** @returns {Promise<boolean>} false: unknown, after a pause; only a proven absence may mint an identity */
+  async #load() {
+    const { backup, clock, random } = this.#parts
+    const { signal } = this.#stopping
+    try {
+      const loaded = await backup.load({ signal })
+      const parts = { store: backup, clock, onClosed: this.#onStoreClosed, onDegraded: this.#onDegraded }
+      this.#authState = loaded.outcome === 'found' ? AuthState.restored(loaded, parts) : AuthState.fresh(parts)
+      this.#log.info({ outcome: loaded.outcome }, 'auth_state_loaded')
+      return true
+    } catch (error) {
+      if (mustStop(error)) {
+        this.#onStoreClosed(/** @type {Error} */ (error))
+        return false
+      }
+      const delayMs = backOffMs(this.#failedAttempts++, random())
+      this.#log.warn({ ...safeError(error), delay_ms: delayMs }, 'auth_state_unknown')
+      this.#enter('waiting_retry', `The stored auth state could not be loaded: ${/** @type {Error} */ (error).message} Nothing is paired meanwhile.`)
+      await sleep(clock, delayMs, signal)
+      return false
+    }
+  }
+
+  /** One socket, from its creation to its end. @returns {Promise<import('./socket-attempt.js').SocketEnd>} */
+  async #connect() {
+    const { clock, options, startSlots, backup } = this.#parts
+    const authState = /** @type {AuthState} */ (this.#authState)
+    const releaseSlot = await startSlots.take(this.#stopping.signal)
+    try {
+      if (this.#stopping.signal.aborted) return NEVER_CONNECTED
+      this.#enter('connecting', null)
+      const sender = new Sender({ authState, backup, log: this.#log, report: this.#parts.report })
+      const attempt = new SocketAttempt(authState, sender, { makeWASocket, clock, log: this.#log, options: options.socket }, {
+        qr: qr => this.#onQr(qr, releaseSlot),
+        paired: () => this.#enter('connecting', 'Linked; WhatsApp asks for a restart of the connection.'),
+        open: pushName => { releaseSlot(); this.#onOpen(pushName) },
+        credsUpdated: () => this.#verification?.credsUpdated(),
+        message: data => this.#parts.report('message.received', data),
+        receipt: data => this.#parts.report('message.receipt', data)
+      })
+      this.#attempt = attempt
+      this.#sender = sender
+      return await attempt.ended
+    } finally {
+      releaseSlot()
+      this.#verification?.stop()
+      this.#verification = null
+      this.#attempt = null
+      this.#sender = null
+    }
+  }
+
+  /** @param {import('./socket-attempt.js').SocketEnd} end */
+  async #decide(end) {
+    const { clock, random } = this.#parts
+    const now = clock.now()
+    const openMs = this.#state === 'open' ? now - this.#openedAt : 0
+    if (openMs >= PROVEN_OPEN_MS) this.#failedAttempts = 0
+    if (openMs >= REPLACEMENT_FORGOTTEN_MS) this.#retriedReplaced = false
+    const decision = decideAfterDisconnect({
+      ...end,
+      paired: Boolean(this.#authState?.isPaired),
+      attempt: this.#failedAttempts,
+      millisecondsSinceRestartRequired: this.#restartRequiredAt === null ? null : now - this.#restartRequiredAt,
+      consecutiveUnauthorized: this.#consecutiveUnauthorized,
+      leaseHeld: end.statusCode === 440 ? await this.#isLeaseHeld() : 'unknown',
+      retriedReplaced: this.#retriedReplaced,
+      now,
+      random: random()
+    })
+    if (end.statusCode === 515) this.#restartRequiredAt = now
+    else this.#failedAttempts += 1
+    if (decision.doubtful) this.#consecutiveUnauthorized += 1
+    if (decision.replaced) this.#retriedReplaced = true
+    return decision
+  }
+
+  /**
+   * @param {import('./disconnect-policy.js').Decision} decision
+   * @param {number | null} code
+   * @returns {Promise<boolean>}
+   */
+  async #isOverAfter({ action, delayMs, reason }, code) {
+    switch (action) {
+      case 'quarantine':
+        return this.#over('quarantined', reason, code)
+      case 'stop':
+        return this.#over('stopped', reason, code)
+      case 'stop_pairing':
+        this.#parts.report('pairing.failed', { code: 'timed_out', reason })
+        return this.#over('stopped', reason, code)
+      case 'conflict':
+      case 'pause':
+        this.#enter(PARKED[action], reason, code)
+        await aborted(this.#stopping.signal)
+        return true
+      case 'wait':
+        this.#enter('paused', reason, code)
+        break
+      default:
+        this.#enter(delayMs > 0 ? 'waiting_retry' : 'connecting', reason, code)
+    }
+    await this.#beforeReconnect(delayMs)
+    return false
+  }
+
+  /** @param {number} delayMs */
+  async #beforeReconnect(delayMs) {
+    if (this.#authState?.isPaired) {
+      // WhatsApp knows this identity already: it must be durable before it is used again.
+      await Promise.race([this.#authState.credsDurable().catch(() => {}), aborted(this.#stopping.signal)])
+    } else {
+      // What belongs to a failed pairing attempt is of no use to the next: load again, start from a fresh identity.
+      this.#discardAuthState('The pairing attempt is over.')
+    }
+    await sleep(this.#parts.clock, delayMs, this.#stopping.signal)
+  }
+
+  /** @param {'quarantined' | 'stopped'} state @param {string} reason @param {number | null} code */
+  async #over(state, reason, code) {
+    await this.#drainWrites()
+    this.#enter(state, reason, code)
+    this.#discardAuthState(reason)
+    this.#stopping.abort()
+    this.#parts.onOver(this)
+    return true
+  }
+
+  /** The lease is lost, or what is stored can't be opened: close the socket, don't reconnect. */
+  #onStoreClosed = (/** @type {Error} */ error) => {
+    if (this.#stopping.signal.aborted) return
+    this.#log.error(safeError(error), 'session_must_stop')
+    this.#stopping.abort()
+    this.#discardAuthState(error.message)
+    this.#enter('stopped', error.message)
+    Promise.resolve(this.#attempt?.close()).finally(() => this.#parts.onOver(this))
+  }
+
+  #onDegraded = (/** @type {boolean} */ degraded, /** @type {string | null} */ reason) => {
+    this.#log[degraded ? 'error' : 'info']({ degraded, reason: masked(reason) }, 'session_degraded')
+    this.#parts.report('session.degraded', { degraded, reason })
+  }
+
+  /** @param {import('./socket-attempt.js').Qr} qr @param {() => void} releaseSlot */
+  #onQr(qr, releaseSlot) {
+    releaseSlot()
+    if (this.#state !== 'pairing') this.#enter('pairing', null)
+    this.#parts.report('pairing.qr', { ...qr })
+  }
+
+  /** @param {string | null} pushName */
+  #onOpen(pushName) {
+    const { backup, clock, options } = this.#parts
+    this.#openedAt = clock.now()
+    this.#consecutiveUnauthorized = 0
+    this.#enter('open', null, null, pushName)
+    this.#verification = new VerificationBackup({
+      authState: /** @type {AuthState} */ (this.#authState),
+      verify: digests => backup.verify(digests, { signal: this.#stopping.signal }),
+      clock,
+      timing: options.verification,
+      onVerified: ({ keys, repaired }) => this.#onVerified(keys, repaired),
+      onFailed: error => mustStop(error)
+        ? this.#onStoreClosed(/** @type {Error} */ (error))
+        : this.#log.warn(safeError(error), 'verification_failed')
+    })
+    this.#verification.start()
+  }
+
+  /** @param {number} keys @param {{creds: boolean, keys: number}} repaired */
+  #onVerified(keys, repaired) {
+    const different = repaired.creds || repaired.keys > 0
+    this.#log[different ? 'error' : 'debug']({ keys, repaired }, different ? 'auth_state_repaired' : 'auth_state_verified')
+    if (different) this.#parts.report('session.repaired', repaired)
+  }
+
+  async #isLeaseHeld() {
+    try {
+      return await this.#parts.backup.isLeaseHeld()
+    } catch (error) {
+      return mustStop(error) ? false : 'unknown'
+    }
+  }
+
+  async #drainWrites() {
+    if (!this.#authState?.isPaired) return
+    const written = await within(this.#parts.clock, WRITES_DRAIN_MS, this.#authState.durable().then(() => true, () => false))
+    if (!written) this.#log.error({}, 'closed_with_unwritten_changes')
+  }
+
+  /** @param {string} reason */
+  #discardAuthState(reason) {
+    this.#authState?.close(new Error(reason))
+    this.#authState = null
+  }
+
+  /**
+   * @param {State} state
+   * @param {string | null} reason
+   * @param {number | null} [code]
+   * @param {string | null} [pushName]
+   */
+  #enter(state, reason, code = null, pushName = this.#authState?.creds.me?.name ?? null) {
+    if (state === 'stopped' && this.#state === 'stopped') return
+    this.#state = state
+    this.#reason = reason
+    this.#log.info({ state, reason: masked(reason), code }, 'connection_state')
+    this.#parts.report('connection.state', { state, reason, code, jid: this.#jid, push_name: this.#jid ? pushName : null })
+  }
+}
+
+/** @param {AbortSignal} signal @returns {Promise<void>} */
+function aborted(signal) {
+  return new Promise(resolve => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

@@ -1,0 +1,18 @@
+/**
+ * Why a control call can't be done now; `code` is the one of docs/internal-api.md. The control API knows its status.
+ *
+ * @typedef {'session_not_open' | 'already_paired' | 'not_pairing' | 'send_failed' | 'stale_epoch' | 'session_not_running'
+ *   | 'shutting_down'} ControlErrorCode
+ */
+export class ControlError extends Error {
+  /**
+   * @param {ControlErrorCode} code
+   * @param {string} message
+   * @param {{cause?: unknown}} [options]
+   */
+  constructor(code, message, options) {
+    super(message, options)
+    this.name = 'ControlError'
+    this.code = code
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * What to do after a connection ended: a pure function of what is known, one row per reason (ARCHITECTURE, section 6).
+ *
+ * @typedef {object} Disconnect
+ * @property {number | null} statusCode Baileys' DisconnectReason or the reason of WhatsApp's failure
+ * @property {string} message Baileys' sentence
+ * @property {string | null} conflictType of a stream error's conflict: `device_removed`, `replaced`, ...
+ * @property {boolean} paired whether WhatsApp had confirmed the account before
+ * @property {number} attempt connections in a row that didn't open, before this one
+ * @property {number | null} millisecondsSinceRestartRequired since the last 515; null: never
+ * @property {number} consecutiveUnauthorized doubtful refusals since the session was last open, before this one
+ * @property {boolean | 'unknown'} leaseHeld
+ * @property {boolean} retriedReplaced whether this session was replaced and tried again already
+ * @property {number | null} banExpiresAt milliseconds since 1970 UTC
+ * @property {number} now milliseconds since 1970 UTC
+ * @property {number} random from 0 up to 1
+ *
+ * @typedef {'reconnect' | 'stop_pairing' | 'stop' | 'conflict' | 'quarantine' | 'wait' | 'pause'} Action
+ *
+ * @typedef {object} Decision
+ * @property {Action} action
+ * @property {number} delayMs
+ * @property {string} reason a plain sentence for people
+ * @property {boolean} [doubtful] a refusal that counts: the next one in a row is a proof
+ * @property {boolean} [replaced] the one retry after a replacement
+ */
+
+const FIRST_BACK_OFF_MS = 1000
+const LAST_BACK_OFF_MS = 60_000
+const FIRST_OUTDATED_DELAY_MS = 30_000
+const LAST_OUTDATED_DELAY_MS = 600_000
+const UNKNOWN_BAN_MS = 3_600_000
+/** A login refused this soon after a 515 is WhatsApp not being ready yet, not a logout. */
+const RESTART_GRACE_MS = 30_000
+
+/** Baileys uses 408 for a lost connection and for an unscanned QR alike; only the sentence differs. */
+export const QR_REFS_ENDED = 'QR refs attempts ended'
+/** The sentence of Baileys' own `logout`. */
+export const INTENTIONAL_LOGOUT = 'Intentional Logout'
+
+/**
+ * @param {Disconnect} disconnect
+ * @returns {Decision}
+ */
+export function decideAfterDisconnect(disconnect) {
+  const { statusCode, message, conflictType, paired } = disconnect
+  if (message === INTENTIONAL_LOGOUT) return quarantine('The device was unlinked on request.')
+  if (conflictType === 'device_removed') {
+    return paired ? quarantine('The device was removed on the phone.') : backOff(disconnect, 'WhatsApp ended the pairing attempt')
+  }
+  if (statusCode === 408 && message.includes(QR_REFS_ENDED)) {
+    return { action: 'stop_pairing', delayMs: 0, reason: 'No phone scanned the QR code in time.' }
+  }
+  switch (statusCode) {
+    case 515: return { action: 'reconnect', delayMs: 0, reason: 'WhatsApp asked for a restart of the connection.' }
+    case 440: return afterReplacement(disconnect)
+    case 401: case 403: case 406: return afterRefusal(disconnect)
+    case 402: return afterBan(disconnect)
+    case 405: return afterOutdated(disconnect)
+    case 411: return { action: 'pause', delayMs: 0, reason: 'Multi-device is off for this account; switch it on on the phone.' }
+    default: return backOff(disconnect, statusCode === 408 || statusCode === 428
+      ? 'The connection to WhatsApp was lost'
+      : `WhatsApp ended the connection (${statusCode ?? 'no code'})`)
+  }
+}
+
+/** @param {Disconnect} disconnect @returns {Decision} */
+function afterReplacement({ leaseHeld, retriedReplaced, random }) {
+  if (leaseHeld === false) return { action: 'stop', delayMs: 0, reason: 'Another replica runs this session now.' }
+  if (retriedReplaced) {
+    return { action: 'conflict', delayMs: 0, reason: 'Another program uses this linked device; it replaced the connection twice.' }
+  }
+  return { action: 'reconnect', delayMs: 2000 + Math.floor(random * 3000), replaced: true,
+    reason: 'Another connection replaced this one; trying once more.' }
+}
+
+/** @param {Disconnect} disconnect @returns {Decision} */
+function afterRefusal(disconnect) {
+  const { statusCode, paired, millisecondsSinceRestartRequired, consecutiveUnauthorized } = disconnect
+  if (!paired) return backOff(disconnect, `WhatsApp refused the registration (${statusCode})`)
+  const justRestarted = millisecondsSinceRestartRequired !== null && millisecondsSinceRestartRequired < RESTART_GRACE_MS
+  if (justRestarted) return backOff(disconnect, `WhatsApp refused the login (${statusCode}) right after a restart`)
+  if (consecutiveUnauthorized > 0) return quarantine(`WhatsApp refused the login again (${statusCode}): the device is unlinked.`)
+  return { ...backOff(disconnect, `WhatsApp refused the login (${statusCode})`), doubtful: true }
+}
+
+/** @param {Disconnect} disconnect @returns {Decision} */
+function afterBan({ banExpiresAt, now }) {
+  if (banExpiresAt === null) {
+    return { action: 'wait', delayMs: UNKNOWN_BAN_MS, reason: 'WhatsApp blocked the account for a time that it did not tell.' }
+  }
+  const until = new Date(banExpiresAt).toISOString()
+  return { action: 'wait', delayMs: Math.max(FIRST_BACK_OFF_MS, banExpiresAt - now), reason: `WhatsApp blocked the account until ${until}.` }
+}
+
+/** @param {Disconnect} disconnect @returns {Decision} */
+function afterOutdated({ attempt }) {
+  const delayMs = Math.min(LAST_OUTDATED_DELAY_MS, FIRST_OUTDATED_DELAY_MS * 2 ** Math.min(attempt, 10))
+  return { action: 'reconnect', delayMs, reason: `WhatsApp calls this client outdated; trying again in ${delayMs / 1000} s.` }
+}
+
+/** @param {Disconnect} disconnect @param {string} what @returns {Decision} */
+function backOff({ attempt, random }, what) {
+  const delayMs = backOffMs(attempt, random)
+  return { action: 'reconnect', delayMs, reason: `${what}; reconnecting in ${(delayMs / 1000).toFixed(1)} s.` }
+}
+
+/**
+ * Exponential with full jitter, without a limit on the number of attempts.
+ * @param {number} attempt
+ * @param {number} random
+ */
+export function backOffMs(attempt, random) {
+  const ceiling = Math.min(LAST_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** Math.min(attempt, 10))
+  return Math.floor(random * ceiling)
+}
+
+/** @param {string} reason @returns {Decision} */
+function quarantine(reason) {
+  return { action: 'quarantine', delayMs: 0, reason }
+}

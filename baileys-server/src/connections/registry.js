@@ -1,0 +1,80 @@
+import { Connection } from './connection.js'
+import { ControlError } from './control-error.js'
+
+/** @typedef {import('./connection.js').Session} Session */
+
+/**
+ * The sessions that run here, by session_ref. At most one connection of a session has a socket: a successor starts after
+ * its predecessor has closed.
+ */
+export class Registry {
+  /** @type {Map<number, Connection>} */
+  #connections = new Map()
+  #shuttingDown = false
+  #makeParts
+
+  /** @param {(session: Session) => Omit<import('./connection.js').Parts, 'onOver'>} makeParts */
+  constructor(makeParts) {
+    this.#makeParts = makeParts
+  }
+
+  get size() {
+    return this.#connections.size
+  }
+
+  describe() {
+    return [...this.#connections.values()].map(connection => connection.describe())
+  }
+
+  /**
+   * Same epoch: nothing happens. A higher one replaces the connection.
+   * @param {Session} session
+   */
+  start(session) {
+    this.#refuseWhenShuttingDown()
+    const running = this.#connections.get(session.sessionRef)
+    if (running && running.session.epoch === session.epoch) return
+    if (running && running.session.epoch > session.epoch) {
+      throw new ControlError('stale_epoch', `Session ${session.sessionRef} runs here with epoch ${running.session.epoch}.`)
+    }
+    const connection = new Connection(session, { ...this.#makeParts(session), onOver: this.#onOver })
+    this.#connections.set(session.sessionRef, connection)
+    connection.start(running?.stop('A newer epoch replaces this connection.'))
+  }
+
+  /** @param {number} sessionRef */
+  async stop(sessionRef) {
+    const connection = this.#connections.get(sessionRef)
+    await connection?.stop()
+    if (this.#connections.get(sessionRef) === connection) this.#connections.delete(sessionRef)
+  }
+
+  /** @param {number} sessionRef */
+  get(sessionRef) {
+    const connection = this.#connections.get(sessionRef)
+    if (!connection) throw new ControlError('session_not_running', `Session ${sessionRef} does not run here.`)
+    return connection
+  }
+
+  /** For sends: refused while the process shuts down. @param {number} sessionRef */
+  getForSend(sessionRef) {
+    this.#refuseWhenShuttingDown()
+    return this.get(sessionRef)
+  }
+
+  async shutDown() {
+    this.#shuttingDown = true
+    for (const connection of this.#connections.values()) connection.refuseSends()
+    await Promise.allSettled([...this.#connections.keys()].map(sessionRef => this.stop(sessionRef)))
+  }
+
+  #refuseWhenShuttingDown() {
+    if (this.#shuttingDown) throw new ControlError('shutting_down', 'The sidecar is stopping; send again when it is back.')
+  }
+
+  /** A quarantined one stays visible until the orchestrator has seen it and removes or replaces it. */
+  #onOver = (/** @type {Connection} */ connection) => {
+    const { sessionRef } = connection.session
+    if (connection.state !== 'quarantined' && this.#connections.get(sessionRef) === connection) this.#connections.delete(sessionRef)
+  }
+}

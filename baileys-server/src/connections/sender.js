@@ -1,0 +1,116 @@
+import { generateMessageIDV2, generateWAMessage, proto } from '@whiskeysockets/baileys'
+import { LRUCache } from 'lru-cache'
+import { baileysLogger, safeError } from '../log.js'
+import { ControlError } from './control-error.js'
+
+/** Receivers ask for a message again within minutes, and mostly within seconds. */
+const REMEMBERED_MESSAGES = 500
+
+/**
+ * Sends over one socket, and answers when a receiver couldn't decrypt and asks for a message again.
+ */
+export class Sender {
+  /** @type {LRUCache<string, {to: string, message: proto.IMessage}>} */
+  #sent = new LRUCache({ max: REMEMBERED_MESSAGES })
+  /** @type {Set<Promise<unknown>>} */
+  #inFlight = new Set()
+  #refusing = false
+  /** @type {any} Baileys' socket */
+  #sock = null
+  #authState
+  #backup
+  #report
+  #log
+
+  /**
+   * @param {object} parts
+   * @param {import('../auth-state/auth-state.js').AuthState} parts.authState
+   * @param {import('../orchestrator/session-backup.js').SessionBackup} parts.backup
+   * @param {(type: string, data: Record<string, unknown>) => void} parts.report
+   * @param {import('../log.js').Logger} parts.log
+   */
+  constructor({ authState, backup, report, log }) {
+    this.#authState = authState
+    this.#backup = backup
+    this.#report = report
+    this.#log = log
+  }
+
+  /** @param {any} sock */
+  attach(sock) {
+    this.#sock = sock
+    sock.ws.on('CB:ack,class:message', (/** @type {any} */ node) => this.#onServerAck(node))
+  }
+
+  /**
+   * @param {{to: string, text: string}} message
+   * @returns {Promise<string>} the message id, after the stanza was written to the socket
+   */
+  send({ to, text }) {
+    if (this.#refusing) throw new ControlError('shutting_down', 'The session is being closed; send again when it is back.')
+    const sending = this.#send(to, text)
+    this.#inFlight.add(sending)
+    sending.catch(() => {}).finally(() => this.#inFlight.delete(sending))
+    return sending
+  }
+
+  refuse() {
+    this.#refusing = true
+  }
+
+  /** Resolves when nothing is being sent. */
+  async idle() {
+    await Promise.allSettled([...this.#inFlight])
+  }
+
+  /**
+   * For Baileys' `getMessage`: the content of a message that a receiver asks for again.
+   * @param {{id?: string | null}} key
+   * @returns {Promise<proto.IMessage | undefined>}
+   */
+  getMessage = async ({ id }) => {
+    if (!id) return undefined
+    const remembered = this.#sent.get(id)
+    if (remembered) return remembered.message
+    try {
+      const stored = await this.#backup.readSentMessage(id)
+      return stored ? proto.Message.decode(stored) : undefined
+    } catch (error) {
+      this.#log.warn(safeError(error), 'sent_message_unknown')
+      return undefined
+    }
+  }
+
+  /**
+   * The chat that a message was sent to, as the sender named it: receipts may come from the contact's other address.
+   * @param {string} messageId
+   */
+  chatOf(messageId) {
+    return this.#sent.get(messageId)?.to
+  }
+
+  /** @param {string} to @param {string} text */
+  async #send(to, text) {
+    const userJid = /** @type {string} */ (this.#authState.creds.me?.id)
+    const messageId = generateMessageIDV2(userJid)
+    try {
+      const options = /** @type {any} */ ({ userJid, messageId, logger: baileysLogger(this.#log) })
+      const { message } = await generateWAMessage(to, { text }, options)
+      const content = /** @type {proto.IMessage} */ (message)
+      this.#sent.set(messageId, { to, message: content })
+      // Ahead of the ratchet step in the same ordered queue, so durable before the stanza can leave.
+      this.#authState.stageSentMessage(messageId, proto.Message.encode(content).finish())
+      await this.#sock.relayMessage(to, content, { messageId })
+      return messageId
+    } catch (error) {
+      this.#log.warn(safeError(error), 'send_failed')
+      throw new ControlError('send_failed', `The message was not written: ${/** @type {Error} */ (error).message}`, { cause: error })
+    }
+  }
+
+  /** @param {{attrs: Record<string, string>}} node WhatsApp's server took the message; Baileys tells only failures */
+  #onServerAck({ attrs }) {
+    const chat = this.chatOf(attrs.id)
+    if (chat && !attrs.error) this.#report('message.receipt', { message_id: attrs.id, chat, status: 'sent', participant: null })
+  }
+}

@@ -1,0 +1,206 @@
+import { within } from '../clock.js'
+import { baileysLogger, safeError } from '../log.js'
+import { answerPairSuccessWhenDurable } from './durable-pairing.js'
+import { ControlError } from './control-error.js'
+import { receiptFromMember, receiptFromUpdate, receivedMessage } from './messages.js'
+
+/**
+ * @typedef {{qr: string, expires_at: number}} Qr
+ * @typedef {{webSocketUrl: string, keepAliveMs: number}} SocketOptions
+ * @typedef {{statusCode: number | null, message: string, conflictType: string | null, banExpiresAt: number | null}} SocketEnd
+ *
+ * @typedef {object} Listener
+ * @property {(qr: Qr) => void} qr
+ * @property {() => void} paired
+ * @property {(pushName: string | null) => void} open
+ * @property {() => void} credsUpdated
+ * @property {(data: Record<string, unknown>) => void} message
+ * @property {(data: Record<string, unknown>) => void} receipt
+ *
+ * @typedef {object} Parts
+ * @property {typeof import('@whiskeysockets/baileys').makeWASocket} makeWASocket
+ * @property {import('../clock.js').Clock} clock
+ * @property {import('../log.js').Logger} log
+ * @property {SocketOptions} options
+ */
+
+/** Baileys rotates the QR by a private timer: 60 s for the first, 20 s for each of the others. */
+const FIRST_QR_MS = 60_000
+const NEXT_QR_MS = 20_000
+/** ws waits 30 s for the other side's close frame, which a dead peer never sends. */
+const CLOSE_MS = 1500
+/** Baileys itself gives up a silent connection 5 s after a keep-alive interval. */
+const SILENCE_MARGIN_MS = 7000
+
+/** One socket of Baileys, from its creation to its end. A new attempt makes a new one. */
+export class SocketAttempt {
+  /** @type {Qr | null} */
+  qr = null
+  /** @type {string | null} */
+  pairingCode = null
+  /** @type {(end: SocketEnd) => void} */
+  #end = () => {}
+  #lastFrameAt = 0
+  #cancelWatchdog = () => {}
+  #authState
+  #sender
+  #listener
+  #clock
+  #log
+  #options
+  /** @type {any} */
+  #sock
+
+  /**
+   * @param {import('../auth-state/auth-state.js').AuthState} authState
+   * @param {import('./sender.js').Sender} sender
+   * @param {Parts} parts
+   * @param {Listener} listener
+   */
+  constructor(authState, sender, { makeWASocket, clock, log, options }, listener) {
+    this.#authState = authState
+    this.#sender = sender
+    this.#listener = listener
+    this.#clock = clock
+    this.#log = log
+    this.#options = options
+    /** @type {Promise<SocketEnd>} */
+    this.ended = new Promise(resolve => { this.#end = resolve })
+    this.#sock = makeWASocket(this.#config())
+    this.#listen()
+  }
+
+  /** @param {string} phone @returns {Promise<string>} as the phone shows it: ABCD-EFGH */
+  async requestPairingCode(phone) {
+    try {
+      const code = await this.#sock.requestPairingCode(phone)
+      this.pairingCode = `${code.slice(0, 4)}-${code.slice(4)}`
+      return this.pairingCode
+    } catch (error) {
+      this.#log.warn(safeError(error), 'pairing_code_failed')
+      throw new ControlError('not_pairing', 'WhatsApp ended the pairing attempt before it had a code.', { cause: error })
+    }
+  }
+
+  async logout() {
+    await this.#sock.logout()
+    await this.ended
+  }
+
+  /** Returns when the socket is closed. */
+  async close() {
+    this.#sock.ev.flush()
+    this.#sock.end(undefined)
+    await within(this.#clock, CLOSE_MS, this.ended)
+    this.#sock.ws.socket?.terminate()
+    await within(this.#clock, CLOSE_MS, this.ended)
+  }
+
+  #config() {
+    return /** @type {any} */ ({
+      auth: this.#authState.forBaileys,
+      makeSignalRepository: this.#authState.makeSignalRepository,
+      getMessage: this.#sender.getMessage,
+      waWebSocketUrl: this.#options.webSocketUrl,
+      keepAliveIntervalMs: this.#options.keepAliveMs,
+      logger: baileysLogger(this.#log),
+      // Exactly one layer repeats writes: the client of the backup API.
+      transactionOpts: { maxCommitRetries: 1, delayBetweenTriesMs: 0 },
+      emitOwnEvents: false,
+      // Nobody reads old history here; what the first sync brings (LIDs, app state keys) comes without it.
+      syncFullHistory: false
+    })
+  }
+
+  #listen() {
+    const { ev, ws } = this.#sock
+    this.#sender.attach(this.#sock)
+    answerPairSuccessWhenDurable(this.#sock, () => this.#authState.credsDurable())
+    ev.on('creds.update', (/** @type {any} */ update) => {
+      this.#authState.updateCreds(update)
+      this.#listener.credsUpdated()
+    })
+    ev.on('connection.update', (/** @type {any} */ update) => this.#onConnectionUpdate(update))
+    ev.on('messages.upsert', (/** @type {any} */ upsert) => this.#onMessages(upsert))
+    ev.on('messages.update', (/** @type {any[]} */ updates) => this.#onReceipts(updates.map(receiptFromUpdate)))
+    ev.on('message-receipt.update', (/** @type {any[]} */ updates) => this.#onReceipts(updates.map(receiptFromMember)))
+    ws.on('frame', () => { this.#lastFrameAt = this.#clock.now() })
+  }
+
+  /** @param {any} update */
+  #onConnectionUpdate({ connection, lastDisconnect, qr, isNewLogin }) {
+    // Baileys holds messages back until a login's backlog and a first history sync are through, up to 20 s, and has
+    // told WhatsApp already that they arrived; what a crash then loses is gone. Here they go on at once.
+    this.#sock.ev.flush()
+    if (qr) this.#onQr(qr)
+    if (isNewLogin) {
+      this.qr = null
+      this.#listener.paired()
+    }
+    if (connection === 'open') {
+      this.#lastFrameAt = this.#clock.now()
+      this.#watch()
+      this.#listener.open(this.#authState.creds.me?.name ?? null)
+    }
+    if (connection === 'close') {
+      this.#cancelWatchdog()
+      this.#end(endOf(lastDisconnect?.error, this.#clock.now()))
+    }
+  }
+
+  /** @param {string} qr */
+  #onQr(qr) {
+    const livesMs = this.qr ? NEXT_QR_MS : FIRST_QR_MS
+    this.qr = { qr, expires_at: this.#clock.now() + livesMs }
+    this.#listener.qr(this.qr)
+  }
+
+  /**
+   * Live messages come as `notify`, those that waited while the session was offline as `append`: both are news here.
+   * @param {{messages: any[]}} upsert
+   */
+  #onMessages({ messages }) {
+    const ownJid = this.#authState.creds.me?.id ?? ''
+    for (const message of messages) {
+      const data = receivedMessage(message, ownJid)
+      if (data) this.#listener.message(data)
+    }
+  }
+
+  /** @param {(Record<string, any> | null)[]} receipts */
+  #onReceipts(receipts) {
+    for (const receipt of receipts) {
+      if (receipt) this.#listener.receipt({ ...receipt, chat: this.#sender.chatOf(receipt.message_id) ?? receipt.chat })
+    }
+  }
+
+  /** Open but deaf: Baileys ends a silent connection, but then waits for the dead peer's close frame. */
+  #watch() {
+    const silenceMs = this.#options.keepAliveMs + SILENCE_MARGIN_MS
+    const check = () => {
+      if (this.#clock.now() - this.#lastFrameAt >= silenceMs) {
+        this.#log.warn({}, 'socket_is_deaf')
+        this.#sock.ws.socket?.terminate()
+      } else {
+        this.#cancelWatchdog = this.#clock.after(1000, check)
+      }
+    }
+    this.#cancelWatchdog = this.#clock.after(1000, check)
+  }
+}
+
+/**
+ * @param {any} error a Boom
+ * @param {number} now
+ * @returns {SocketEnd}
+ */
+export function endOf(error, now) {
+  const data = error?.data
+  const seconds = Number(data?.expire)
+  return {
+    statusCode: error?.output?.statusCode ?? null,
+    message: String(error?.message ?? ''),
+    conflictType: data?.tag === 'conflict' ? data.attrs?.type ?? null : null,
+    banExpiresAt: data?.expire !== undefined && Number.isFinite(seconds) ? now + seconds * 1000 : null
+  }
+}

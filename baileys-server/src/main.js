@@ -1,0 +1,144 @@
+import './silence-console.js'
+import { randomUUID } from 'node:crypto'
+import process from 'node:process'
+import { WA_CERT_DETAILS } from '@whiskeysockets/baileys'
+import { sleep, systemClock as clock, within } from './clock.js'
+import { InvalidConfig, readConfig } from './config.js'
+import { Registry } from './connections/registry.js'
+import { StartSlots } from './connections/start-slots.js'
+import { createControlApi } from './control-api.js'
+import { createLog, safeError } from './log.js'
+import { OrchestratorClient } from './orchestrator/client.js'
+import { EventOutbox } from './orchestrator/event-outbox.js'
+import { SessionBackup } from './orchestrator/session-backup.js'
+
+const SOCKETS_STARTING_AT_ONCE = 8
+const HELLO_RETRY_MS = 500
+const PARENT_CHECK_MS = 1000
+const EVENTS_DRAIN_MS = 1500
+const GOODBYE_MS = 1500
+/** supervisord kills after 10 s; ending by ourselves just before leaves a log line. */
+const SHUTDOWN_LIMIT_MS = 9500
+
+const config = configOrExit()
+const log = createLog(config.logLevel)
+const instance = randomUUID()
+const shuttingDown = new AbortController()
+
+const client = new OrchestratorClient({
+  socketPath: config.orchestratorSocket,
+  token: config.internalToken,
+  timeoutMs: config.backupTimeoutMs,
+  retries: config.backupRetries,
+  clock
+})
+const outbox = new EventOutbox({ client, instance, clock, log })
+const startSlots = new StartSlots(SOCKETS_STARTING_AT_ONCE)
+const registry = new Registry(session => ({
+  backup: new SessionBackup(client, session),
+  report: (type, data) => outbox.add({ session_ref: session.sessionRef, epoch: session.epoch, type, data }),
+  startSlots,
+  clock,
+  random: Math.random,
+  log,
+  options: {
+    socket: { webSocketUrl: config.whatsappWebUrl, keepAliveMs: config.keepAliveMs },
+    verification: {
+      initialDelayMs: config.backupInitialDelayMs,
+      throttleMs: config.backupThrottleMs,
+      intervalMs: config.backupIntervalMs
+    }
+  }
+}))
+const controlApi = createControlApi({ registry, instance, token: config.internalToken, log })
+
+trustOtherServer()
+watchForFailures()
+watchParent()
+process.once('SIGTERM', () => shutDown('SIGTERM'))
+process.once('SIGINT', () => shutDown('SIGINT'))
+controlApi.on('error', error => {
+  log.fatal(safeError(error), 'control_api_failed')
+  process.exit(1)
+})
+controlApi.listen(config.sidecarPort, '127.0.0.1', () => {
+  const address = /** @type {import('node:net').AddressInfo} */ (controlApi.address())
+  log.info({ instance, port: address.port }, 'sidecar_listening')
+  sayHello()
+})
+
+/** Without an orchestrator there is nothing to do, so this goes on until it answers. */
+async function sayHello() {
+  while (!shuttingDown.signal.aborted) {
+    try {
+      await client.call('/internal/v1/sidecar/hello', { instance }, { retries: 0 })
+      return log.info({ instance }, 'orchestrator_greeted')
+    } catch (error) {
+      log.debug(safeError(error), 'orchestrator_not_there_yet')
+      await sleep(clock, HELLO_RETRY_MS, shuttingDown.signal)
+    }
+  }
+}
+
+/** @param {string} cause */
+async function shutDown(cause) {
+  if (shuttingDown.signal.aborted) return
+  shuttingDown.abort()
+  log.info({ cause, sessions: registry.size }, 'sidecar_stopping')
+  setTimeout(() => {
+    log.error({}, 'sidecar_stopped_late')
+    process.exit(1)
+  }, SHUTDOWN_LIMIT_MS).unref()
+  await registry.shutDown()
+  await outbox.close(EVENTS_DRAIN_MS)
+  await sayGoodbye()
+  controlApi.close()
+  client.close()
+  log.info({}, 'sidecar_stopped')
+  log.flush(() => process.exit(0))
+}
+
+/** Tells that all sockets are closed and all writes done, so that the leases can be released at once. */
+async function sayGoodbye() {
+  try {
+    const call = client.call('/internal/v1/sidecar/goodbye', { instance }, { retries: 0 })
+    if (!(await within(clock, GOODBYE_MS, call))) log.warn({}, 'goodbye_not_answered')
+  } catch (error) {
+    log.warn(safeError(error), 'goodbye_not_heard')
+  }
+}
+
+/** Supervised processes must not outlive their supervisor: a socket without a lease would fight its successor. */
+function watchParent() {
+  const parent = process.ppid
+  setInterval(() => {
+    if (process.ppid !== parent) shutDown('the parent process is gone')
+  }, PARENT_CHECK_MS).unref()
+}
+
+function watchForFailures() {
+  // A rejection that Baileys forgot to handle concerns one socket; the other sessions go on.
+  process.on('unhandledRejection', error => log.error(safeError(error), 'unhandled_rejection'))
+  process.on('uncaughtException', error => {
+    log.fatal({ ...safeError(error), stack: String(error?.stack).split('\n').slice(1, 6).map(line => line.trim()) }, 'uncaught_exception')
+    process.exit(1)
+  })
+}
+
+/** Baileys has no option for the certificate's root, but reads this object at each handshake. */
+function trustOtherServer() {
+  if (config.whatsappRootKey) WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(config.whatsappRootKey)
+  if (!config.whatsappWebUrlIsDefault) {
+    log.warn({ url: config.whatsappWebUrl }, 'whatsapp_url_is_not_the_default')
+  }
+}
+
+function configOrExit() {
+  try {
+    return readConfig(process.env)
+  } catch (error) {
+    if (!(error instanceof InvalidConfig)) throw error
+    process.stderr.write(`${error.message}\n`)
+    process.exit(2)
+  }
+}

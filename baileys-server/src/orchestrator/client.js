@@ -1,0 +1,154 @@
+import http from 'node:http'
+import { sleep } from '../clock.js'
+import { OrchestratorError, OrchestratorUnavailable, errorFromAnswer } from './errors.js'
+
+/** @typedef {import('../clock.js').Clock} Clock */
+
+/**
+ * @typedef {object} CallOptions
+ * @property {(error: OrchestratorError) => void} [onAttemptFailed] told about every attempt that will be repeated, and the last
+ * @property {AbortSignal} [signal] ends the waiting between attempts: the last error is thrown at once
+ * @property {number} [retries]
+ */
+
+const RETRY_STEP_MS = 2000
+const IDLE_SOCKET_MS = 30_000
+
+/**
+ * JSON over the orchestrator's unix socket. This is the one place that repeats calls: up to `retries` times after
+ * 2, 4, 6 ... seconds. Baileys' own commit retries are off.
+ */
+export class OrchestratorClient {
+  #agent = new http.Agent({ keepAlive: true, timeout: IDLE_SOCKET_MS })
+  #socketPath
+  #token
+  #timeoutMs
+  #retries
+  #clock
+
+  /** @param {{socketPath: string, token: string, timeoutMs: number, retries: number, clock: Clock}} options */
+  constructor({ socketPath, token, timeoutMs, retries, clock }) {
+    this.#socketPath = socketPath
+    this.#token = token
+    this.#timeoutMs = timeoutMs
+    this.#retries = retries
+    this.#clock = clock
+  }
+
+  /**
+   * @param {string} path
+   * @param {object} body
+   * @param {CallOptions} [options]
+   * @returns {Promise<any>} the body of the 200 answer
+   * @throws {OrchestratorError}
+   */
+  async call(path, body, { onAttemptFailed, signal, retries = this.#retries } = {}) {
+    const payload = Buffer.from(JSON.stringify(body))
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#post(path, payload)
+      } catch (error) {
+        const failure = asOrchestratorError(error)
+        onAttemptFailed?.(failure)
+        if (failure.final || attempt >= retries) throw failure
+        await sleep(this.#clock, RETRY_STEP_MS * (attempt + 1), signal)
+        if (signal?.aborted) throw failure
+      }
+    }
+  }
+
+  close() {
+    this.#agent.destroy()
+  }
+
+  /**
+   * @param {string} path
+   * @param {Buffer} payload
+   */
+  async #post(path, payload) {
+    try {
+      return await this.#request(path, payload)
+    } catch (error) {
+      // The server may close an idle connection just when we reuse it; that says nothing about the orchestrator.
+      if (/** @type {any} */ (error)?.staleConnection) return await this.#request(path, payload)
+      throw error
+    }
+  }
+
+  /**
+   * @param {string} path
+   * @param {Buffer} payload
+   * @returns {Promise<any>}
+   */
+  #request(path, payload) {
+    return new Promise((resolve, reject) => {
+      const request = http.request({
+        agent: this.#agent,
+        socketPath: this.#socketPath,
+        method: 'POST',
+        path,
+        headers: {
+          host: 'orchestrator',
+          authorization: `Bearer ${this.#token}`,
+          'content-type': 'application/json',
+          'content-length': payload.length
+        }
+      })
+      const cancelTimeout = this.#clock.after(this.#timeoutMs, () => {
+        request.destroy(new Error(`No answer within ${this.#timeoutMs / 1000} s.`))
+      })
+      /** @type {(error: any) => void} */
+      const fail = error => {
+        cancelTimeout()
+        if (request.reusedSocket && ['ECONNRESET', 'EPIPE'].includes(error?.code)) error.staleConnection = true
+        reject(error)
+      }
+      request.on('error', fail)
+      request.on('response', response => {
+        readAll(response).then(text => {
+          cancelTimeout()
+          resolve(bodyOf(response.statusCode ?? 0, text))
+        }).catch(fail)
+      })
+      request.end(payload)
+    })
+  }
+}
+
+/** @param {http.IncomingMessage} response */
+async function readAll(response) {
+  const chunks = []
+  for await (const chunk of response) chunks.push(chunk)
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+/**
+ * @param {number} status
+ * @param {string} text
+ */
+function bodyOf(status, text) {
+  let body
+  try {
+    body = JSON.parse(text)
+  } catch {
+    body = undefined
+  }
+  if (status !== 200) throw errorFromAnswer(status, body)
+  if (typeof body !== 'object' || body === null) throw malformedAnswer('The answer is not a JSON object.')
+  return body
+}
+
+/**
+ * A 200 whose body isn't what the contract says: nothing can be concluded from it, so it counts as no answer.
+ * @param {string} message
+ */
+export function malformedAnswer(message) {
+  return new OrchestratorUnavailable(message, { code: 'malformed_answer', status: 200 })
+}
+
+/** @param {unknown} error */
+function asOrchestratorError(error) {
+  if (error instanceof OrchestratorError) return error
+  const message = error instanceof Error ? error.message : String(error)
+  return new OrchestratorUnavailable(`The orchestrator is out of reach: ${message}`, { code: 'unreachable', cause: error })
+}
