@@ -34,7 +34,9 @@ def relayed_output() -> Iterator[None]:
         return
     cat = shutil.which("cat") or "/bin/cat"
     # A session of its own: Ctrl-C must not end it before the last line. It ends when the last writer does, however that ends.
-    relay = subprocess.Popen([cat], stdin=subprocess.PIPE, stdout=1, stderr=subprocess.DEVNULL, start_new_session=True)
+    relay = subprocess.Popen(
+        [cat], stdin=subprocess.PIPE, stdout=1, stderr=subprocess.DEVNULL, env={}, start_new_session=True
+    )
     assert relay.stdin is not None
     kept = os.dup(1), os.dup(2)
     for descriptor in kept:

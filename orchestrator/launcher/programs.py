@@ -61,6 +61,7 @@ class Program:
     priority: int
     stop_signal: str = "TERM"
     stop_wait_seconds: int = 15
+    start_retries: int = 10
     user: str | None = None
     events: str | None = None
     """An event listener of supervisord when set; its stdout belongs to the protocol."""
@@ -72,6 +73,8 @@ def programs(postgres: EmbeddedPostgres | None) -> list[Program]:
     node = shutil.which("node")
     if node is None:
         raise LaunchError("Node.js isn't on PATH; install Node.js 20 or newer and start again.")
+    if not (SIDECAR.parents[1] / "node_modules").is_dir():
+        raise LaunchError("The sidecar's packages aren't installed; run `make install`, or `npm ci` in baileys-server.")
     parts = [
         Program(
             "process-watcher",
@@ -148,7 +151,7 @@ def _section(part: Program) -> str:
         "autostart=true",
         "autorestart=true",
         "startsecs=1",
-        "startretries=10",
+        f"startretries={part.start_retries}",
         f"stopsignal={part.stop_signal}",
         f"stopwaitsecs={part.stop_wait_seconds}",
         "killasgroup=true",

@@ -109,6 +109,8 @@ def wait_for_ports(settings: Settings, timeout_seconds: float = PORT_WAIT_SECOND
     ):
         announced = False
         while (problem := _binding_problem(host, port)) is not None:
+            if problem == errno.EADDRNOTAVAIL:
+                raise LaunchError(f"HOST ({host}) isn't an address of this machine; set it to one, or leave it out.")
             if problem != errno.EADDRINUSE:
                 raise LaunchError(
                     f"{name} {port} can't be listened on: {os.strerror(problem)}; set {name} to another port."

@@ -1,0 +1,83 @@
+"""The rendered configuration, read back by supervisord's own parser."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from supervisor.options import ServerOptions
+
+from orchestrator.launcher import LaunchError
+from orchestrator.launcher.programs import Program, RunFolder, programs, render, without_secrets
+from orchestrator.launcher.up import write_configuration
+
+
+def read_back(folder: Path, parts: list[Program], monkeypatch: pytest.MonkeyPatch) -> ServerOptions:
+    monkeypatch.setenv("SUPERVISOR_PASSWORD", "from-the-environment")
+    run = RunFolder(folder)
+    folder.mkdir(exist_ok=True)
+    write_configuration(run, render(parts, run, as_root=False))
+    options = ServerOptions()
+    options.realize(["--configuration", str(run.configuration)], doc="")
+    return options
+
+
+AWKWARD = ["/bin/a b", "50%", "%(here)s", "it's", 'say "hi"', "#x", ";y", "a;b", "back\\slash", "", "$HOME", "ü"]
+
+
+def test_any_argument_arrives_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = read_back(tmp_path / "run 100%", [Program("p", AWKWARD, 1)], monkeypatch)
+    (group,) = options.process_group_configs
+    (process,) = group.process_configs
+    assert shlex.split(process.command) == AWKWARD
+    assert options.server_configs[0]["file"] == str(tmp_path / "run 100%" / "supervisor.sock")
+
+
+@pytest.mark.parametrize("name", ["a ;b", "a #b", "a\nb"])
+def test_a_path_that_supervisord_would_misread_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(LaunchError, match="can't be used"):
+        render([Program("p", [name], 1)], RunFolder(tmp_path), as_root=False)
+
+
+def test_the_tree_starts_from_the_database_up_and_restarts_what_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = read_back(tmp_path, programs(None), monkeypatch)
+    groups = sorted(options.process_group_configs, key=lambda group: int(group.priority))
+    assert [group.name for group in groups] == ["process-watcher", "orchestrator", "baileys"]
+    for group in groups:
+        (process,) = group.process_configs
+        assert process.autostart
+        assert process.startretries == 10
+        assert process.stopwaitsecs == 15
+
+
+def test_the_password_is_not_in_the_file_and_the_file_is_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = read_back(tmp_path, programs(None), monkeypatch)
+    assert options.server_configs[0]["password"] == "from-the-environment"
+    assert "from-the-environment" not in RunFolder(tmp_path).configuration.read_text()
+    assert RunFolder(tmp_path).configuration.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_sidecar_sees_its_token_and_no_other_secret() -> None:
+    command = {program.name: program.command for program in programs(None)}["baileys"]
+    removed = {command[i + 1] for i, word in enumerate(command) if word == "-u"}
+    assert {
+        "DATABASE_URL",
+        "SESSION_ENCRYPTION_KEYS",
+        "ADMIN_TOKEN",
+        "BOT_TOKEN",
+        "MERCADOPAGO_ACCESS_TOKEN",
+    } <= removed
+    assert "INTERNAL_TOKEN" not in removed
+
+
+def test_secrets_are_gone_when_the_command_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    import subprocess
+
+    monkeypatch.setenv("ADMIN_TOKEN", "secret")
+    monkeypatch.setenv("INTERNAL_TOKEN", "needed")
+    show = [sys.executable, "-c", "import os; print(os.environ.get('ADMIN_TOKEN'), os.environ.get('INTERNAL_TOKEN'))"]
+    assert subprocess.check_output(without_secrets(show, but=("INTERNAL_TOKEN",)), text=True).strip() == "None needed"

@@ -1,0 +1,84 @@
+"""The steps before the tree runs: each refuses with one sentence."""
+
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.config import ProcessSettings, Settings
+from orchestrator.launcher import LaunchError
+from orchestrator.launcher.programs import RunFolder
+from orchestrator.launcher.up import clean, environment_of_children, lock_data, make_folders, wait_for_ports
+from tests.support.processes import free_port
+
+
+def test_a_data_folder_whose_sockets_would_have_too_long_names_is_refused(short_path: Path) -> None:
+    with pytest.raises(LaunchError, match="choose a shorter path"):
+        make_folders(short_path / ("x" * 80))
+    assert list(short_path.iterdir()) == []
+
+
+def test_a_data_folder_that_cannot_be_made_is_refused(short_path: Path) -> None:
+    (short_path / "file").touch()
+    with pytest.raises(LaunchError, match="can't be used"):
+        make_folders(short_path / "file" / "data")
+
+
+def test_an_existing_data_folder_keeps_its_permissions(short_path: Path) -> None:
+    data = short_path / "data"
+    data.mkdir(mode=0o750)
+    run = make_folders(data)
+    assert data.stat().st_mode & 0o777 == 0o750
+    assert run.path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_start_on_live_data_is_refused_and_names_the_first(short_path: Path) -> None:
+    run = make_folders(short_path)
+    lock = lock_data(run, short_path)
+    with pytest.raises(LaunchError, match=f"already runs .*pid {os.getpid()}"):
+        lock_data(run, short_path)
+    os.close(lock)
+    os.close(lock_data(run, short_path))
+
+
+def test_a_port_in_use_is_waited_for_and_then_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = Settings(port=port, sidecar_port=free_port())
+        with pytest.raises(LaunchError, match=f"PORT {port} is used by another program"):
+            wait_for_ports(settings, timeout_seconds=0.3)
+        assert f"Waiting for port {port}" in capsys.readouterr().out
+        with pytest.raises(LaunchError, match="SIDECAR_PORT"):
+            wait_for_ports(replace(settings, port=free_port(), sidecar_port=port), timeout_seconds=0.1)
+    wait_for_ports(settings, timeout_seconds=0.1)
+
+
+def test_a_host_that_is_not_here_is_refused() -> None:
+    with pytest.raises(LaunchError, match="HOST"):
+        wait_for_ports(Settings(host="192.0.2.1", port=free_port()), timeout_seconds=0.1)
+
+
+def test_what_a_killed_run_left_is_removed(short_path: Path) -> None:
+    run = RunFolder(short_path)
+    for name in ("failure", "orchestrator.sock", "supervisor.sock.123"):
+        (short_path / name).touch()
+    (short_path / "lock").touch()
+    clean(run)
+    assert [file.name for file in short_path.iterdir()] == ["lock"]
+
+
+def test_children_read_the_settings_as_they_were_understood(short_path: Path) -> None:
+    given = Settings.from_environment(
+        {"DATABASE_URL": "postgres://u:p@h/x", "BACKUP_TIMEOUT_SECONDS": "0.25", "DATA_DIR": str(short_path)}
+    )
+    environment = environment_of_children(given, RunFolder(short_path / "run"), None)
+    assert Settings.from_environment(environment) == given
+    process = ProcessSettings.from_environment(environment)
+    assert process.database_url == "postgresql://u:p@h/x"
+    assert not process.database_embedded
+    again = environment_of_children(given, RunFolder(short_path / "run"), None)
+    assert all(again[name] != environment[name] for name in ("REPLICA_ID", "INTERNAL_TOKEN", "SUPERVISOR_PASSWORD"))

@@ -1,0 +1,178 @@
+"""Every setting: what it takes, what it refuses, and that a refusal says what to do without repeating a secret."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from orchestrator.config import WHATSAPP_WEB_URL, ProcessSettings, Settings, SettingsError
+
+KEY = bytes(range(32))
+OTHER_KEY = bytes(range(32, 64))
+SECRET = "correct-horse-battery-staple"
+
+
+def problems(environ: Mapping[str, str]) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(environ)
+    return caught.value.problems
+
+
+def test_nothing_has_to_be_set() -> None:
+    settings = Settings.from_environment({})
+    assert settings == Settings(data_dir=Path("data").absolute())
+    assert (settings.database_url, settings.port, settings.host, settings.sidecar_port) == (None, 8080, None, 3000)
+    assert (settings.backup_timeout_seconds, settings.backup_attempts, settings.backup_throttle_seconds) == (10, 3, 30)
+    assert (settings.backup_interval_seconds, settings.backup_initial_delay_seconds) == (300, 10)
+    assert (settings.lease_ttl_seconds, settings.keep_alive_seconds, settings.log_level) == (15, 30, "info")
+    assert settings.whatsapp_web_url == WHATSAPP_WEB_URL
+
+
+def test_a_variable_set_to_nothing_counts_as_unset() -> None:
+    names = "DATABASE_URL PORT HOST DATA_DIR ADMIN_TOKEN SESSION_ENCRYPTION_KEYS WHATSAPP_WEB_URL LOG_LEVEL".split()
+    assert Settings.from_environment(dict.fromkeys(names, "")) == Settings.from_environment({})
+
+
+ACCEPTED = [
+    ("PORT", "1", "port", 1),
+    ("PORT", " 65535 ", "port", 65535),
+    ("SIDECAR_PORT", "3001", "sidecar_port", 3001),
+    ("HOST", "0.0.0.0", "host", "0.0.0.0"),
+    ("HOST", "::1", "host", "::1"),
+    ("DATA_DIR", "/srv/bo data/", "data_dir", Path("/srv/bo data")),
+    ("DATA_DIR", "x/../y", "data_dir", Path("y").absolute()),
+    ("ADMIN_TOKEN", "0123456789abcdef", "admin_token", "0123456789abcdef"),
+    ("SESSION_ENCRYPTION_KEYS", KEY.hex(), "session_encryption_keys", (KEY,)),
+    ("SESSION_ENCRYPTION_KEYS", KEY.hex().upper(), "session_encryption_keys", (KEY,)),
+    ("SESSION_ENCRYPTION_KEYS", base64.b64encode(KEY).decode(), "session_encryption_keys", (KEY,)),
+    ("SESSION_ENCRYPTION_KEYS", base64.urlsafe_b64encode(b"\xff" * 32).decode(), "session_encryption_keys", (b"\xff" * 32,)),
+    ("SESSION_ENCRYPTION_KEYS", base64.b64encode(KEY).decode().rstrip("="), "session_encryption_keys", (KEY,)),
+    ("SESSION_ENCRYPTION_KEYS", f"{OTHER_KEY.hex()} , {KEY.hex()}", "session_encryption_keys", (OTHER_KEY, KEY)),
+    ("WHATSAPP_WEB_URL", "ws://127.0.0.1:9000/ws/chat", "whatsapp_web_url", "ws://127.0.0.1:9000/ws/chat"),
+    ("WHATSAPP_WEB_URL", "wss://example.org", "whatsapp_web_url", "wss://example.org"),
+    ("WHATSAPP_ROOT_KEY", "AB" * 32, "whatsapp_root_key", "ab" * 32),
+    ("BACKUP_TIMEOUT_SECONDS", "0.5", "backup_timeout_seconds", 0.5),
+    ("BACKUP_ATTEMPTS", "5", "backup_attempts", 5),
+    ("BACKUP_THROTTLE_SECONDS", "1", "backup_throttle_seconds", 1.0),
+    ("BACKUP_INTERVAL_SECONDS", "60", "backup_interval_seconds", 60.0),
+    ("BACKUP_INITIAL_DELAY_SECONDS", "0.1", "backup_initial_delay_seconds", 0.1),
+    ("LEASE_TTL_SECONDS", "1", "lease_ttl_seconds", 1.0),
+    ("KEEP_ALIVE_SECONDS", "5", "keep_alive_seconds", 5.0),
+    ("LOG_LEVEL", "DEBUG", "log_level", "debug"),
+    ("LOG_LEVEL", "warning", "log_level", "warn"),
+    ("DATABASE_URL", "postgres://u:p@db.railway.internal:5432/railway", "database_url", "postgresql://u:p@db.railway.internal:5432/railway"),
+    ("DATABASE_URL", "postgresql://u@db/x", "database_url", "postgresql://u@db/x"),
+    ("DATABASE_URL", "postgresql+psycopg://u@db/x", "database_url", "postgresql://u@db/x"),
+    ("DATABASE_URL", "postgresql://u:p%40ss@/x?host=/run/pg%20sock", "database_url", "postgresql://u:p%40ss@/x?host=/run/pg%20sock"),
+    ("DATABASE_URL", "postgresql://u@a:1,[::1]:2/x?sslmode=require", "database_url", "postgresql://u@a:1,[::1]:2/x?sslmode=require"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "field", "value"), ACCEPTED)
+def test_accepted(name: str, text: str, field: str, value: object) -> None:
+    assert getattr(Settings.from_environment({name: text}), field) == value
+
+
+REFUSED = [
+    *(("PORT", text, "a whole number from 1 to 65535") for text in ("0", "65536", "-1", "80a", "8_0", "1.5", "٨٠", "9" * 5000)),
+    ("SIDECAR_PORT", "http", "a whole number from 1 to 65535"),
+    ("HOST", "http://0.0.0.0", "an IP address or a host name"),
+    ("DATA_DIR", "a\nb", "the path of a folder"),
+    ("ADMIN_TOKEN", "short-" + "x" * 9, "at least 16"),
+    ("ADMIN_TOKEN", SECRET + " ", "white space"),
+    ("ADMIN_TOKEN", SECRET + "\n", "white space"),
+    ("ADMIN_TOKEN", SECRET + "é", "outside ASCII"),
+    ("SESSION_ENCRYPTION_KEYS", KEY.hex()[:-2], "key 1 is malformed"),
+    ("SESSION_ENCRYPTION_KEYS", base64.b64encode(KEY[:31]).decode(), "key 1 is malformed"),
+    ("SESSION_ENCRYPTION_KEYS", f"{KEY.hex()},", "key 2 is malformed"),
+    ("SESSION_ENCRYPTION_KEYS", f"{KEY.hex()},{base64.b64encode(KEY).decode()}", "key 2 repeats key 1"),
+    *(("WHATSAPP_WEB_URL", text, "ws://") for text in ("https://web.whatsapp.com", "wss://", "web.whatsapp.com", "ws://h:99999", "ws://u:p@h/", "ws://a b/")),
+    *(("WHATSAPP_ROOT_KEY", text, "64 hexadecimal digits") for text in ("ab" * 31, "xy" * 32)),
+    *((name, text, "a number of seconds") for name in (
+        "BACKUP_TIMEOUT_SECONDS", "BACKUP_THROTTLE_SECONDS", "BACKUP_INTERVAL_SECONDS", "BACKUP_INITIAL_DELAY_SECONDS",
+        "LEASE_TTL_SECONDS", "KEEP_ALIVE_SECONDS",
+    ) for text in ("0", "-5", "nan", "inf", "1e3", "ten", "100000000")),
+    ("LEASE_TTL_SECONDS", "0.9", "from 1 to"),
+    *(("BACKUP_ATTEMPTS", text, "a whole number from 1 to 20") for text in ("0", "21", "3.0")),
+    ("LOG_LEVEL", "loud", "debug, info, warn, error"),
+    *(("DATABASE_URL", text, "postgresql://user:password@host:port/database") for text in (
+        f"mysql://u:{SECRET}@h/x", f"u:{SECRET}@h/x", SECRET, f"http://{SECRET}",
+    )),
+    *(("DATABASE_URL", text, "percent-encoded") for text in (
+        f"postgres://u:{SECRET}/x@h/x", f"postgres://u:{SECRET}?@h/x", f"postgres://u:{SECRET}%@h/x", f"postgres://u:{SECRET} @h/x",
+        f"postgres://u:{SECRET}@h:port/x", f"postgres://u:{SECRET}@h:70000/x", f"postgres://u:{SECRET}@[::1/x", f"postgres://u:{SECRET}[@h/x?a",
+    )),
+    ("DATABASE_URL", f"postgres://u:{SECRET}@h/x?schema=public", "'schema'"),
+    ("DATABASE_URL", f"postgres://u:{SECRET}@h/x?sslmode=require&pgbouncer=true", "'pgbouncer'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "advice"), REFUSED)
+def test_refused_with_one_sentence_that_says_what_to_do(name: str, text: str, advice: str) -> None:
+    (problem,) = problems({name: text})
+    assert problem.startswith(name)
+    assert advice in problem
+    assert problem.endswith((".", ")"))
+    assert "\n" not in problem
+    assert len(problem) < 260
+    assert SECRET not in problem
+    assert KEY.hex()[:-2] not in problem
+
+
+def test_both_ports_must_differ() -> None:
+    assert problems({"PORT": "3000"}) == ("PORT and SIDECAR_PORT are both 3000; give each a port of its own.",)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    assert [p.split()[0] for p in problems({"PORT": "x", "LOG_LEVEL": "x", "ADMIN_TOKEN": "x"})] == [
+        "PORT",
+        "ADMIN_TOKEN",
+        "LOG_LEVEL",
+    ]
+
+
+def test_later_settings_are_ignored_for_now() -> None:
+    later = {"BOT_TOKEN": "x", "ADMIN_CHAT_ID": "x", "MERCADOPAGO_ACCESS_TOKEN": "x"}
+    assert Settings.from_environment(later) == Settings.from_environment({})
+
+
+def test_no_secret_shows_when_settings_are_printed() -> None:
+    environ = {
+        "DATABASE_URL": f"postgres://u:{SECRET}@h/x",
+        "ADMIN_TOKEN": SECRET,
+        "SESSION_ENCRYPTION_KEYS": KEY.hex(),
+    }
+    shown = repr(Settings.from_environment(environ)) + str(Settings.from_environment(environ))
+    assert SECRET not in shown
+    assert KEY.hex() not in shown
+    assert repr(KEY) not in shown
+
+
+LAUNCHED = {
+    "REPLICA_ID": "0" * 32,
+    "INTERNAL_TOKEN": "1" * 64,
+    "ORCHESTRATOR_SOCKET": "/run/o.sock",
+    "SUPERVISOR_SOCKET": "/run/s.sock",
+    "SUPERVISOR_PASSWORD": SECRET,
+    "DATABASE_URL": "postgresql://orchestrator:pw@/postgres?host=/run",
+    "DATABASE_EMBEDDED": "1",
+}
+
+
+def test_what_the_launcher_passes_on() -> None:
+    process = ProcessSettings.from_environment(LAUNCHED)
+    assert process.database_embedded
+    assert process.database_url == LAUNCHED["DATABASE_URL"]
+    assert process.orchestrator_socket == Path("/run/o.sock")
+    assert SECRET not in repr(process)
+    assert LAUNCHED["INTERNAL_TOKEN"] not in repr(process)
+
+
+@pytest.mark.parametrize("name", sorted(set(LAUNCHED) - {"DATABASE_EMBEDDED"}))
+def test_a_process_that_the_launcher_did_not_start_says_so(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        ProcessSettings.from_environment({key: value for key, value in LAUNCHED.items() if key != name})
+    (problem,) = caught.value.problems
+    assert problem.startswith(name)
+    assert "python -m orchestrator up" in problem
