@@ -204,7 +204,7 @@ export class Connection {
     const releaseSlot = await startSlots.take(this.#stopping.signal)
     try {
       if (this.#stopping.signal.aborted) return NEVER_CONNECTED
-      this.#enter('connecting', null)
+      if (this.#state !== 'connecting') this.#enter('connecting', null)
       const sender = new Sender({ authState, backup, log: this.#log, report: this.#parts.report })
       const attempt = new SocketAttempt(authState, sender, { makeWASocket, clock, log: this.#log, options: options.socket }, {
         qr: qr => this.#onQr(qr, releaseSlot),

@@ -1,0 +1,184 @@
+import { createHash } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import http from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/**
+ * Test equipment: the orchestrator's half of docs/internal-api.md, in memory, on a real unix socket, with switches to
+ * fail, hang and answer nonsense.
+ */
+
+export const TOKEN = 'ab'.repeat(32)
+
+const sha256 = text => createHash('sha256').update(text).digest('hex')
+const problem = (status, code) => ({ status, body: { type: 'about:blank', title: code, status, code, detail: code } })
+
+export class StoredSession {
+  creds = null
+  account = null
+  keys = new Map()
+  sentMessages = new Map()
+  epoch = 1
+  generation = 1
+
+  copy() {
+    return Object.assign(new StoredSession(), { ...this, keys: new Map(this.keys), sentMessages: new Map(this.sentMessages) })
+  }
+}
+
+export class FakeOrchestrator {
+  /** @type {{path: string, body: any, at: number}[]} */
+  calls = []
+  /** @type {any[]} */
+  events = []
+  hellos = []
+  goodbyes = []
+  /** @type {Map<number, StoredSession>} */
+  sessions = new Map()
+  /**
+   * Decides about a call before it is handled: undefined handles it, 'hang' never answers, 'drop' closes the
+   * connection, 'lose' handles it and closes the connection, 'garbage' answers 200 with nonsense, or an answer.
+   * @type {(call: string, body: any) => any}
+   */
+  behave = () => undefined
+  /** Milliseconds before each write is answered. */
+  writeDelayMs = 0
+
+  async listen() {
+    this.folder = mkdtempSync(join(tmpdir(), 'sidecar-test-'))
+    this.socketPath = join(this.folder, 'orchestrator.sock')
+    await this.open()
+    return this
+  }
+
+  /** Also after `shut`: the same socket path, the same memory. */
+  async open() {
+    this.server = http.createServer((request, response) => this.#handle(request, response))
+    await new Promise(resolve => this.server.listen(this.socketPath, resolve))
+  }
+
+  /** As an orchestrator that went away. */
+  async shut() {
+    const closed = new Promise(resolve => this.server.close(resolve))
+    this.server.closeAllConnections()
+    await closed
+  }
+
+  async close() {
+    await this.shut()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  /** @param {number} ref */
+  session(ref) {
+    if (!this.sessions.has(ref)) this.sessions.set(ref, new StoredSession())
+    return this.sessions.get(ref)
+  }
+
+  /** @param {string} type */
+  eventsOf(type) {
+    return this.events.filter(event => event.type === type).map(event => event.data)
+  }
+
+  /** @param {string} ending */
+  callsTo(ending) {
+    return this.calls.filter(call => call.path.endsWith(ending))
+  }
+
+  /** Every private key that this store holds, as it may appear in a log. */
+  privateKeys() {
+    const found = new Set()
+    const collect = value => {
+      if (typeof value !== 'object' || value === null) return
+      for (const [name, child] of Object.entries(value)) {
+        if (/^(private|privKey|rootKey|advSecretKey|key|seed)$/.test(name)) {
+          const text = typeof child === 'string' ? child : child?.type === 'Buffer' ? child.data : null
+          if (typeof text === 'string' && text.length >= 40) found.add(text)
+        }
+        collect(child)
+      }
+    }
+    for (const { creds, keys } of this.sessions.values()) {
+      if (creds) collect(JSON.parse(creds))
+      for (const text of keys.values()) collect(JSON.parse(text))
+    }
+    return [...found]
+  }
+
+  async #handle(request, response) {
+    const chunks = []
+    for await (const chunk of request) chunks.push(chunk)
+    const text = Buffer.concat(chunks).toString()
+    const body = text === '' ? undefined : JSON.parse(text)
+    const call = request.url.replace(/^\/internal\/v1\//, '').replace(/^sessions\/\d+\//, '')
+    this.calls.push({ path: request.url, body, at: Date.now() })
+    if (request.headers.authorization !== `Bearer ${TOKEN}`) return reply(response, problem(401, 'unauthorized'))
+    const decision = await this.behave(call, body)
+    if (decision === 'hang') return
+    if (decision === 'drop') return request.socket.destroy()
+    if (decision === 'garbage') return reply(response, { status: 200, body: ['nonsense'] })
+    if (decision && decision !== 'lose') return reply(response, decision)
+    const answer = this.#answer(call, request.url, body)
+    if (decision === 'lose') return request.socket.destroy()
+    if (call === 'auth-state/write' && this.writeDelayMs) await new Promise(resolve => setTimeout(resolve, this.writeDelayMs))
+    reply(response, answer)
+  }
+
+  #answer(call, path, body) {
+    if (call === 'sidecar/hello') return this.hellos.push(body.instance), ok({})
+    if (call === 'sidecar/goodbye') return this.goodbyes.push(body.instance), ok({})
+    if (call === 'events') return this.events.push(...body.events), ok({})
+    const session = this.session(Number(/sessions\/(\d+)\//.exec(path)[1]))
+    if (call === 'lease/check') return ok({ held: body.epoch === session.epoch })
+    if (body.epoch !== session.epoch || body.generation !== session.generation) return problem(409, 'lease_lost')
+    return this.#sessionCall(call, session, body)
+  }
+
+  #sessionCall(call, session, body) {
+    switch (call) {
+      case 'auth-state/load': return ok(loaded(session))
+      case 'auth-state/read': return ok({ values: read(session, body) })
+      case 'auth-state/write': return write(session, body), ok({ committed: true })
+      case 'auth-state/verify': return ok(verify(session, body))
+      case 'sent-messages/read': return ok({ message: session.sentMessages.get(body.message_id) ?? null })
+      default: return problem(404, 'not_found')
+    }
+  }
+}
+
+function loaded(session) {
+  if (!session.creds) return { outcome: 'absent' }
+  const keys = [...session.keys].map(([name, text]) => [...JSON.parse(name), text]).filter(([type]) => type !== 'pre-key')
+  return { outcome: 'found', creds: session.creds, keys, complete: true }
+}
+
+function read(session, { key_type: type, key_ids: ids }) {
+  const present = ids.filter(id => session.keys.has(JSON.stringify([type, id])))
+  return Object.fromEntries(present.map(id => [id, session.keys.get(JSON.stringify([type, id]))]))
+}
+
+function write(session, body) {
+  if (body.creds !== null) {
+    session.creds = body.creds
+    session.account = body.account
+  }
+  for (const [type, id, text] of body.set) session.keys.set(JSON.stringify([type, id]), text)
+  for (const [type, id] of body.delete) session.keys.delete(JSON.stringify([type, id]))
+  for (const [id, message] of body.sent_messages) session.sentMessages.set(id, message)
+}
+
+function verify(session, body) {
+  const differs = ([type, id, digest]) => {
+    const text = session.keys.get(JSON.stringify([type, id]))
+    return (text === undefined ? null : sha256(text)) !== digest
+  }
+  return { creds: sha256(session.creds ?? '') !== body.creds, keys: body.keys.filter(differs).map(([type, id]) => [type, id]) }
+}
+
+const ok = body => ({ status: 200, body })
+
+function reply(response, { status, body }) {
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(JSON.stringify(body))
+}

@@ -1,0 +1,16 @@
+/**
+ * Waits for a condition, with a deadline.
+ * @template T
+ * @param {string} what
+ * @param {() => T | Promise<T>} condition
+ * @returns {Promise<NonNullable<T>>}
+ */
+export async function until(what, condition, deadlineMs = 20_000) {
+  const deadline = Date.now() + deadlineMs
+  for (;;) {
+    const value = await condition()
+    if (value) return /** @type {NonNullable<T>} */ (value)
+    if (Date.now() > deadline) throw new Error(`Not in time: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
+}
