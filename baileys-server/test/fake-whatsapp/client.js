@@ -1,5 +1,6 @@
 /** A small Baileys client for this folder's tests: in-memory auth state, and waiting for conditions. */
 import './quiet.js'
+import './unref-timers.js'
 import {
   BufferJSON,
   DisconnectReason,

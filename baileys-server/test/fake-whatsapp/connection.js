@@ -64,7 +64,7 @@ export class Connection {
   recover() {
     if (!this.silent && !this.deaf) return
     this.silent = this.deaf = false
-    this.device?.mailbox.open(this, () => {})
+    this.device?.mailbox.resume(this)
   }
 
   /** Cuts the TCP connection. */

@@ -63,8 +63,8 @@ function goActive(world, connection, device, iq) {
   connection.send(iqResult(iq))
   const announce = (/** @type {number} */ count) =>
     connection.send(node('ib', { from: SERVER_JID }, [node('offline', { count: String(count) })]))
-  if (connection.deaf) return announce(0)
-  device.mailbox.open(connection, announce)
+  if (connection.deaf) announce(0)
+  else device.mailbox.open(connection, announce)
   sendPhoneSync(world, device)
 }
 

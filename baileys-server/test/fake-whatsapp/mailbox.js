@@ -94,6 +94,18 @@ export class Mailbox {
     for (const entry of waiting.filter(each => each.live)) this.#send(entry, connection)
   }
 
+  /**
+   * Goes on delivering on a connection that has its backlog behind it.
+   *
+   * Baileys holds back what is marked offline and comes after the count, until some other message flushes it.
+   *
+   * @param {Connection} connection
+   */
+  resume(connection) {
+    this.outlet = connection
+    for (const entry of this.entries.values()) this.#send(entry, connection)
+  }
+
   /** @param {Connection} connection */
   close(connection) {
     if (this.outlet === connection) this.outlet = undefined

@@ -152,7 +152,7 @@ export async function link(world, connection, registration, account, advSecret) 
   addDevice(world, account, id, registration, deviceIdentity)
   // WhatsApp ends the registration's stream; the companion logs in on a new one.
   connection.sendAndClose(streamError(515))
-  return { jid: `${account.phone}:${id}@${SERVER_JID}`, lid: `${account.lidUser}:${id}@lid` }
+  return { jid: `${account.phone}:${id}@s.whatsapp.net`, lid: `${account.lidUser}:${id}@lid` }
 }
 
 /**
@@ -181,7 +181,7 @@ function signIdentity(account, registration, id) {
 function pairSuccess(world, account, id, signed, secret) {
   const details = proto.ADVSignedDeviceIdentity.encode(signed).finish()
   const wrapped = proto.ADVSignedDeviceIdentityHMAC.encode({ details, hmac: hmacSign(details, secret) }).finish()
-  const jid = `${account.phone}:${id}@${SERVER_JID}`
+  const jid = `${account.phone}:${id}@s.whatsapp.net`
   return node('iq', { from: SERVER_JID, type: 'set', id: world.stanzaId(), xmlns: 'md' }, [
     node('pair-success', {}, [
       node('device-identity', {}, Buffer.from(wrapped)),

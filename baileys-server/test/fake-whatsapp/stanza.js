@@ -8,7 +8,8 @@ import {
 
 /** @typedef {import('@whiskeysockets/baileys').BinaryNode} BinaryNode */
 
-export const SERVER_JID = 's.whatsapp.net'
+/** The server itself as a sender: a JID without a user. */
+export const SERVER_JID = '@s.whatsapp.net'
 export const GROUP_SERVER = 'g.us'
 
 /**

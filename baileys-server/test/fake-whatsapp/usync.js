@@ -1,6 +1,6 @@
 /** The usync query: which devices a user has, its LID, and whether a number is on WhatsApp. */
 import { digits } from './registry.js'
-import { child, children, firstChild, iqResult, isLid, node, SERVER_JID } from './stanza.js'
+import { child, children, firstChild, iqResult, isLid, node } from './stanza.js'
 
 /** @typedef {import('./user.js').User} User */
 /** @typedef {import('./world.js').World} World */
@@ -27,7 +27,7 @@ function answerUser(world, protocols, asked) {
   const number = child(asked, 'contact')?.content
   const phone = number && digits(Buffer.from(/** @type {Uint8Array} */ (number)).toString())
   const user = phone ? world.registry.byPhone.get(phone) : world.registry.userOf(asked.attrs.jid)
-  const jid = asked.attrs.jid ?? user?.pn ?? `${phone}@${SERVER_JID}`
+  const jid = asked.attrs.jid ?? user?.pn ?? `${phone}@s.whatsapp.net`
   return node('user', { jid }, protocols.flatMap(protocol => answerProtocol(protocol, user, jid)))
 }
 
