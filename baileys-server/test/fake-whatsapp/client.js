@@ -213,8 +213,8 @@ export const get = (server, path) => request(server, 'GET', path)
  * @returns {Promise<any>}
  */
 export async function request(server, method, path, body) {
-  const answer = await fetch(server.controlUrl + path, { method, body: body && JSON.stringify(body) })
-  const value = await answer.json()
+  const answer = await fetch(server.controlUrl + path, { method, body: body === undefined ? undefined : JSON.stringify(body) })
+  const value = /** @type {any} */ (await answer.json())
   if (!answer.ok) throw Object.assign(new Error(`${method} ${path}: ${value.detail}`), { ...value, status: answer.status })
   return value
 }

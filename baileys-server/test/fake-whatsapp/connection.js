@@ -1,9 +1,9 @@
 /** One websocket of a client: handshake, then binary nodes in order. */
 import { decodeBinaryNode, encodeBinaryNode } from '@whiskeysockets/baileys'
 import { admit } from './login.js'
-import { NoiseResponder } from './noise-responder.js'
 import { route } from './routes.js'
 
+/** @typedef {import('./noise-responder.js').NoiseResponder} NoiseResponder */
 /** @typedef {import('./stanza.js').BinaryNode} BinaryNode */
 /** @typedef {import('./world.js').World} World */
 /** @typedef {import('./device.js').Device} Device */
@@ -30,11 +30,10 @@ export class Connection {
     this.silent = false
     this.deaf = false
     this.evicted = false
-    this.openedAt = Date.now()
     /** @type {Array<() => void>} */
     this.onClosed = []
     this.work = Promise.resolve()
-    socket.on('message', data => this.#enqueue(/** @type {Buffer} */ (data)))
+    socket.on('message', (/** @type {Buffer} */ data) => this.#enqueue(data))
     socket.on('close', () => this.#closed())
     socket.on('error', () => this.#closed())
     world.connections.add(this)
@@ -74,7 +73,7 @@ export class Connection {
 
   /** @param {Buffer} data */
   #enqueue(data) {
-    this.work = this.work.then(() => this.#read(data)).catch(error => this.#reject(error))
+    this.work = this.work.then(() => this.#read(data)).catch(error => this.#hangUp(error))
   }
 
   /** @param {Buffer} data */
@@ -103,15 +102,18 @@ export class Connection {
   async #receive(frame) {
     const stanza = await decodeBinaryNode(frame)
     if (this.silent || this.evicted || this.stage === 'refused') return
-    await route(this.world, this, stanza)
+    await route(this.world, this, stanza).catch(error => this.world.fault(error))
   }
 
-  /** @param {unknown} error */
-  #reject(error) {
+  /**
+   * Ends a connection whose bytes make no sense.
+   *
+   * @param {unknown} error
+   */
+  #hangUp(error) {
     if (!this.isOpen) return
     const detail = { stage: this.stage, device: this.device?.jid, error: String(error) }
     this.world.violations.count('handshake_frames_bad', detail)
-    process.stderr.write(`fake-whatsapp: ${error instanceof Error ? error.stack : error}\n`)
     this.drop()
   }
 

@@ -1,5 +1,5 @@
 /** A companion device as the server knows it: its keys, its pre-keys, its mailbox and its socket. */
-import libsignal from 'libsignal'
+import { ProtocolAddress } from './libsignal.js'
 import { Mailbox } from './mailbox.js'
 import { MessageNumbers } from './message-numbers.js'
 
@@ -27,7 +27,8 @@ export class Device {
     this.signedIdentity = keys.signedIdentity
     this.jid = `${user.phone}:${id}@s.whatsapp.net`
     this.lidJid = `${user.lidUser}:${id}@lid`
-    this.address = new libsignal.ProtocolAddress(user.lidUser, id)
+    /** @type {import('./libsignal.js').Address} */
+    this.address = new ProtocolAddress(user.lidUser, id)
     /** @type {Map<number, Buffer>} one-time pre-keys not given to anyone yet */
     this.preKeys = new Map()
     /** @type {Map<number, Buffer>} those that somebody holds */

@@ -1,5 +1,5 @@
 /** Corrupting a ciphertext so that its authentication fails at the reader. */
-import protobufs from 'libsignal/src/protobufs.js'
+import { PreKeyWhisperMessage } from './libsignal.js'
 
 /**
  * @param {string} type enc type on the wire
@@ -8,9 +8,9 @@ import protobufs from 'libsignal/src/protobufs.js'
 export function garble(type, ciphertext) {
   if (type !== 'pkmsg') return flipLast(ciphertext)
   // The outer message ends with an id that readers ignore; what is authenticated is inside.
-  const outer = protobufs.PreKeyWhisperMessage.decode(ciphertext.subarray(1))
+  const outer = PreKeyWhisperMessage.decode(ciphertext.subarray(1))
   outer.message = flipLast(Buffer.from(outer.message))
-  return Buffer.concat([ciphertext.subarray(0, 1), protobufs.PreKeyWhisperMessage.encode(outer).finish()])
+  return Buffer.concat([ciphertext.subarray(0, 1), PreKeyWhisperMessage.encode(outer).finish()])
 }
 
 /** @param {Buffer} bytes */

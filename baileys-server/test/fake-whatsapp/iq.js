@@ -43,7 +43,7 @@ const ANSWERS = {
 export function answerIq(world, connection, iq) {
   const about = firstChild(iq)?.tag ?? ''
   if (iq.attrs.type === 'result') return connection.registration?.onSigned?.(iq)
-  if (iq.attrs.xmlns === 'md' && about === 'link_code_companion_reg') return receiveCodeStage(world, connection, iq)
+  if (iq.attrs.xmlns === 'md' && about === 'link_code_companion_reg') return receiveCodeStage(connection, iq)
   const { device } = connection
   const answer = ANSWERS[`${iq.attrs.xmlns} ${about}`]
   if (device && answer) return answer(world, connection, device, iq)

@@ -6,7 +6,7 @@
  */
 import { createHash } from 'node:crypto'
 import { proto } from '@whiskeysockets/baileys'
-import protobufs from 'libsignal/src/protobufs.js'
+import { PreKeyWhisperMessage, WhisperMessage } from './libsignal.js'
 
 const MAC_BYTES = 8
 const SIGNATURE_BYTES = 64
@@ -29,8 +29,8 @@ export function messageNumberOf(type, ciphertext, group) {
     const message = proto.SenderKeyMessage.decode(ciphertext.subarray(1, -SIGNATURE_BYTES))
     return { chain: `${group} ${message.id}`, number: message.iteration ?? 0, body: ciphertext }
   }
-  const body = type === 'pkmsg' ? protobufs.PreKeyWhisperMessage.decode(ciphertext.subarray(1)).message : ciphertext
-  const message = protobufs.WhisperMessage.decode(body.subarray(1, -MAC_BYTES))
+  const body = type === 'pkmsg' ? PreKeyWhisperMessage.decode(ciphertext.subarray(1)).message : ciphertext
+  const message = WhisperMessage.decode(body.subarray(1, -MAC_BYTES))
   return { chain: message.ephemeralKey.toString('base64'), number: message.counter, body }
 }
 

@@ -57,10 +57,14 @@ export class NoiseResponder {
     this.authority = authority
     this.staticKey = staticKey
     this.ephemeral = Curve.generateKeyPair()
+    /** @type {Buffer} */
     this.buffered = EMPTY
     this.introRead = false
+    /** @type {Buffer} */
     this.hash = Buffer.from(NOISE_MODE)
+    /** @type {Buffer} */
     this.salt = this.hash
+    /** @type {Buffer} */
     this.key = this.hash
     this.counter = 0
     /** @type {{read: Buffer, write: Buffer, reads: number, writes: number} | undefined} */

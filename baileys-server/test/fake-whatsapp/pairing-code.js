@@ -35,11 +35,10 @@ const WRAPPED_KEY_BYTES = 80
  */
 
 /**
- * @param {World} world
  * @param {Connection} connection
  * @param {BinaryNode} iq
  */
-export function receiveCodeStage(world, connection, iq) {
+export function receiveCodeStage(connection, iq) {
   const registration = connection.registration
   const request = child(iq, 'link_code_companion_reg')
   if (!registration || !request) return connection.send(iqError(iq, 400, 'bad-request'))

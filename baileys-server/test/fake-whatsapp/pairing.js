@@ -8,9 +8,9 @@ import {
   WA_ADV_ACCOUNT_SIG_PREFIX,
   WA_ADV_DEVICE_SIG_PREFIX,
 } from '@whiskeysockets/baileys'
-import libsignal from 'libsignal'
 import { ControlError } from './control-error.js'
 import { Device } from './device.js'
+import { curve } from './libsignal.js'
 import { bytes, child, node, SERVER_JID, streamError } from './stanza.js'
 
 /** @typedef {import('./connection.js').Connection} Connection */
@@ -224,7 +224,7 @@ function verifyReply(reply, signed, registration, account) {
   const signature = Buffer.from(identity?.deviceSignature ?? [])
   const publicKey = Buffer.from(generateSignalPubKey(registration.identityKey))
   // libsignal's own verify is asked, since Baileys' wrapper ignores its outcome.
-  if (signature.length !== 64 || !libsignal.curve.verifySignature(publicKey, message, signature)) {
+  if (signature.length !== 64 || !curve.verifySignature(publicKey, message, signature)) {
     throw new ControlError(409, 'bad_device_signature', 'the companion signed something else')
   }
   return Buffer.from(proto.ADVSignedDeviceIdentity.encode({ ...signed, deviceSignature: signature }).finish())

@@ -5,7 +5,7 @@
 import { proto, unpadRandomMax16 } from '@whiskeysockets/baileys'
 import { bundleNodes } from './key-queries.js'
 import { receiptKey } from './mailbox.js'
-import { bigEndian, isGroup, isLid, node, nowSeconds } from './stanza.js'
+import { bigEndian, isGroup, node, nowSeconds } from './stanza.js'
 
 /** @typedef {import('./from-companion.js').Copy} Copy */
 /** @typedef {import('./ledger.js').Tracked} Tracked */
@@ -31,7 +31,7 @@ export function openCopy(world, copy) {
     status: 'received',
     own_phone: target.user === sender.user,
   })
-  void target.user.peer.run(() => read(world, copy, record))
+  world.background(target.user.peer.run(() => read(world, copy, record)))
 }
 
 /**
@@ -40,7 +40,7 @@ export function openCopy(world, copy) {
  * @param {Tracked} record
  */
 async function read(world, copy, record) {
-  const { text, failure } = await decryptAll(world, copy)
+  const { text, failure } = await decryptAll(copy)
   if (failure) world.violations.count('decrypt_failures', failureDetail(copy, failure))
   // A group copy can carry an unreadable sender key beside a message that an older one opens.
   if (text !== undefined) return acceptCopy(world, copy, record, text)
@@ -49,11 +49,10 @@ async function read(world, copy, record) {
 }
 
 /**
- * @param {World} world
  * @param {Copy} copy
  * @returns {Promise<{text: string | null | undefined, failure: unknown}>} text undefined when the content stayed closed
  */
-async function decryptAll(world, copy) {
+async function decryptAll(copy) {
   let text, failure
   for (const enc of copy.encs) {
     try {
@@ -99,8 +98,7 @@ function acceptCopy(world, copy, record, text) {
   const again = record.status === 'decrypted'
   world.ledger.update(record, again ? { duplicates: record.duplicates + 1 } : { status: 'decrypted', text, retryAskedAt: undefined })
   if (text !== null) nameTextForCompanions(world, copy, text)
-  const own = record.own_phone
-  put(world, copy, { type: own ? 'sender' : undefined }, [])
+  put(copy, { type: record.own_phone ? 'sender' : undefined }, [])
 }
 
 /**
@@ -133,20 +131,19 @@ function askAgain(world, copy, record) {
     const keys = tries >= FIRST_TRY_WITH_KEYS ? [node('keys', {}, bundleNodes(peer.takeBundle()))] : []
     // The wait for an answer begins when the companion got the question, which may be after its next login.
     const onSent = () => world.ledger.update(record, { retryAskedAt: Date.now() })
-    put(world, copy, { type: 'retry' }, [retry, registration, ...keys], onSent)
+    put(copy, { type: 'retry' }, [retry, registration, ...keys], onSent)
   })
 }
 
 /**
  * Sends the companion a receipt, from the address that it wrote to.
  *
- * @param {World} world
  * @param {Copy} copy
  * @param {{type: string | undefined}} kind
  * @param {import('./stanza.js').BinaryNode[]} content
  * @param {() => void} [onSent]
  */
-function put(world, { sender, target, id, chat, asLid }, { type }, content, onSent) {
+function put({ sender, target, id, chat, asLid }, { type }, content, onSent) {
   const author = target.user.jidAs(asLid)
   const own = target.user === sender.user
   const place = isGroup(chat) ? { from: chat, participant: author } : { from: author, recipient: own ? chat : undefined }

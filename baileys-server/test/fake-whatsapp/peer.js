@@ -5,17 +5,21 @@
  * succeeds. A real phone doesn't, so decryption here works on a copy of one session and keeps it only on success:
  * what fails at a peer is then the companion's doing.
  */
-import './quiet.js'
 import { generateSignalPubKey } from '@whiskeysockets/baileys'
 import { GroupCipher } from '@whiskeysockets/baileys/lib/Signal/Group/group_cipher.js'
 import { GroupSessionBuilder } from '@whiskeysockets/baileys/lib/Signal/Group/group-session-builder.js'
 import { SenderKeyDistributionMessage } from '@whiskeysockets/baileys/lib/Signal/Group/sender-key-distribution-message.js'
 import { SenderKeyName } from '@whiskeysockets/baileys/lib/Signal/Group/sender-key-name.js'
 import { SenderKeyRecord } from '@whiskeysockets/baileys/lib/Signal/Group/sender-key-record.js'
-import libsignal from 'libsignal'
-import protobufs from 'libsignal/src/protobufs.js'
-
-const { curve, keyhelper, ProtocolAddress, SessionBuilder, SessionCipher, SessionRecord } = libsignal
+import {
+  curve,
+  keyhelper,
+  PreKeyWhisperMessage,
+  ProtocolAddress,
+  SessionBuilder,
+  SessionCipher,
+  SessionRecord,
+} from './libsignal.js'
 
 /** Phones keep a handful of receiving chains per session; libsignal keeps all, and would grow without end. */
 const RECEIVING_CHAINS_KEPT = 5
@@ -31,7 +35,7 @@ const RECEIVING = 2
  * @property {{keyId: number, publicKey: Buffer} | undefined} preKey
  */
 
-/** @typedef {{id: string, deviceId: number, toString(): string}} Address */
+/** @typedef {import('./libsignal.js').Address} Address */
 
 export class Peer {
   /**
@@ -39,6 +43,7 @@ export class Peer {
    * @param {{onPreKeyReused: (detail: Record<string, unknown>) => void}} watch
    */
   constructor(user, watch) {
+    /** @type {Address} */
     this.address = new ProtocolAddress(user, 0)
     this.watch = watch
     this.identity = keyhelper.generateIdentityKeyPair()
@@ -213,7 +218,7 @@ export class Peer {
    * @param {Buffer} ciphertext
    */
   async #decryptPreKey(address, ciphertext) {
-    const message = protobufs.PreKeyWhisperMessage.decode(ciphertext.subarray(1))
+    const message = PreKeyWhisperMessage.decode(ciphertext.subarray(1))
     const record = this.sessions.get(address.toString()) ?? new SessionRecord()
     const known = record.getSession(message.baseKey)
     if (known) return this.#tryWith(address, record, known, message.message)

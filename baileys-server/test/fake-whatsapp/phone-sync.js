@@ -22,8 +22,8 @@ const APP_STATE_KEY_BYTES = 32
 export function sendPhoneSync(world, device) {
   if (device.phoneSynced || !world.options.phoneSync) return
   device.phoneSynced = true
-  void send(world, device, appStateKeyShare())
-  void send(world, device, historyBootstrap(device))
+  world.background(send(world, device, appStateKeyShare()))
+  world.background(send(world, device, historyBootstrap(device)))
 }
 
 /**

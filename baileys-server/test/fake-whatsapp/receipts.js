@@ -43,11 +43,10 @@ function settle(world, device, id, type) {
 
 /**
  * @param {World} world
- * @param {Connection} connection
  * @param {Device} device
  * @param {BinaryNode} ack
  */
-export function receiveAck(world, connection, device, ack) {
+export function receiveAck(world, device, ack) {
   const { id, to, error } = ack.attrs
   if (ack.attrs.class === 'notification') return void device.mailbox.take(notificationKey(id))
   if (ack.attrs.class === 'receipt') return void device.mailbox.take(receiptKey(ack.attrs, to))

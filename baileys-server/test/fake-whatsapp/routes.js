@@ -19,5 +19,5 @@ export async function route(world, connection, stanza) {
   if (!device || connection.deaf) return
   if (stanza.tag === 'message') await relayMessage(world, connection, device, stanza)
   else if (stanza.tag === 'receipt') receiveReceipt(world, connection, device, stanza)
-  else if (stanza.tag === 'ack') receiveAck(world, connection, device, stanza)
+  else if (stanza.tag === 'ack') receiveAck(world, device, stanza)
 }

@@ -31,7 +31,7 @@ export async function startFakeWhatsApp({ port = 0, controlPort = 0, ...options 
   const authority = new CertificateAuthority()
   const staticKey = Curve.generateKeyPair()
   const sockets = new WebSocketServer({ host: LOOPBACK, port, path: '/ws/chat' })
-  sockets.on('connection', socket => {
+  sockets.on('connection', (/** @type {import('ws').WebSocket} */ socket) => {
     if (world.failures.take('refuse_connection', undefined)) socket.terminate()
     else new Connection(world, socket, new NoiseResponder(authority, staticKey))
   })

@@ -109,7 +109,7 @@ export function parseJid(jid) {
  * @param {number | undefined} code
  * @param {BinaryNode[]} [content]
  */
-export const streamError = (code, content) => node('stream:error', { code: code && String(code) }, content)
+export const streamError = (code, content) => node('stream:error', { code: code === undefined ? undefined : String(code) }, content)
 
 /** @param {string} type `replaced` or `device_removed` */
 export const conflict = type => [node('conflict', { type })]

@@ -41,7 +41,7 @@ export function sendFromContact(world, { from, to, group, text }) {
       account: device.user.phone,
       status: 'queued',
     })
-    void from.peer.run(() => deliver(world, from, device, message, record))
+    world.background(from.peer.run(() => deliver(world, from, device, message, record)))
   }
   return id
 }
@@ -58,13 +58,15 @@ export function sendFromContact(world, { from, to, group, text }) {
  */
 export function resend(world, from, device, message, record, bundle) {
   world.later(world.options.retryDelayMs * record.tries, () => {
-    void from.peer.run(async () => {
-      await from.peer.openSession(device.address, bundle ?? takeBundle(world, device))
-      // A resend in a group goes to one device, under its own session, and brings the sender key along.
-      const distribution = message.group && (await from.peer.senderKeyDistribution(message.group))
-      const enc = await encryptFor(world, from, device, { conversation: message.text, ...shareKey(message, distribution) })
-      put(world, from, device, message, record, [enc])
-    })
+    world.background(
+      from.peer.run(async () => {
+        await from.peer.openSession(device.address, bundle ?? takeBundle(world, device))
+        // A resend in a group goes to one device, under its own session, and brings the sender key along.
+        const distribution = message.group ? await from.peer.senderKeyDistribution(message.group) : undefined
+        const enc = await encryptFor(world, from, device, { conversation: message.text, ...shareKey(message, distribution) })
+        put(world, from, device, message, record, [enc])
+      })
+    )
   })
 }
 

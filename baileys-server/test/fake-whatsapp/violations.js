@@ -1,11 +1,12 @@
 /** Counters of what a real server or phone would notice, and of what tests want to know. */
 
-/** Things that must never happen. */
+/** Things that must never happen; `faults` are errors of the fake itself. */
 export const VIOLATIONS = /** @type {const} */ ([
   'message_number_reused',
   'prekey_reused',
   'simultaneous_sockets',
   'handshake_frames_bad',
+  'faults',
 ])
 
 /** Things that happen, and are worth counting. */
@@ -24,13 +25,15 @@ const DETAILS_KEPT = 200
 
 export class Violations {
   constructor() {
-    this.reset()
+    /** @type {Record<Counter, number>} */
+    this.counts = zeroes()
+    /** @type {Array<Record<string, unknown> & {kind: Counter, at: number}>} the newest ones, oldest first */
+    this.details = []
+    this.longestOverlapMs = 0
   }
 
   reset() {
-    /** @type {Record<Counter, number>} */
-    this.counts = /** @type {any} */ (Object.fromEntries([...VIOLATIONS, ...EVENTS].map(name => [name, 0])))
-    /** @type {Array<Record<string, unknown> & {kind: Counter, at: number}>} the newest ones, oldest first */
+    this.counts = zeroes()
     this.details = []
     this.longestOverlapMs = 0
   }
@@ -45,4 +48,9 @@ export class Violations {
     this.details.push({ kind, at: Date.now(), ...detail })
     if (this.details.length > DETAILS_KEPT) this.details.shift()
   }
+}
+
+/** @returns {Record<Counter, number>} */
+function zeroes() {
+  return /** @type {any} */ (Object.fromEntries([...VIOLATIONS, ...EVENTS].map(name => [name, 0])))
 }

@@ -73,6 +73,25 @@ export class World {
     return new Promise(resolve => this.later(delayMs, () => resolve(undefined)))
   }
 
+  /**
+   * Starts work that nobody waits for; a fault in it is reported, not lost.
+   *
+   * @param {Promise<unknown>} work
+   */
+  background(work) {
+    work.catch(error => this.fault(error))
+  }
+
+  /**
+   * Notes an error of the fake itself.
+   *
+   * @param {unknown} error
+   */
+  fault(error) {
+    this.violations.count('faults', { error: String(error) })
+    process.stderr.write(`fake-whatsapp: ${error instanceof Error ? error.stack : error}\n`)
+  }
+
   end() {
     for (const timer of this.timers) clearTimeout(timer)
     for (const connection of this.connections) connection.drop()
