@@ -113,8 +113,8 @@ class SidecarClient:
         try:
             answer = await self._call("POST", f"/v1/sessions/{session_ref}/messages", body, seconds=_SEND_SECONDS)
         except SidecarUnavailable as error:
-            if isinstance(error.__cause__, aiohttp.ClientConnectorError):
-                raise
+            if error.__cause__ is None or isinstance(error.__cause__, aiohttp.ClientConnectorError):
+                raise  # it said no, or was never reached
             raise SendUnconfirmed from error
         sent = msgspec.json.decode(answer, type=_Sent)
         return sent.message_id, sent.to

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from orchestrator.domain.auth_state import Account, AuthStateWrite, Found, ProvenAbsent, StateAddress
 from orchestrator.domain.errors import AuthStateCorrupt, DatabaseUnavailable, LeaseLost
-from orchestrator.domain.session import SetAsideBy, ConnectionState
+from orchestrator.domain.session import ConnectionState, SetAsideBy
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
@@ -53,11 +53,16 @@ async def test_a_generation_that_was_never_paired_is_proven_absent(
     assert await auth_states.load(address) == ProvenAbsent()
 
 
-async def test_what_was_written_is_loaded_without_the_pre_keys(auth_states: AuthStateStore, address: StateAddress) -> None:
+async def test_what_was_written_is_loaded_without_the_pre_keys(
+    auth_states: AuthStateStore, address: StateAddress
+) -> None:
     session, pre_key = ("session", "5511988887777.0"), ("pre-key", "12")
     await auth_states.write(address, replace(PAIRED, set_keys={session: '{"a": "ç"}', pre_key: "{}"}))
     assert await auth_states.load(address) == Found('{"me": 1}', {session: '{"a": "ç"}'}, complete=True)
-    assert await auth_states.read(address, [session, pre_key, ("pre-key", "13")]) == {session: '{"a": "ç"}', pre_key: "{}"}
+    assert await auth_states.read(address, [session, pre_key, ("pre-key", "13")]) == {
+        session: '{"a": "ç"}',
+        pre_key: "{}",
+    }
 
 
 async def test_a_load_brings_the_newest_keys_up_to_its_budget_and_says_so(
@@ -96,7 +101,9 @@ async def test_a_stale_owner_cannot_overwrite_newer_keys(
     await auth_states.write(newer, replace(PAIRED, set_keys={key: "new"}))
     for stale in (address, replace(address, owner="b"), replace(address, epoch=address.epoch + 1)):
         with pytest.raises(LeaseLost):
-            await auth_states.write(stale, replace(PAIRED, creds='{"me": 0}', set_keys={key: "old"}, delete_keys=frozenset({key})))
+            await auth_states.write(
+                stale, replace(PAIRED, creds='{"me": 0}', set_keys={key: "old"}, delete_keys=frozenset({key}))
+            )
         with pytest.raises(LeaseLost):
             await auth_states.load(stale)
         with pytest.raises(LeaseLost):
@@ -110,7 +117,8 @@ async def test_a_take_over_waits_for_a_write_under_way_and_a_renewal_does_not(
     await auth_states.write(address, PAIRED)
     async with database.driver() as writer, writer.transaction():
         await writer.execute(
-            "SELECT 1 FROM leases WHERE session_ref = %s AND epoch = %s FOR KEY SHARE", (address.session_ref, address.epoch)
+            "SELECT 1 FROM leases WHERE session_ref = %s AND epoch = %s FOR KEY SHARE",
+            (address.session_ref, address.epoch),
         )
         await execute(database, "UPDATE leases SET expires_at = now() + interval '1 minute'")
         with pytest.raises(DatabaseUnavailable):
@@ -222,6 +230,6 @@ async def test_concurrent_writers_of_the_same_keys_do_not_deadlock(
 
     async def write(order: Sequence[tuple[str, str]]) -> None:
         for _ in range(10):
-            await auth_states.write(address, AuthStateWrite(set_keys={name: "x" for name in order}))
+            await auth_states.write(address, AuthStateWrite(set_keys=dict.fromkeys(order, "x")))
 
     await asyncio.gather(write(names), write(names[::-1]), write(names[25:] + names[:25]))

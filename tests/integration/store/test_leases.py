@@ -57,7 +57,9 @@ async def test_two_replicas_that_claim_at_once_share_the_sessions(database: Data
     assert len(taken) + len(rest) == 20
 
 
-async def test_renewal_names_what_is_still_held_and_whether_it_is_wanted(database: Database, sessions: SessionStore) -> None:
+async def test_renewal_names_what_is_still_held_and_whether_it_is_wanted(
+    database: Database, sessions: SessionStore
+) -> None:
     for name in ("kept", "lost", "unwanted"):
         await sessions.create("t", name)
     leases = {lease.session_id: lease for lease in await store(database, "a").claim(10)}
@@ -78,7 +80,9 @@ async def test_renewal_records_the_last_backup(database: Database, sessions: Ses
     assert (await sessions.get("t", "s")).last_backup_at == moment
 
 
-async def test_a_released_lease_is_free_at_once_and_its_epoch_goes_on(database: Database, sessions: SessionStore) -> None:
+async def test_a_released_lease_is_free_at_once_and_its_epoch_goes_on(
+    database: Database, sessions: SessionStore
+) -> None:
     await sessions.create("t", "s")
     lease = await claim_one(database, "a")
     await store(database, "a").release([lease])

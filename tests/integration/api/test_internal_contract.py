@@ -1,0 +1,191 @@
+"""The golden examples of tests/contract, played against the real backup API."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from orchestrator.store.database import Database
+from tests.support.serving import Serving, serving
+from tests.support.waiting import eventually
+
+GOLDEN = {path.stem: json.loads(path.read_text()) for path in sorted(Path("tests/contract").glob("*.json"))}
+INTERNAL = {name: golden for name, golden in GOLDEN.items() if "/internal/" in golden["call"]}
+REPLICA = "a" * 32
+AUTH_STATE = "/internal/v1/sessions/17/auth-state"
+
+#: What has to be stored before an example can come true: the examples' own session, by way of other examples.
+FOUND = GOLDEN["auth-state-load-found"]["response"]["body"]
+
+
+@pytest.fixture
+async def orchestrator(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Serving]:
+    """An orchestrator that holds the examples' lease: session 17, generation 3, epoch 12 unless the test says otherwise."""
+    generation, epoch = getattr(request, "param", (3, 12))
+    database = Database(database_url)
+    await database.open()
+    await database.migrate()
+    async with database.begin() as connection:
+        for statement in (
+            "INSERT INTO sessions (session_ref, tenant_id, session_id, desired_state, connection_state, generation) "
+            f"OVERRIDING SYSTEM VALUE VALUES (17, 'operator', 'loja-centro', 'running', 'open', {generation})",
+            f"INSERT INTO generations (session_ref, generation) VALUES (17, {generation})",
+            f"INSERT INTO leases VALUES (17, '{REPLICA}', {epoch}, now() + interval '1 hour')",
+        ):
+            await connection.execute(sa.text(statement))
+    await database.close()
+    async with serving(database_url, REPLICA_ID=REPLICA) as served:
+
+        async def started() -> bool:
+            return (await served.call("GET", "/v1/sessions")).status == 200
+
+        await eventually(started)
+        yield served
+
+
+async def write(orchestrator: Serving, **changes: Any) -> None:
+    body: dict[str, Any] = {
+        "generation": 3,
+        "epoch": 12,
+        "creds": None,
+        "account": None,
+        "set": [],
+        "delete": [],
+        "sent_messages": [],
+    }
+    assert (await orchestrator.internal("POST", f"{AUTH_STATE}/write", {**body, **changes})).status == 200
+
+
+async def play(orchestrator: Serving, name: str) -> tuple[int, Any]:
+    method, path = INTERNAL[name]["call"].split()
+    answer = await orchestrator.internal(method, path, INTERNAL[name]["request"])
+    return answer.status, answer.json
+
+
+async def matches(orchestrator: Serving, name: str) -> None:
+    expected = INTERNAL[name]["response"]
+    status, body = await play(orchestrator, name)
+    assert (name, status) == (name, expected["status"])
+    if status >= 400:
+        assert body["code"] == expected["body"]["code"]
+    elif "keys" in body and name.startswith("auth-state-load"):
+        assert {tuple(key) for key in body.pop("keys")} == {tuple(key) for key in expected["body"]["keys"]}
+        assert body == {k: v for k, v in expected["body"].items() if k != "keys"}
+    else:
+        assert body == expected["body"]
+
+
+async def test_examples_that_need_nothing_stored_come_true(orchestrator: Serving) -> None:
+    for name in (
+        "sidecar-hello",
+        "lease-check-held",
+        "lease-check-lost",
+        "auth-state-load-lease-lost",
+        "auth-state-write-invalid",
+        "auth-state-write-lease-lost",
+        "auth-state-write-keys",
+        "auth-state-write-sent-message",
+        "auth-state-write-creds-without-lid",
+        "auth-state-write-creds",
+        "sent-messages-read-absent",
+        "events",
+        "sidecar-goodbye",
+    ):
+        await matches(orchestrator, name)
+
+
+@pytest.mark.parametrize("orchestrator", [(4, 13)], indirect=True)
+async def test_a_new_generation_is_proven_absent(orchestrator: Serving) -> None:
+    await matches(orchestrator, "auth-state-load-absent")
+
+
+async def test_what_was_written_is_found(orchestrator: Serving) -> None:
+    account = GOLDEN["auth-state-write-creds"]["request"]["account"]
+    await write(orchestrator, creds=FOUND["creds"], account=account, set=FOUND["keys"])
+    await matches(orchestrator, "auth-state-load-found")
+
+
+async def test_keys_are_read_and_the_absent_ones_are_missing(orchestrator: Serving) -> None:
+    values = GOLDEN["auth-state-read"]["response"]["body"]["values"]
+    key_type = GOLDEN["auth-state-read"]["request"]["key_type"]
+    await write(orchestrator, set=[[key_type, key_id, value] for key_id, value in values.items()])
+    await matches(orchestrator, "auth-state-read")
+
+
+async def test_a_sent_message_is_read_back(orchestrator: Serving) -> None:
+    message_id = GOLDEN["sent-messages-read-found"]["request"]["message_id"]
+    message = GOLDEN["sent-messages-read-found"]["response"]["body"]["message"]
+    await write(orchestrator, sent_messages=[[message_id, message]])
+    await matches(orchestrator, "sent-messages-read-found")
+
+
+async def test_the_public_view_follows_the_sidecars_events(orchestrator: Serving) -> None:
+    events = INTERNAL["events"]["request"]["events"]
+    opened = next(event for event in events if event["data"].get("state") == "open")
+    degraded = next(event for event in events if event["type"] == "session.degraded")
+    batch = {"instance": "x", "events": [opened, degraded]}
+    assert (await orchestrator.internal("POST", "/internal/v1/events", batch)).status == 200
+    shown = (await orchestrator.call("GET", "/v1/sessions/loja-centro")).json
+    assert (shown["connection_state"], shown["degraded"]) == ("open", True)
+    assert shown["last_open_at"] is not None
+    stale = {**opened, "epoch": 11, "data": {**opened["data"], "state": "quarantined"}}
+    assert (
+        await orchestrator.internal("POST", "/internal/v1/events", {"instance": "x", "events": [stale]})
+    ).status == 200
+    assert (await orchestrator.call("GET", "/v1/sessions/loja-centro")).json["connection_state"] == "open"
+
+
+async def test_a_proven_logout_quarantines_and_needs_a_new_pairing_asked_for(orchestrator: Serving) -> None:
+    account = GOLDEN["auth-state-write-creds"]["request"]["account"]
+    await write(orchestrator, creds=FOUND["creds"], account=account)
+    event = {
+        "session_ref": 17,
+        "epoch": 12,
+        "type": "connection.state",
+        "at": 1,
+        "data": {"state": "quarantined", "reason": "The device was removed on the phone.", "code": 401, "jid": None},
+    }
+    await orchestrator.internal("POST", "/internal/v1/events", {"instance": "x", "events": [event]})
+    shown = (await orchestrator.call("GET", "/v1/sessions/loja-centro")).json
+    assert (shown["connection_state"], shown["reason"]) == ("quarantined", "The device was removed on the phone.")
+    refused = await orchestrator.call("POST", "/v1/sessions/loja-centro/start")
+    assert (refused.status, refused.code) == (409, "session_quarantined")
+    anew = await orchestrator.call("POST", "/v1/sessions/loja-centro/start", {"new_pairing": True})
+    assert (anew.json["generation"], anew.json["connection_state"]) == (4, "starting")
+
+
+@pytest.mark.parametrize(
+    ("call", "change"),
+    [
+        ("write", {"set": [["session", "a\u0000", "x"]]}),
+        ("write", {"set": [["session", "", "x"]]}),
+        ("write", {"set": [["s" * 65, "a", "x"]]}),
+        ("write", {"set": [["session", "a" * 513, "x"]]}),
+        ("write", {"set": [["session", "a", 1]]}),
+        ("write", {"set": [["session", "a"]]}),
+        ("write", {"set": [["session", "a", "x"]], "delete": [["session", "a"]]}),
+        ("write", {"creds": "{}"}),
+        ("write", {"sent_messages": [["A", "not base64!"]]}),
+        ("write", {"colour": "red"}),
+        ("write", {"epoch": 0}),
+        ("read", {"key_type": "session", "key_ids": "a"}),
+        ("verify", {"creds": "short", "keys": []}),
+    ],
+)
+async def test_a_malformed_request_is_refused_whole(orchestrator: Serving, call: str, change: dict[str, Any]) -> None:
+    good = {"set": [["session", "good", "x"]]} if call == "write" and "set" not in change else {}
+    body = {"generation": 3, "epoch": 12, **good, **change}
+    answer = await orchestrator.internal("POST", f"{AUTH_STATE}/{call}", body)
+    assert (answer.status, answer.code) == (422, "invalid_request")
+    read = {"generation": 3, "epoch": 12, "key_type": "session", "key_ids": ["good", "a"]}
+    assert (await orchestrator.internal("POST", f"{AUTH_STATE}/read", read)).json == {"values": {}}
+
+
+async def test_the_backup_api_wants_its_own_token(orchestrator: Serving) -> None:
+    for token in ("wrong", orchestrator.token):
+        answer = await orchestrator.internal("POST", f"{AUTH_STATE}/load", {"generation": 3, "epoch": 12}, token=token)
+        assert (answer.status, answer.code) == (401, "unauthorized")
+    assert (await orchestrator.call("POST", f"{AUTH_STATE}/load", {})).status == 404

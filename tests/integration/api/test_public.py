@@ -1,0 +1,209 @@
+import asyncio
+import socket
+
+import pytest
+
+from tests.support.processes import free_port
+from tests.support.serving import Serving, serving
+from tests.support.waiting import eventually
+
+SESSION = "/v1/sessions/loja-1"
+
+
+async def create(orchestrator: Serving, session_id: str = "loja-1") -> None:
+    assert (await orchestrator.call("POST", "/v1/sessions", {"session_id": session_id})).status == 201
+
+
+async def test_a_session_is_created_shown_and_listed(orchestrator: Serving) -> None:
+    created = await orchestrator.call("POST", "/v1/sessions", {"session_id": "loja-1"})
+    assert created.status == 201
+    assert created.headers["Location"] == SESSION
+    shown = await orchestrator.call("GET", SESSION)
+    fields = (
+        "session_id desired_state connection_state jid generation epoch degraded last_open_at last_backup_at reason"
+    )
+    assert set(fields.split()) <= set(shown.json)
+    assert shown.json["session_id"] == "loja-1"
+    assert (shown.json["desired_state"], shown.json["connection_state"]) == ("running", "starting")
+    assert [s["session_id"] for s in (await orchestrator.call("GET", "/v1/sessions")).json["sessions"]] == ["loja-1"]
+
+
+async def test_a_second_session_of_the_same_id_is_refused(orchestrator: Serving) -> None:
+    await create(orchestrator)
+    again = await orchestrator.call("POST", "/v1/sessions", {"session_id": "loja-1"})
+    assert (again.status, again.code) == (409, "session_exists")
+
+
+@pytest.mark.parametrize("session_id", ["", "a" * 65, "a b", "a/b", "ção", "a\n", "a\u0000", "..%2f"])
+async def test_an_id_out_of_other_characters_is_refused_with_the_field(orchestrator: Serving, session_id: str) -> None:
+    refused = await orchestrator.call("POST", "/v1/sessions", {"session_id": session_id})
+    assert (refused.status, refused.code) == (422, "invalid_request")
+    assert refused.json["errors"][0]["field"] == "session_id"
+
+
+@pytest.mark.parametrize("session_id", ["a", "A" * 64, "Loja_1.centro-2", "..", "-"])
+async def test_every_documented_character_makes_an_id(orchestrator: Serving, session_id: str) -> None:
+    await create(orchestrator, session_id)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "raw", "status", "code", "field"),
+    [
+        ("POST", "/v1/sessions", b"{", 400, "malformed_json", None),
+        ("POST", "/v1/sessions", b"\xff\xfe", 400, "malformed_json", None),
+        ("POST", "/v1/sessions", b'{"session_id": "\\ud800"}', 400, "malformed_json", None),
+        ("POST", "/v1/sessions", b'{"session_id": "a"} x', 400, "malformed_json", None),
+        ("POST", "/v1/sessions", b"[" * 100_000, 422, "invalid_request", "(body)"),
+        ("POST", "/v1/sessions", b"", 422, "invalid_request", "session_id"),
+        ("POST", "/v1/sessions", b"[]", 422, "invalid_request", "(body)"),
+        ("POST", "/v1/sessions", b"null", 422, "invalid_request", "(body)"),
+        ("POST", "/v1/sessions", b'{"session_id": 1}', 422, "invalid_request", "session_id"),
+        ("POST", "/v1/sessions", b'{"session_id": "a", "colour": "red"}', 422, "invalid_request", "colour"),
+        ("POST", "/v1/sessions", b"x" * (1024 * 1024 + 1), 413, "body_too_large", None),
+        ("POST", SESSION + "/messages", b"{}", 422, "invalid_request", "to"),
+        ("POST", SESSION + "/messages", b'{"to": "1", "type": "smoke", "text": "a"}', 422, "invalid_request", "type"),
+        ("POST", SESSION + "/messages", b'{"to": "55119", "type": "text", "text": ""}', 422, "invalid_request", "text"),
+        ("POST", SESSION + "/messages", b'{"to": "Ana", "type": "text", "text": "a"}', 422, "invalid_request", "to"),
+        ("POST", SESSION + "/pairing-code", b'{"phone": "call me"}', 422, "invalid_request", "phone"),
+        ("POST", SESSION + "/start", b'{"new_pairing": "yes"}', 422, "invalid_request", "new_pairing"),
+        ("POST", SESSION + "/stop", b'{"now": true}', 422, "invalid_request", "now"),
+        ("GET", "/v1/nothing", b"", 404, "not_found", None),
+        ("GET", "/", b"", 404, "not_found", None),
+        ("PATCH", SESSION, b"", 405, "method_not_allowed", None),
+    ],
+)
+async def test_bad_input_gets_a_code_and_the_field(
+    orchestrator: Serving, method: str, path: str, raw: bytes, status: int, code: str, field: str | None
+) -> None:
+    await create(orchestrator)
+    answer = await orchestrator.call(method, path, raw=raw)
+    assert (answer.status, answer.code) == (status, code)
+    assert answer.headers["Content-Type"].startswith("application/problem+json")
+    if field is not None:
+        assert answer.json["errors"][0]["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("method", "action"),
+    [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/start"),
+        ("POST", "/stop"),
+        ("POST", "/logout"),
+        ("GET", "/qr"),
+        ("POST", "/pairing-code"),
+        ("POST", "/messages"),
+    ],
+)
+async def test_an_unknown_session_is_not_found_and_without_a_token_nothing_shows(
+    orchestrator: Serving, method: str, action: str
+) -> None:
+    await create(orchestrator)
+    bodies = {
+        "/messages": {"to": "5511988887777", "type": "text", "text": "a"},
+        "/pairing-code": {"phone": "5511988887777"},
+    }
+    for unknown in ("/v1/sessions/nobody", "/v1/sessions/a%00b", "/v1/sessions/%F0%9F%92%A9"):
+        answer = await orchestrator.call(method, unknown + action, bodies.get(action))
+        assert (answer.status, answer.code) == (404, "session_not_found")
+    closed = [
+        await orchestrator.call(method, path + action, bodies.get(action), token=token)
+        for path in (SESSION, "/v1/sessions/nobody")
+        for token in (None, "wrong", "")[:2]
+    ]
+    assert {answer.status for answer in closed} == {401}
+    assert len({answer.body for answer in closed}) == 1
+
+
+async def test_health_needs_no_token_and_tells_no_secret(orchestrator: Serving) -> None:
+    health = await orchestrator.call("GET", "/healthz", token=None)
+    assert (health.status, health.json) == (200, {"status": "ok"})
+    ready = await orchestrator.call("GET", "/readyz", token=None)
+    assert (ready.status, ready.json) == (503, {"status": "not_ready", "database": True, "sidecar": False})
+
+
+async def test_without_a_sidecar_nothing_can_be_sent_and_the_answer_says_so(orchestrator: Serving) -> None:
+    await create(orchestrator)
+    message = {"to": "5511988887777", "type": "text", "text": "a"}
+    answer = await orchestrator.call("POST", SESSION + "/messages", message)
+    assert (answer.status, answer.code) == (409, "session_not_open")
+    logout = await orchestrator.call("POST", SESSION + "/logout")
+    assert (logout.status, logout.code) == (409, "session_not_open")
+
+
+async def test_a_stopped_session_stays_stopped_and_a_deleted_one_frees_its_id(orchestrator: Serving) -> None:
+    await create(orchestrator)
+    stopped = await orchestrator.call("POST", SESSION + "/stop")
+    assert (stopped.json["desired_state"], stopped.json["connection_state"]) == ("stopped", "stopped")
+    qr = await orchestrator.call("GET", SESSION + "/qr")
+    assert (qr.status, qr.code) == (409, "not_pairing")
+    assert (await orchestrator.call("POST", SESSION + "/start")).json["desired_state"] == "running"
+    assert (await orchestrator.call("DELETE", SESSION)).status == 204
+    assert (await orchestrator.call("GET", SESSION)).status == 404
+    await create(orchestrator)
+
+
+async def test_a_picture_format_that_can_not_be_made_is_refused(orchestrator: Serving) -> None:
+    await create(orchestrator)
+    answer = await orchestrator.call("GET", SESSION + "/qr", Accept="audio/ogg")
+    assert (answer.status, answer.code) == (406, "not_acceptable")
+
+
+async def test_events_of_one_session_are_streamed(orchestrator: Serving) -> None:
+    await create(orchestrator)
+    await create(orchestrator, "other")
+    headers = {"Authorization": f"Bearer {orchestrator.token}"}
+    url = f"http://127.0.0.1:{orchestrator.port}/v1/events?session_id=loja-1"
+    async with orchestrator.http.get(url, headers=headers) as stream:
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+        assert await stream.content.readline() == b": connected\n"
+        await orchestrator.call("POST", "/v1/sessions/other/stop")
+        await orchestrator.call("POST", SESSION + "/stop")
+        async with asyncio.timeout(5):
+            lines = [await stream.content.readline() for _ in range(4)]
+    assert lines[2] == b"event: session.state\n"
+    assert b'"session_id":"loja-1"' in lines[3]
+    missing = await orchestrator.call("GET", "/v1/events?session_id=nobody")
+    assert (missing.status, missing.code) == (404, "session_not_found")
+
+
+async def test_without_a_database_it_waits_says_so_and_answers_503() -> None:
+    nobody = f"postgresql://orchestrator:secret-password@127.0.0.1:{free_port()}/none"
+    async with serving(nobody) as orchestrator:
+        assert (await orchestrator.call("GET", "/healthz", token=None)).status == 200
+        assert (await orchestrator.call("GET", "/readyz", token=None)).status == 503
+        answer = await orchestrator.call("POST", "/v1/sessions", {"session_id": "loja-1"})
+        assert (answer.status, answer.code) == (503, "database_unavailable")
+        assert answer.headers["Retry-After"]
+        assert (await orchestrator.call("GET", "/v1/sessions", token="wrong")).status == 401
+        internal = await orchestrator.internal(
+            "POST", "/internal/v1/sessions/1/auth-state/load", {"generation": 1, "epoch": 1}
+        )
+        assert (internal.status, internal.code) == (503, "database_unavailable")
+        orchestrator.child.wait_for_output("waiting for the database")
+        assert "secret-password" not in orchestrator.child.output
+
+
+async def test_a_database_that_hangs_is_unknown_and_not_empty(database_url: str) -> None:
+    """A server that takes the connection and never answers."""
+    with socket.socket() as hanging:
+        hanging.bind(("127.0.0.1", 0))
+        hanging.listen()
+        url = f"postgresql://orchestrator@127.0.0.1:{hanging.getsockname()[1]}/none"
+        async with serving(url) as orchestrator:
+            answer = await orchestrator.internal(
+                "POST", "/internal/v1/sessions/1/auth-state/load", {"generation": 1, "epoch": 1}
+            )
+            assert (answer.status, answer.code) == (503, "database_unavailable")
+            orchestrator.child.process.terminate()
+            assert orchestrator.child.wait(15) == 0
+
+
+async def test_the_admin_token_is_made_at_the_first_start_and_never_shown_again(database_url: str) -> None:
+    async with serving(database_url, ADMIN_TOKEN="") as orchestrator:
+
+        async def known() -> bool:
+            return (await orchestrator.call("GET", "/v1/sessions", token="wrong")).status == 401
+
+        await eventually(known)

@@ -1,0 +1,125 @@
+"""The golden examples of the control API: our client sends them and understands their answers."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from orchestrator.domain.errors import (
+    AlreadyPaired,
+    InvalidRequest,
+    LeaseLost,
+    NotPairing,
+    OrchestratorError,
+    SendFailed,
+    SendUnconfirmed,
+    SessionNotOpen,
+    SidecarUnavailable,
+)
+from orchestrator.domain.session import Lease
+from orchestrator.sidecar.client import Listing, SidecarClient
+
+GOLDEN = {path.stem: json.loads(path.read_text()) for path in sorted(Path("tests/contract").glob("control-*.json"))}
+TOKEN = "t" * 64
+
+Call = Callable[[SidecarClient, Any], Awaitable[object]]
+
+
+def _lease(request: Any, ref: int = 17) -> Lease:
+    return Lease(ref, request["session_id"], "operator", request["generation"], request["epoch"])
+
+
+async def _start(client: SidecarClient, request: Any) -> None:
+    await client.start(_lease(request))
+
+
+CALLS: dict[str, Call] = {
+    "GET /v1/sessions": lambda client, _: client.list(),
+    "PUT /v1/sessions/17": _start,
+    "DELETE /v1/sessions/17": lambda client, _: client.stop(17),
+    "POST /v1/sessions/17/logout": lambda client, _: client.logout(17),
+    "POST /v1/sessions/17/pairing-code": lambda client, request: client.pairing_code(17, request["phone"]),
+    "POST /v1/sessions/17/messages": lambda client, request: client.send_text(17, request["to"], request["text"]),
+}
+PLAYED = {name: golden for name, golden in GOLDEN.items() if golden["call"] in CALLS and "invalid" not in name}
+
+ERRORS: dict[str, type[OrchestratorError]] = {
+    "already_paired": AlreadyPaired,
+    "not_pairing": NotPairing,
+    "session_not_open": SessionNotOpen,
+    "session_not_running": SessionNotOpen,
+    "stale_epoch": LeaseLost,
+    "send_failed": SendFailed,
+    "invalid_request": InvalidRequest,
+    "unauthorized": SidecarUnavailable,
+    "shutting_down": SidecarUnavailable,
+}
+
+
+@asynccontextmanager
+async def sidecar_that_answers(response: Any) -> AsyncIterator[tuple[SidecarClient, list[tuple[str, Any]]]]:
+    """A server on the wire in place of the sidecar; it keeps what it was asked."""
+    asked: list[tuple[str, Any]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+        asked.append((f"{request.method} {request.path}", await request.json() if request.can_read_body else None))
+        return web.json_response(response["body"], status=response["status"])
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    async with aiohttp.ClientSession() as http:
+        yield SidecarClient(http, port, TOKEN), asked
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("name", PLAYED)
+async def test_the_client_sends_the_example_and_takes_its_answer(name: str) -> None:
+    golden = PLAYED[name]
+    async with sidecar_that_answers(golden["response"]) as (client, asked):
+        call = CALLS[golden["call"]](client, golden["request"])
+        body = golden["response"]["body"]
+        if golden["response"]["status"] >= 400:
+            with pytest.raises(ERRORS[body["code"]]):
+                await call
+        else:
+            answer = await call
+            if isinstance(answer, Listing):
+                assert [s.session_ref for s in answer.sessions] == [s["session_ref"] for s in body["sessions"]]
+            elif body:
+                assert answer in (body.get("pairing_code"), (body.get("message_id"), body.get("to")))
+    assert asked == [(golden["call"], golden["request"])] or (
+        golden["request"] is None and asked == [(golden["call"], {})]
+    )
+
+
+async def test_a_sidecar_that_is_not_there_is_unavailable_and_a_send_was_not_made() -> None:
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(SidecarUnavailable) as raised:
+            await SidecarClient(http, 1, TOKEN).send_text(17, "5511988887777@s.whatsapp.net", "a")
+    assert not isinstance(raised.value, SendUnconfirmed)
+
+
+async def test_an_answer_that_is_no_json_is_unavailable() -> None:
+    async def garbage(request: web.Request) -> web.Response:
+        return web.Response(status=500, text="<html>")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", garbage)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(SidecarUnavailable):
+            await SidecarClient(http, runner.addresses[0][1], TOKEN).list()
+    await runner.cleanup()
