@@ -24,7 +24,7 @@ NODE_DEV := $(SIDECAR)/node_modules/.installed-dev
 
 # Hashes: a changed file on the way is refused. No resolver: the lock is complete.
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes --no-deps -q
-NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 
 .PHONY: help
 help: ## Show what there is

@@ -1,5 +1,6 @@
 """`up`: from settings to a running process tree, each step refusing with one sentence when it can't be done."""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -9,7 +10,7 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -32,6 +33,19 @@ def launch(
 ) -> int:
     """Start everything and stay until it is stopped; `environ` is that of this process, and becomes that of the tree."""
     signal.signal(signal.SIGTERM, _stop_before_start)
+    with relayed_output(), _prepared(settings) as (run, postgres):
+        environ.update(environment_of_children(settings, run, postgres))
+        write_configuration(run, render(choose_programs(postgres), run, as_root=os.geteuid() == 0))
+        raise_open_files()
+        os.chdir(CHECKOUT)
+        say("Starting ...")
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        return supervise(run)
+
+
+@contextlib.contextmanager
+def _prepared(settings: Settings) -> Iterator[tuple[RunFolder, EmbeddedPostgres | None]]:
+    """The data locked, PostgreSQL ready to be started when it is ours, and nothing of an earlier run in the way."""
     run = make_folders(settings.data_dir)
     lock = lock_data(run, settings.data_dir)
     try:
@@ -41,15 +55,7 @@ def launch(
             postgres.prepare()
         wait_for_ports(settings)
         clean(run)
-        environ.update(environment_of_children(settings, run, postgres))
-        text = render(choose_programs(postgres), run, as_root=os.geteuid() == 0)
-        write_configuration(run, text)
-        raise_open_files()
-        os.chdir(CHECKOUT)
-        say("Starting ...")
-        with relayed_output():
-            signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-            return supervise(run)
+        yield run, postgres
     finally:
         os.close(lock)
 

@@ -47,7 +47,7 @@ def tree(environ: dict[str, str], log: Path, *arguments: str) -> Iterator[Child]
 def started(child: Child) -> list[int]:
     child.wait_for_output("orchestrator started")
     child.wait_for_output("baileys started")
-    wait_until(lambda: len(descendants(child.pid)) >= 4, what="all programs")
+    wait_until(lambda: len(descendants(child.pid)) >= 8, what="all programs")
     return descendants(child.pid)
 
 
@@ -76,25 +76,29 @@ def test_sigterm_stops_everything_in_order_and_a_second_start_finds_the_data(
     assert "Preparing PostgreSQL" not in (short_path / "second").read_text()
 
 
-def test_ctrl_c_in_a_terminal_stops_everything_in_order(environ: dict[str, str]) -> None:
-    """The terminal sends SIGINT to the whole foreground group: supervisord decides who gets to know it, and when."""
+def read_all(descriptor: int, received: bytearray) -> None:
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while part := os.read(descriptor, 65_536):
+            received.extend(part)
+
+
+@pytest.mark.parametrize("way", ["ctrl-c", "closed"])
+def test_a_terminal_stops_everything_in_order(environ: dict[str, str], way: str) -> None:
+    """It sends SIGINT or SIGHUP to the whole foreground group: supervisord decides who gets to know it, and when."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(CHECKOUT)
         os.execve(TREE[0], TREE, environ)
     received = bytearray()
-
-    def read() -> None:
-        with contextlib.suppress(OSError):  # the end of a terminal
-            while part := os.read(terminal, 65_536):
-                received.extend(part)
-
-    reader = threading.Thread(target=read)
+    reader = threading.Thread(target=read_all, args=(terminal, received))
     reader.start()
     try:
         wait_until(lambda: b"orchestrator started" in received and b"baileys started" in received, 30, "the start")
         pids = descendants(pid)
-        os.write(terminal, b"\x03")
+        if way == "ctrl-c":
+            os.write(terminal, b"\x03")
+        else:
+            os.kill(pid, signal.SIGHUP)
         wait_until(lambda: os.waitpid(pid, os.WNOHANG)[0] == pid, 20, "the end")
         assert_nothing_left(environ["DATA_DIR"], pids)
     finally:
@@ -102,6 +106,42 @@ def test_ctrl_c_in_a_terminal_stops_everything_in_order(environ: dict[str, str])
         reader.join(5)
         os.close(terminal)
     assert_stopped_in_order(received.decode())
+
+
+def test_nobody_is_left_behind_when_the_terminal_vanishes(environ: dict[str, str]) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(CHECKOUT)
+        os.execve(TREE[0], TREE, environ)
+    try:
+        wait_until(lambda: len(descendants(pid)) >= 8, 30, "the start")
+        pids = descendants(pid)
+        os.close(terminal)
+        wait_until(lambda: os.waitpid(pid, os.WNOHANG)[0] == pid, 20, "the end")
+        assert_nothing_left(environ["DATA_DIR"], pids)
+    finally:
+        kill_tree(pid)
+
+
+def test_the_tree_runs_on_when_nobody_reads_its_output(environ: dict[str, str]) -> None:
+    child = subprocess.Popen(TREE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environ, cwd=CHECKOUT)
+    assert child.stdout is not None
+    try:
+        assert b"PostgreSQL" in child.stdout.readline()
+        child.stdout.close()
+        wait_until(lambda: len(descendants(child.pid)) >= 8, 30, "the start")
+        (baileys,) = [pid for pid in descendants(child.pid) if "stand_in.py baileys" in words_of(pid)]
+        os.kill(baileys, signal.SIGKILL)
+        wait_until(
+            lambda: any("stand_in.py baileys" in words_of(pid) for pid in descendants(child.pid)), 20, "a restart"
+        )
+        pids = descendants(child.pid)
+        child.terminate()
+        assert child.wait(20) == 0
+        assert_nothing_left(environ["DATA_DIR"], pids)
+    finally:
+        kill_tree(child.pid)
+        child.wait()
 
 
 def test_a_stop_before_the_tree_runs_is_heard(environ: dict[str, str], short_path: Path) -> None:
@@ -236,20 +276,13 @@ def test_output_of_all_programs_arrives_whatever_stdout_is(
             TREE, stdin=subprocess.DEVNULL, stdout=targets[kind], stderr=subprocess.STDOUT, env=environ, cwd=CHECKOUT
         )
         received = bytearray()
-        source = {"pipe": child.stdout, "file": None, "socket": ours.makefile("rb")}[kind]
         theirs.close()
-
-        def read() -> None:
-            assert source is not None
-            while part := source.read1(65_536):
-                received.extend(part)
-
-        reader = threading.Thread(target=read)
-        if source is not None:
-            reader.start()
+        source = child.stdout.fileno() if child.stdout is not None else ours.fileno()
+        reader = threading.Thread(target=read_all, args=(source, received))
+        reader.start()
 
         def output() -> str:
-            return (bytes(received) if source is not None else (short_path / "file").read_bytes()).decode()
+            return ((short_path / "file").read_bytes() if kind == "file" else bytes(received)).decode()
 
         try:
             wait_until(lambda: "baileys started" in output() and "orchestrator started" in output(), 30, "the start")
@@ -260,7 +293,7 @@ def test_output_of_all_programs_arrives_whatever_stdout_is(
         finally:
             kill_tree(child.pid)
             child.wait()
-            if source is not None:
-                reader.join(10)
-                source.close()
+            reader.join(10)
+            if child.stdout is not None:
+                child.stdout.close()
         assert_stopped_in_order(output())

@@ -1,0 +1,156 @@
+"""The whole product as a user starts it: `python -m orchestrator up`, its processes, and a client to its public API."""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.support.fake_whatsapp import FakeWhatsApp
+from tests.support.processes import Child, descendants, free_port, kill_tree, running
+from tests.support.serving import Answer
+from tests.support.waiting import eventually
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+#: How a program is told from the others of its tree by its command line.
+MARKS = {"orchestrator": " serve", "baileys": "baileys-server/src/main.js", "postgres": "postgres -D"}
+
+
+@dataclass
+class Tree:
+    """A running process tree. ``events`` holds what its event stream said, while somebody listens."""
+
+    child: Child
+    port: int
+    sidecar_port: int
+    token: str = field(repr=False)
+    http: aiohttp.ClientSession
+
+    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        headers["Authorization"] = f"Bearer {self.token}"
+        data = None if body is None else json.dumps(body).encode()
+        url = f"http://127.0.0.1:{self.port}{path}"
+        async with self.http.request(method, url, data=data, headers=headers) as response:
+            return Answer(response.status, dict(response.headers), await response.read())
+
+    async def session(self, session_id: str) -> Any:
+        return (await self.call("GET", f"/v1/sessions/{session_id}")).json
+
+    async def send(self, session_id: str, to: str, text: str) -> Answer:
+        return await self.call("POST", f"/v1/sessions/{session_id}/messages", {"to": to, "type": "text", "text": text})
+
+    async def ready(self, seconds: float = 60.0) -> None:
+        """Wait until the database and the sidecar answer."""
+
+        async def condition() -> bool:
+            assert self.child.process.poll() is None, f"the tree ended:\n{self.child.output[-4000:]}"
+            try:
+                return (await self.call("GET", "/readyz")).status == 200
+            except aiohttp.ClientError:
+                return False
+
+        await eventually(condition, seconds, "the tree to be ready")
+
+    async def open(self, *session_ids: str, seconds: float = 60.0, after: str | None = None) -> None:
+        """Wait until all of these sessions are open, and were opened later than ``after`` (an ISO time)."""
+
+        async def condition() -> bool:
+            try:
+                answer = await self.call("GET", "/v1/sessions")
+            except (aiohttp.ClientError, OSError):
+                return False
+            if answer.status == 503:
+                return False
+            states = {s["session_id"]: s for s in answer.json["sessions"]}
+            return all(
+                states[i]["connection_state"] == "open" and (after is None or states[i]["last_open_at"] > after)
+                for i in session_ids
+            )
+
+        try:
+            await eventually(condition, seconds, f"{len(session_ids)} sessions to be open")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.child.output[-6000:]}") from error
+
+    async def pair(self, session_id: str, phone: str, whatsapp: FakeWhatsApp) -> str:
+        """Create a session, scan its QR code, wait until it is open; the account's jid."""
+        assert (await self.call("POST", "/v1/sessions", {"session_id": session_id})).status == 201
+        qr = await self.call("GET", f"/v1/sessions/{session_id}/qr")
+        assert qr.status == 200, qr.body
+        jid = (await whatsapp.scan(qr.json["qr"], phone))["jid"]
+        await self.open(session_id)
+        return jid
+
+    def pid(self, program: str) -> int | None:
+        """The process of a program of this tree that runs now."""
+        for pid in descendants(self.child.pid):
+            try:
+                line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+            except OSError:
+                continue
+            if MARKS[program] in line and parent == str(self.child.pid):
+                return pid
+        return None
+
+    async def kill(self, program: str) -> int:
+        """SIGKILL one program; its pid. PostgreSQL's children go with it, as after a crash of the server."""
+        pid = await eventually(lambda: asyncio.to_thread(self.pid, program), what=f"{program} to run")
+        if program == "postgres":
+            kill_tree(pid)
+        else:
+            os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def kill_everything(self) -> None:
+        """SIGKILL the whole tree at once, as a host does."""
+        kill_tree(self.child.pid)
+        self.child.process.wait()
+
+    async def terminate(self, seconds: float = 40.0) -> int:
+        """SIGTERM, and the exit code."""
+        self.child.process.terminate()
+        return await asyncio.to_thread(self.child.wait, seconds)
+
+    def resident_megabytes(self) -> dict[str, float]:
+        """Resident memory by program."""
+        found = {}
+        for program in MARKS:
+            pid = self.pid(program)
+            if pid is not None:
+                pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+                found[program] = pages * os.sysconf("SC_PAGESIZE") / 1e6
+        return found
+
+
+@contextlib.asynccontextmanager
+async def tree(data_dir: Path, log: Path, *, port: int | None = None, token: str | None = None, **environ: str) -> AsyncIterator[Tree]:
+    """Start the product on ``data_dir``; afterwards nothing of it is left."""
+    port, sidecar_port = port or free_port(), free_port()
+    token = token or secrets.token_hex(16)
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(data_dir.parent),
+        "LANG": "C.UTF-8",
+        "PORT": str(port),
+        "SIDECAR_PORT": str(sidecar_port),
+        "DATA_DIR": str(data_dir),
+        "ADMIN_TOKEN": token,
+        **environ,
+    }
+    command = [sys.executable, "-m", "orchestrator", "up"]
+    with running(command, log, env=env, cwd=PROJECT) as child:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
+            yield Tree(child, port, sidecar_port, token, http)
+
+
