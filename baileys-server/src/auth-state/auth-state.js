@@ -79,6 +79,8 @@ export class AuthState {
       queue: this.#queue,
       read: (type, ids) => store.read(type, ids, { signal: this.#aborting.signal })
     })
+    /** For makeWASocket. One for all sockets: what a closed one still does must not cross what its successor does. */
+    this.makeSignalRepository = makeRatchetSafeSignalRepository(this.#keyStore)
   }
 
   /** `creds.registered` stays false after a QR pairing; the signed account is what proves it. */
@@ -95,9 +97,6 @@ export class AuthState {
     return { creds: this.creds, keys: /** @type {any} */ (this.#keyStore) }
   }
 
-  get makeSignalRepository() {
-    return makeRatchetSafeSignalRepository(this.#keyStore)
-  }
 
   /**
    * For Baileys' `creds.update`, which waits for nobody: the creds stay dirty until they are durable.

@@ -1,4 +1,5 @@
 import { DEFAULT_CONNECTION_CONFIG, isLidUser, isPnUser, jidDecode } from '@whiskeysockets/baileys'
+import { withoutDamage } from './undamaged-sessions.js'
 
 /**
  * Baileys' Signal repository, made safe for a store that somebody relies on after a crash. Three facts of Baileys
@@ -34,10 +35,11 @@ const RATCHET_TYPES = ['session', 'sender-key', 'identity-key']
  * @returns {import('@whiskeysockets/baileys').SocketConfig['makeSignalRepository']}
  */
 export function makeRatchetSafeSignalRepository(keyStore, makeRepository = DEFAULT_CONNECTION_CONFIG.makeSignalRepository) {
+  const locks = new Locks()
   return (auth, logger, pnToLIDFunc) => {
     const keys = /** @type {import('@whiskeysockets/baileys').SignalKeyStoreWithTransaction} */ (auth.keys)
     const inner = makeRepository({ creds: auth.creds, keys: bypassTransactions(keys, keyStore) }, logger, pnToLIDFunc)
-    return { ...inner, ...guarded(inner, keys, keyStore) }
+    return { ...inner, ...guarded(inner, keys, keyStore, locks) }
   }
 }
 
@@ -64,10 +66,10 @@ function bypassTransactions(keys, keyStore) {
  * @param {import('@whiskeysockets/baileys').SignalRepositoryWithLIDStore} inner
  * @param {import('@whiskeysockets/baileys').SignalKeyStoreWithTransaction} keys
  * @param {import('./key-store.js').KeyStore} keyStore
+ * @param {Locks} locks
  * @returns {Partial<import('@whiskeysockets/baileys').SignalRepositoryWithLIDStore>}
  */
-function guarded(inner, keys, keyStore) {
-  const locks = new Locks()
+function guarded(inner, keys, keyStore, locks) {
   const contact = contactNames(inner, keys)
 
   /** @type {<T>(jid: string, work: () => Promise<T>) => Promise<T>} */
@@ -83,9 +85,20 @@ function guarded(inner, keys, keyStore) {
     return result
   }
 
+  /** @param {Parameters<typeof inner.decryptMessage>[0]} message */
+  const decryptUndamaged = async message => {
+    const id = inner.jidToSignalProtocolAddress(message.jid)
+    const { [id]: before } = await keyStore.get('session', [id])
+    const plaintext = await inner.decryptMessage(message)
+    const { [id]: after } = await keyStore.get('session', [id])
+    const repaired = withoutDamage(before, after)
+    if (repaired) keyStore.stage({ session: { [id]: repaired } })
+    return plaintext
+  }
+
   return {
     encryptMessage: message => thenDurable(onContact(message.jid, () => inner.encryptMessage(message))),
-    decryptMessage: message => thenDurable(onContact(message.jid, () => inner.decryptMessage(message))),
+    decryptMessage: message => thenDurable(onContact(message.jid, () => decryptUndamaged(message))),
     // Not awaited: the first encryption with the new session waits for it.
     injectE2ESession: bundle => onContact(bundle.jid, () => inner.injectE2ESession(bundle)),
     encryptGroupMessage: message => thenDurable(onSenderKey(message.group, message.meId, () => inner.encryptGroupMessage(message))),

@@ -144,6 +144,8 @@ export class SocketAttempt {
     }
     if (connection === 'close') {
       this.#cancelWatchdog()
+      // Baileys forgets the queries that wait for an answer: they, and the sends behind them, would hang for 60 s.
+      this.#sock.ws.emit('error', new Error('The connection is closed.'))
       this.#end(endOf(lastDisconnect?.error, this.#clock.now()))
     }
   }
