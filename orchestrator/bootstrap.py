@@ -39,6 +39,7 @@ from orchestrator.store.api_tokens import ApiTokenStore
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
+from orchestrator.store.presence import Presence
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
 
@@ -55,6 +56,7 @@ class Parts:
     services: Services
     database: Database
     auth_states: AuthStateStore
+    presence: Presence
 
 
 def migrate(settings: Settings) -> int:
@@ -115,6 +117,7 @@ async def _start(
         return
     new_token = reaching.result()
     services.readiness.started = True
+    background.start("presence", loops.being_present(parts.presence))
     background.start("renew", loops.renewing(services.supervision, settings.lease_ttl_seconds))
     background.start("reconcile", loops.reconciling(services.supervision))
     background.start("prune", loops.pruning(parts.auth_states))
@@ -153,7 +156,7 @@ async def _assembled(settings: Settings, process: ProcessSettings) -> AsyncItera
             sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events),
             supervision=supervision,
         )
-        yield Parts(services, database, auth_states)
+        yield Parts(services, database, auth_states, Presence(process.database_url, process.replica_id))
     finally:
         await http.close()
         await database.close()

@@ -1,6 +1,7 @@
 """What is done again and again: renew leases, reconcile the sidecar, prune, and notice that supervisord is gone."""
 
 import asyncio
+import contextlib
 import os
 import random
 
@@ -10,10 +11,12 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.jobs.background import Loop, pause
 from orchestrator.services.supervision import Supervision
 from orchestrator.store.auth_state import AuthStateStore
+from orchestrator.store.presence import Presence
 
 log = structlog.get_logger(__name__)
 
 _RECONCILE_SECONDS = 1.0
+_PRESENCE_SECONDS = 1.0
 _PRUNE_SECONDS = 600.0
 _PARENT_SECONDS = 1.0
 
@@ -40,14 +43,25 @@ def renewing(supervision: Supervision, ttl_seconds: float) -> Loop:
     return loop
 
 
+def being_present(presence: Presence) -> Loop:
+    """Hold this replica's presence; while that fails its leases simply last their whole term."""
+
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(Unavailable):
+                await presence.hold()
+            await pause(stop, _PRESENCE_SECONDS)
+        await presence.close()
+
+    return loop
+
+
 def reconciling(supervision: Supervision) -> Loop:
     async def loop(stop: asyncio.Event) -> None:
         while not stop.is_set():
             await supervision.reconcile()
-            try:
+            with contextlib.suppress(Unavailable):  # the next round tries again, and the renewal has said so
                 await supervision.record_states()
-            except Unavailable:
-                pass  # the next round tries again, and the renewal has said so
             await pause(stop, _RECONCILE_SECONDS * random.uniform(0.8, 1.2), supervision.wanted)
 
     return loop

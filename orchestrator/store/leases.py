@@ -1,4 +1,8 @@
-"""Leases: who may run a session, in single statements against PostgreSQL's own clock."""
+"""Leases: who may run a session, in single statements against PostgreSQL's own clock.
+
+A lease is free when nobody owns it, when it has expired, or when its owner is absent (store/presence.py) and has missed
+a renewal. Either sign alone proves nothing: presence is lost with any broken connection, and a renewal may just be slow.
+"""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -8,17 +12,34 @@ import sqlalchemy as sa
 
 from orchestrator.domain.session import Lease
 from orchestrator.store.database import Database
+from orchestrator.store.presence import PRESENCE_CLASS
+
+#: Seconds by which a renewal may be late before an absent owner counts as dead.
+LATE_SECONDS = 1.0
+
+_FREE = """
+    (l.owner IS NULL OR l.expires_at <= now() OR (
+        l.expires_at <= now() + make_interval(secs => :ttl - :late)
+        AND NOT EXISTS (
+            SELECT FROM pg_locks k
+            WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 2
+              AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+              AND k.classid = :presence_class
+              AND k.objid = (CAST(hashtext(l.owner) AS bigint) & 4294967295)
+        )
+    ))
+"""
 
 # SKIP LOCKED: replicas that claim at the same moment take different sessions instead of queueing for the same ones.
 _CLAIM = sa.text(
-    """
+    f"""
     WITH free AS (
         SELECT s.session_ref
         FROM sessions s
         JOIN generations g ON g.session_ref = s.session_ref AND g.generation = s.generation
         LEFT JOIN leases l ON l.session_ref = s.session_ref
         WHERE s.desired_state = 'running' AND s.deleted_at IS NULL AND g.set_aside_at IS NULL
-          AND (l.owner IS NULL OR l.expires_at <= now())
+          AND (l.session_ref IS NULL OR {_FREE})
         ORDER BY g.paired_at NULLS LAST, s.session_ref
         LIMIT :most
         FOR UPDATE OF s SKIP LOCKED
@@ -27,12 +48,12 @@ _CLAIM = sa.text(
         SELECT session_ref, :owner, 1, now() + make_interval(secs => :ttl) FROM free
         ON CONFLICT (session_ref) DO UPDATE
             SET owner = excluded.owner, epoch = l.epoch + 1, expires_at = excluded.expires_at
-            WHERE l.owner IS NULL OR l.expires_at <= now()
+            WHERE {_FREE}
         RETURNING l.session_ref, l.epoch
     )
     SELECT c.session_ref, c.epoch, s.session_id, s.tenant_id, s.generation
     FROM claimed c JOIN sessions s USING (session_ref)
-    """
+    """  # noqa: S608 (both pieces are constants)
 )
 
 _HELD = sa.text(
@@ -83,10 +104,18 @@ class LeaseStore:
         self._ttl = ttl_seconds
 
     async def claim(self, most: int) -> list[Lease]:
-        """Take up to ``most`` leases that are free or expired, of sessions that should run; paired sessions come first."""
+        """Take up to ``most`` free leases of sessions that should run; paired sessions come first."""
         async with self._database.begin() as connection:
-            rows = await connection.execute(_CLAIM, {"owner": self.owner, "ttl": self._ttl, "most": most})
+            rows = await connection.execute(_CLAIM, self._timing() | {"most": most})
             return [_from_row(row) for row in rows]
+
+    def _timing(self) -> dict[str, Any]:
+        return {
+            "owner": self.owner,
+            "ttl": self._ttl,
+            "late": self._ttl / 3 + LATE_SECONDS,
+            "presence_class": PRESENCE_CLASS,
+        }
 
     async def held(self) -> list[Lease]:
         """The leases that this replica holds, as after a restart of the orchestrator alone."""

@@ -84,7 +84,9 @@ async def fake_whatsapp(*options: str) -> AsyncIterator[FakeWhatsApp]:
     with tempfile.TemporaryDirectory(prefix="fakewa") as folder:
         log = Path(folder) / "log"
         with running(["node", str(MAIN), *options], log, cwd=PROJECT) as child:
-            wait_until(lambda: "control_url" in child.output or child.process.poll() is not None, 20, "the fake WhatsApp")
+            wait_until(
+                lambda: "control_url" in child.output or child.process.poll() is not None, 20, "the fake WhatsApp"
+            )
             ready = next(json.loads(line) for line in child.output.splitlines() if "control_url" in line)
             async with aiohttp.ClientSession() as http:
                 yield FakeWhatsApp(ready["ws_url"], ready["control_url"], ready["root_key"], child, http)

@@ -7,7 +7,6 @@ import os
 import secrets
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +104,7 @@ class Tree:
 
     async def kill(self, program: str) -> int:
         """SIGKILL one program; its pid. PostgreSQL's children go with it, as after a crash of the server."""
-        pid = await eventually(lambda: asyncio.to_thread(self.pid, program), what=f"{program} to run")
+        pid = await eventually(lambda: asyncio.to_thread(self.pid, program), what=f"{program} to run") or 0
         if program == "postgres":
             kill_tree(pid)
         else:
@@ -134,7 +133,9 @@ class Tree:
 
 
 @contextlib.asynccontextmanager
-async def tree(data_dir: Path, log: Path, *, port: int | None = None, token: str | None = None, **environ: str) -> AsyncIterator[Tree]:
+async def tree(
+    data_dir: Path, log: Path, *, port: int | None = None, token: str | None = None, **environ: str
+) -> AsyncIterator[Tree]:
     """Start the product on ``data_dir``; afterwards nothing of it is left."""
     port, sidecar_port = port or free_port(), free_port()
     token = token or secrets.token_hex(16)
@@ -152,5 +153,3 @@ async def tree(data_dir: Path, log: Path, *, port: int | None = None, token: str
     with running(command, log, env=env, cwd=PROJECT) as child:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
             yield Tree(child, port, sidecar_port, token, http)
-
-

@@ -4,10 +4,13 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 
+from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.session import DesiredState, Lease
 from orchestrator.store.database import Database
-from orchestrator.store.leases import LeaseStore
+from orchestrator.store.leases import LATE_SECONDS, LeaseStore
+from orchestrator.store.presence import PRESENCE_CLASS, Presence
 from orchestrator.store.sessions import SessionStore
+from tests.support.waiting import eventually
 
 TTL = 30.0
 
@@ -45,6 +48,53 @@ async def test_a_held_lease_is_nobody_elses_until_it_expires(database: Database,
     await expire(database)
     second = await claim_one(database, "b")
     assert (first.epoch, second.epoch) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("present", "late_by", "free"),
+    [(False, 2.0, True), (True, 2.0, False), (False, -2.0, False), (True, -2.0, False)],
+    ids=["absent and late", "present and late", "absent and in time", "present and in time"],
+)
+async def test_a_lease_ends_early_only_if_its_owner_is_absent_and_late(
+    database: Database, database_url: str, sessions: SessionStore, present: bool, late_by: float, free: bool
+) -> None:
+    await sessions.create("t", "s")
+    await claim_one(database, "a")
+    async with database.begin() as connection:
+        since = sa.text("UPDATE leases SET expires_at = expires_at - make_interval(secs => :seconds)")
+        await connection.execute(since, {"seconds": TTL / 3 + LATE_SECONDS + late_by})
+    presence = Presence(database_url, "a")
+    if present:
+        await presence.hold()
+    assert [lease.epoch for lease in await store(database, "b").claim(10)] == ([2] if free else [])
+    await presence.close()
+
+
+async def test_presence_ends_with_its_connection_and_comes_back_over_a_new_one(
+    database: Database, database_url: str
+) -> None:
+    presence = Presence(database_url, "a")
+    await presence.hold()
+    assert await locks(database) == 1
+    async with database.begin() as connection:
+        kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'orchestrator presence'"
+        await connection.execute(sa.text(kill))
+    await eventually(lambda: no_locks(database))
+    with pytest.raises(DatabaseUnavailable):
+        await presence.hold()
+    await presence.hold()
+    assert await locks(database) == 1
+    await presence.close()
+
+
+async def locks(database: Database) -> int:
+    async with database.begin() as connection:
+        statement = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = :class")
+        return int((await connection.execute(statement, {"class": PRESENCE_CLASS})).scalar_one())
+
+
+async def no_locks(database: Database) -> bool:
+    return await locks(database) == 0
 
 
 async def test_two_replicas_that_claim_at_once_share_the_sessions(database: Database, sessions: SessionStore) -> None:

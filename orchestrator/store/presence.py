@@ -1,0 +1,46 @@
+"""Presence: a session-level advisory lock that PostgreSQL gives up by itself the moment this process's connection ends.
+
+A lease alone can't tell a dead owner from a quiet one before it expires. Presence shortens that wait: the kernel closes
+a killed process's connection at once, PostgreSQL then drops the lock, and a lease whose owner is absent *and* late with
+its renewal is free (store/leases.py). It never prolongs anything: where the lock survives its owner, as behind a
+transaction pooler or after a power cut, the lease still expires.
+"""
+
+import psycopg
+
+from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.store.database import outages_translated
+
+#: The first key of the two-key advisory locks that mean presence; the second is hashtext(owner).
+PRESENCE_CLASS = 0x7761736B
+
+_HOLD = "SELECT pg_try_advisory_lock(%s, hashtext(%s))"
+
+
+class Presence:
+    """Holds the lock of one owner on a connection of its own."""
+
+    def __init__(self, url: str, owner: str) -> None:
+        self._url = url
+        self._owner = owner
+        self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+
+    async def hold(self) -> None:
+        """See to it that the lock is held, over a new connection if the last one broke; ``DatabaseUnavailable`` if not."""
+        try:
+            async with outages_translated():
+                if self._connection is None:
+                    self._connection = await psycopg.AsyncConnection.connect(
+                        self._url, autocommit=True, application_name="orchestrator presence"
+                    )
+                    await self._connection.execute(_HOLD, (PRESENCE_CLASS, self._owner))
+                else:
+                    await self._connection.execute("SELECT 1")
+        except DatabaseUnavailable:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
