@@ -203,12 +203,13 @@ export class KeyStore {
   async #fetchGathered(type, ids) {
     await new Promise(resolve => setImmediate(resolve))
     this.#gathering.delete(type)
-    const overtaken = new Set()
+    const underWay = [...ids].filter(id => this.#queue.pendingValue(type, id) !== undefined)
+    const overtaken = new Set(underWay.map(id => keyName(type, id)))
     this.#overtaken.add(overtaken)
     try {
       const values = await this.#read(type, [...ids])
       for (const id of ids) {
-        // What was written since the question was asked is newer than the answer.
+        // What was on its way when the question was asked, or since, may be newer than the answer.
         if (!overtaken.has(keyName(type, id))) this.#remember(type, id, values.get(id) ?? ABSENT)
       }
       return values
