@@ -41,7 +41,7 @@ export class ControlApi {
       'POST /failures': body => this.#addFailure(body),
       'GET /failures': () => ({ failures: world.failures.active }),
       'DELETE /failures': (_body, query) => this.#clearFailures(query),
-      'POST /kick': body => ({ sockets: kick(world, world.registry.find(body.phone), body) }),
+      'POST /kick': body => ({ sockets: kick(world, this.#accounts(body.phone), body) }),
       'POST /prekeys-low': body => this.#preKeysLow(body),
       'GET /accounts': () => ({ accounts: world.registry.accounts.map(account => this.#describe(account)) }),
       'GET /messages': (_body, query) => this.#messages(query),
@@ -76,6 +76,12 @@ export class ControlApi {
     const number = digits(String(phone ?? ''))
     if (!number) throw new ControlError(400, 'no_phone', 'phone is missing')
     return this.world.registry.user(number)
+  }
+
+  /** @param {unknown} phone absent for all accounts */
+  #accounts(phone) {
+    const { registry } = this.world
+    return phone ? [registry.find(String(phone))] : registry.accounts
   }
 
   /** @param {Body} body */

@@ -39,6 +39,7 @@ export async function relayMessage(world, connection, sender, stanza) {
   connection.send(
     node('ack', { class: 'message', id: stanza.attrs.id, from: stanza.attrs.to, t: nowSeconds(), type: stanza.attrs.type })
   )
+  checkGroupNumbers(world, sender, stanza)
   for (const copy of copiesOf(world, sender, stanza)) {
     checkNumbers(world, copy)
     // In a LID group Baileys doesn't recognise its own device, and sends itself a sender key.
@@ -94,19 +95,40 @@ function groupDevices(world, sender, group) {
 }
 
 /**
+ * A group ciphertext is one for all its readers, and counts once.
+ *
+ * @param {World} world
+ * @param {Device} sender
+ * @param {BinaryNode} stanza
+ */
+function checkGroupNumbers(world, sender, stanza) {
+  const { id, to } = stanza.attrs
+  for (const { attrs, content } of children(stanza, 'enc')) {
+    if (attrs.type !== 'skmsg') continue
+    spend(world, sender, { id, recipient: to, type: 'skmsg', ciphertext: Buffer.from(/** @type {Uint8Array} */ (content)) })
+  }
+}
+
+/**
  * @param {World} world
  * @param {Copy} copy
  */
-function checkNumbers(world, { sender, target, id, chat, encs }) {
+function checkNumbers(world, { sender, target, id, encs }) {
   const recipient = `${target.user.phone}:${target.device?.id ?? 0}`
-  for (const { type, ciphertext } of encs) {
-    const used = messageNumberOf(type, ciphertext, isGroup(chat) ? chat : undefined)
-    // A group ciphertext is the same for all its readers, and is counted once.
-    const before = sender.numbers.spend(used, type === 'skmsg' ? 'group' : recipient, id)
-    if (before === undefined) continue
-    const detail = { device: sender.jid, recipient, type, number: used.number, id, earlier_id: before }
-    world.violations.count('message_number_reused', detail)
-  }
+  for (const enc of encs) if (enc.type !== 'skmsg') spend(world, sender, { id, recipient, ...enc })
+}
+
+/**
+ * @param {World} world
+ * @param {Device} sender
+ * @param {{id: string, recipient: string, type: string, ciphertext: Buffer}} sent recipient is a device, or a group
+ */
+function spend(world, sender, { id, recipient, type, ciphertext }) {
+  const used = messageNumberOf(type, ciphertext)
+  const before = sender.numbers.spend(used, recipient, id)
+  if (before === undefined) return
+  const detail = { device: sender.jid, recipient, type, number: used.number, id, earlier_id: before }
+  world.violations.count('message_number_reused', detail)
 }
 
 /** @param {Copy} copy */
@@ -124,7 +146,7 @@ function garbleCopy(copy) {
 function forward(world, copy, recipient) {
   const { sender, id, chat, encs, stanza } = copy
   const key = `in ${recipient.jid} ${id}`
-  const from = isGroup(chat) ? chat : sender.jidAs(copy.asLid)
+  const from = sender.jidAs(copy.asLid)
   const fields = { id, from, to: recipient.jid, chat: isGroup(chat) ? chat : sender.user.pn, account: recipient.user.phone }
   const record = world.ledger.find(key) ?? world.ledger.open(key, { ...fields, direction: 'in', status: 'queued' })
   world.ledger.update(record, { status: 'queued', tries: record.tries + 1 })

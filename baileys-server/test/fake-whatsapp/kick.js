@@ -1,4 +1,4 @@
-/** Ending the live sockets of an account, each way that WhatsApp or a network does it. */
+/** Ending the live sockets of accounts, each way that WhatsApp or a network does it. */
 import { ControlError } from './control-error.js'
 import { conflict, node, SERVER_JID, streamError } from './stanza.js'
 import { unlink } from './unlink.js'
@@ -20,14 +20,14 @@ const KICKS = {
 
 /**
  * @param {World} world
- * @param {User} account
+ * @param {User[]} accounts
  * @param {Record<string, any>} order kind, and code for `stream_error`
  * @returns {number} how many sockets were there to end
  */
-export function kick(world, account, { kind, code = 503 }) {
+export function kick(world, accounts, { kind, code = 503 }) {
   const end = KICKS[kind]
   if (!end) throw new ControlError(400, 'unknown_kick', `no kick kind ${kind}`)
-  const devices = [...account.companions.values()]
+  const devices = accounts.flatMap(account => [...account.companions.values()])
   const live = devices.filter(device => device.connection)
   for (const device of live) end(/** @type {Connection} */ (device.connection), code)
   // The owner can remove a device on the phone while it is offline.

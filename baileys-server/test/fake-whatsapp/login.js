@@ -91,6 +91,8 @@ function evict(world, older, device) {
   const since = Date.now()
   device.evictions++
   violations.count('evictions', { device: device.jid })
+  // A silenced socket can't be told, so that it stays is nobody's fault.
+  if (older.silent) return older.drop()
   older.send(streamError(undefined, conflict('replaced')))
   older.evicted = true
   device.mailbox.close(older)

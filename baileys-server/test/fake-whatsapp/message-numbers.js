@@ -13,7 +13,7 @@ const SIGNATURE_BYTES = 64
 
 /**
  * @typedef {object} MessageNumber
- * @property {string} chain the ratchet key, or the group and sender key id
+ * @property {string} chain the ratchet key, or the id of a sender key
  * @property {number} number
  * @property {Buffer} body what the number was spent on
  */
@@ -21,13 +21,12 @@ const SIGNATURE_BYTES = 64
 /**
  * @param {string} type enc type on the wire
  * @param {Buffer} ciphertext
- * @param {string | undefined} group
  * @returns {MessageNumber}
  */
-export function messageNumberOf(type, ciphertext, group) {
+export function messageNumberOf(type, ciphertext) {
   if (type === 'skmsg') {
     const message = proto.SenderKeyMessage.decode(ciphertext.subarray(1, -SIGNATURE_BYTES))
-    return { chain: `${group} ${message.id}`, number: message.iteration ?? 0, body: ciphertext }
+    return { chain: String(message.id), number: message.iteration ?? 0, body: ciphertext }
   }
   const body = type === 'pkmsg' ? PreKeyWhisperMessage.decode(ciphertext.subarray(1)).message : ciphertext
   const message = WhisperMessage.decode(body.subarray(1, -MAC_BYTES))
@@ -43,7 +42,7 @@ export class MessageNumbers {
 
   /**
    * @param {MessageNumber} used
-   * @param {string} recipient
+   * @param {string} recipient a device, or a group
    * @param {string} id of the message
    * @returns {string | undefined} the id of the message that spent the number before, on other content
    */

@@ -184,6 +184,18 @@ test('a corrupted message between two companions is asked for again and read', a
   await other.end()
 })
 
+test('what the phone of the account writes reaches its companion, in the chat that it went to', async () => {
+  const contact = await post(server, '/contacts')
+  const group = await post(server, '/groups', { subject: 'Mine', members: [phone, contact.jid] })
+  await post(server, '/send', { from: phone, to: contact.jid, text: 'typed on the phone' })
+  await post(server, '/send', { from: phone, group: group.jid, text: 'typed on the phone for all' })
+  const direct = await until(() => client.received('typed on the phone'), 'typed on the phone')
+  assert.deepEqual([direct.key.fromMe, direct.key.remoteJid], [true, contact.jid])
+  const shared = await until(() => client.received('typed on the phone for all'), 'typed on the phone for all')
+  assert.deepEqual([shared.key.fromMe, shared.key.remoteJid], [true, group.jid])
+  await idle()
+})
+
 test('traffic runs by itself until its count is reached', async () => {
   const contacts = [await post(server, '/contacts'), await post(server, '/contacts')].map(({ jid }) => jid)
   const group = await post(server, '/groups', { subject: 'Busy', members: [phone, contacts[0]] })

@@ -1,4 +1,6 @@
-/** What contacts write: encrypted for each companion of the recipient, kept for resends. */
+/**
+ * What phones write: encrypted for each companion of the recipient, and of the writer itself; kept for resends.
+ */
 import { randomBytes } from 'node:crypto'
 import { encodeWAMessage } from '@whiskeysockets/baileys'
 import { ControlError } from './control-error.js'
@@ -25,12 +27,13 @@ const MESSAGE_ID_BYTES = 9
 export function sendFromContact(world, { from, to, group, text }) {
   const members = group ? world.registry.group(group).members : undefined
   if (members && !members.has(from)) throw new ControlError(409, 'not_a_member', 'the sender is not in the group')
-  const recipients = members ? [...members].filter(member => member !== from) : to ? [to] : []
+  // An account's own companions get what its phone writes; a contact has none.
+  const recipients = members ?? new Set(to ? [to, from] : [])
   const id = `3EB0${randomBytes(MESSAGE_ID_BYTES).toString('hex').toUpperCase()}`
   const asLid = group ? world.registry.group(group).addressing === 'lid' : from.writesAsLid
-  const message = { id, text, group, asLid }
+  const message = { id, text, group, to, asLid }
   from.sent.set(id, message)
-  for (const device of recipients.flatMap(user => [...user.companions.values()])) {
+  for (const device of [...recipients].flatMap(user => [...user.companions.values()])) {
     const record = world.ledger.open(`in ${device.jid} ${id}`, {
       id,
       direction: 'in',
@@ -63,7 +66,8 @@ export function resend(world, from, device, message, record, bundle) {
         await from.peer.openSession(device.address, bundle ?? takeBundle(world, device))
         // A resend in a group goes to one device, under its own session, and brings the sender key along.
         const distribution = message.group ? await from.peer.senderKeyDistribution(message.group) : undefined
-        const enc = await encryptFor(world, from, device, { conversation: message.text, ...shareKey(message, distribution) })
+        const content = { ...contentFor(from, device, message), ...shareKey(message, distribution) }
+        const enc = await encryptFor(world, from, device, content)
         put(world, from, device, message, record, [enc])
       })
     )
@@ -82,7 +86,7 @@ async function deliver(world, from, device, message, record) {
   if (device.user.companions.get(device.id) !== device) return world.ledger.update(record, { status: 'nacked', nack: 'unlinked' })
   const encs = message.group
     ? await encryptForGroup(world, from, device, message)
-    : [await encryptFor(world, from, device, { conversation: message.text })]
+    : [await encryptFor(world, from, device, contentFor(from, device, message))]
   put(world, from, device, message, record, encs)
 }
 
@@ -120,6 +124,20 @@ async function encryptForGroup(world, from, device, message) {
 }
 
 /**
+ * A companion of the writer gets the message wrapped, with the chat that it went to.
+ *
+ * @param {User} from
+ * @param {Device} device
+ * @param {SentMessage} message
+ * @returns {import('@whiskeysockets/baileys').proto.IMessage}
+ */
+function contentFor(from, device, { text, group, to, asLid }) {
+  const message = { conversation: text }
+  if (group || device.user !== from) return message
+  return { deviceSentMessage: { destinationJid: to?.jidAs(asLid), message } }
+}
+
+/**
  * @param {SentMessage} message
  * @param {Buffer | undefined} distribution
  */
@@ -143,17 +161,19 @@ function put(world, from, device, message, record, encs) {
   )
   world.ledger.update(record, { status: 'queued', tries: record.tries + 1 })
   const onSent = () => world.ledger.update(record, { status: 'sent' })
-  device.mailbox.put(messageKey(message.id), node('message', attrsOf(from, message), content), { onSent })
+  device.mailbox.put(messageKey(message.id), node('message', attrsOf(from, device, message), content), { onSent })
 }
 
 /**
  * @param {User} from
+ * @param {Device} device
  * @param {SentMessage} message
  */
-function attrsOf(from, { id, group, asLid }) {
+function attrsOf(from, device, { id, group, to, asLid }) {
   const common = { id, t: nowSeconds(), type: 'text', notify: from.name }
   const [author, other] = [from.jidAs(asLid), from.jidAs(!asLid)]
-  if (!group) return { ...common, from: author, ...(asLid ? { sender_pn: other } : { sender_lid: other }) }
+  const recipient = device.user === from ? to?.jidAs(asLid) : undefined
+  if (!group) return { ...common, from: author, recipient, ...(asLid ? { sender_pn: other } : { sender_lid: other }) }
   const alternative = asLid ? { participant_pn: other } : { participant_lid: other }
   return { ...common, from: group, participant: author, addressing_mode: asLid ? 'lid' : 'pn', ...alternative }
 }

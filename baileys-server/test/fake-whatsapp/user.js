@@ -4,12 +4,13 @@ import { Peer } from './peer.js'
 /** @typedef {import('./device.js').Device} Device */
 
 /**
- * A message that a contact sent, kept so that it can be sent again.
+ * A message that a phone sent, kept so that it can be sent again.
  *
  * @typedef {object} SentMessage
  * @property {string} id
  * @property {string} text
  * @property {string | undefined} group
+ * @property {User | undefined} to in a direct chat
  * @property {boolean} asLid
  * @property {{ciphertext: Buffer, distribution: Buffer}} [groupCiphertext] one for all readers
  */
