@@ -109,7 +109,8 @@ function makeRoutes({ registry, instance }) {
       return ok({})
     }),
     route('POST', /^\/v1\/sessions\/(\d{1,16})\/pairing-code$/, async ({ sessionRef, body }) => {
-      return ok({ pairing_code: await registry.get(sessionRef).requestPairingCode(phoneOf(body)) })
+      const phone = phoneOf(body)
+      return ok({ pairing_code: await registry.get(sessionRef).requestPairingCode(phone) })
     }),
     route('POST', /^\/v1\/sessions\/(\d{1,16})\/messages$/, async ({ sessionRef, body }) => {
       const message = messageOf(body)

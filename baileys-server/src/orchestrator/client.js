@@ -134,7 +134,7 @@ function bodyOf(status, text) {
     body = undefined
   }
   if (status !== 200) throw errorFromAnswer(status, body)
-  if (typeof body !== 'object' || body === null) throw malformedAnswer('The answer is not a JSON object.')
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw malformedAnswer('The answer is not a JSON object.')
   return body
 }
 

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import http from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { createControlApi } from '../src/control-api.js'
+import { ControlError } from '../src/connections/control-error.js'
+import { AuthState } from '../src/auth-state/auth-state.js'
+import { decode } from '../src/auth-state/codec.js'
+import { OrchestratorClient } from '../src/orchestrator/client.js'
+import { EventOutbox } from '../src/orchestrator/event-outbox.js'
+import { SessionBackup } from '../src/orchestrator/session-backup.js'
+import { FakeClock } from './support/clock.js'
+import { TOKEN } from './support/orchestrator.js'
+
+/** The golden examples of tests/contract: this side sends exactly these requests and understands these answers. */
+
+const FOLDER = new URL('../../tests/contract/', import.meta.url)
+const examples = Object.fromEntries(readdirSync(FOLDER).filter(name => name.endsWith('.json'))
+  .map(name => [name.replace('.json', ''), JSON.parse(readFileSync(new URL(name, FOLDER), 'utf8'))]))
+const used = new Set()
+
+function example(name) {
+  used.add(name)
+  return examples[name]
+}
+
+/** Answers with the example's response and keeps what was asked. */
+async function orchestratorOf({ response: { status, body } }) {
+  const folder = mkdtempSync(join(tmpdir(), 'contract-'))
+  const socketPath = join(folder, 'socket')
+  const asked = []
+  const server = http.createServer(async (request, response) => {
+    const chunks = []
+    for await (const chunk of request) chunks.push(chunk)
+    asked.push({ call: `${request.method} ${request.url}`, request: JSON.parse(Buffer.concat(chunks).toString()) })
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+  })
+  await new Promise(resolve => server.listen(socketPath, resolve))
+  const client = new OrchestratorClient({ socketPath, token: TOKEN, timeoutMs: 10_000, retries: 0, clock: new FakeClock() })
+  const close = () => { client.close(); server.close(); rmSync(folder, { recursive: true, force: true }) }
+  return { client, asked, close }
+}
+
+/** Runs one backup call against its example; the outcome is its value, or the code of its error. */
+async function outcomeOf(name, call) {
+  const { call: expectedCall, request, response } = example(name)
+  const orchestrator = await orchestratorOf({ response })
+  try {
+    const session = { sessionRef: 17, generation: request.generation ?? 3, epoch: request.epoch ?? 12 }
+    const value = await call(new SessionBackup(orchestrator.client, session), orchestrator.client).catch(error => error.code)
+    assert.deepEqual(orchestrator.asked, [{ call: expectedCall, request }])
+    return value
+  } finally {
+    orchestrator.close()
+  }
+}
+
+const requestOf = name => examples[name].request
+const load = backup => backup.load()
+const writeOf = name => backup => backup.write(
+  (({ creds, account, set, delete: deleted, sent_messages }) => ({ creds, account, set, delete: deleted, sent_messages }))(requestOf(name)))
+
+test('load: found, absent, and everything that is neither', async () => {
+  const found = await outcomeOf('auth-state-load-found', load)
+  assert.equal(found.outcome, 'found')
+  assert.equal(found.complete, true)
+  assert.equal(found.keys.length, 5)
+  assert.equal(decode(found.creds).me.name, 'Loja')
+  assert.equal((await outcomeOf('auth-state-load-found-partly', load)).complete, false)
+  assert.deepEqual(await outcomeOf('auth-state-load-absent', load), { outcome: 'absent' })
+  assert.equal(await outcomeOf('auth-state-load-unknown', load), 'database_unavailable')
+  assert.equal(await outcomeOf('auth-state-load-corrupt', load), 'auth_state_corrupt')
+  assert.equal(await outcomeOf('auth-state-load-lease-lost', load), 'lease_lost')
+})
+
+test('read: a missing id is absent', async () => {
+  const values = await outcomeOf('auth-state-read', backup => backup.read('pre-key', ['1', '2', '900']))
+  assert.deepEqual([...values.keys()], ['1', '2'])
+  assert.equal(await outcomeOf('auth-state-read-unknown', backup => backup.read('session', ['100000000000002_1.0'])), 'database_unavailable')
+})
+
+test('write: committed or an error', async () => {
+  for (const name of ['keys', 'creds', 'creds-without-lid', 'sent-message']) {
+    assert.equal(await outcomeOf(`auth-state-write-${name}`, writeOf(`auth-state-write-${name}`)), undefined)
+  }
+  assert.equal(await outcomeOf('auth-state-write-lease-lost', writeOf('auth-state-write-lease-lost')), 'lease_lost')
+  assert.equal(await outcomeOf('auth-state-write-unavailable', writeOf('auth-state-write-unavailable')), 'database_unavailable')
+  assert.equal(await outcomeOf('auth-state-write-invalid', writeOf('auth-state-write-invalid')), 'invalid_request')
+})
+
+test('write: the auth state itself makes exactly the example', async () => {
+  const { request } = example('auth-state-write-keys')
+  let body
+  const store = { write: async write => { body = write }, read: async () => new Map(request.delete.map(([, id]) => [id, '"x"'])) }
+  const { creds } = requestOf('auth-state-write-creds')
+  const complete = { ...JSON.parse(creds), signedIdentityKey: { private: { type: 'Buffer', data: 'AA==' } } }
+  const authState = AuthState.restored({ creds: JSON.stringify(complete), keys: [], complete: false },
+    { store, clock: new FakeClock(), onClosed: () => {}, onDegraded: () => {} })
+  const data = {}
+  for (const [type, id, text] of request.set) (data[type] ??= {})[id] = decode(text)
+  for (const [type, id] of request.delete) (data[type] ??= {})[id] = null
+  await authState.forBaileys.keys.set(data)
+  assert.deepEqual({ generation: 3, epoch: 12, ...body, set: body.set.toSorted(), delete: body.delete.toSorted() },
+    { ...request, set: request.set.toSorted(), delete: request.delete.toSorted() })
+})
+
+test('verify: what differs', async () => {
+  const verify = name => backup => backup.verify({ creds: requestOf(name).creds, keys: requestOf(name).keys })
+  assert.deepEqual(await outcomeOf('auth-state-verify-same', verify('auth-state-verify-same')), { creds: false, keys: [] })
+  const differs = await outcomeOf('auth-state-verify-differs', verify('auth-state-verify-differs'))
+  assert.deepEqual(differs, { creds: true, keys: [['session', '100000000000002_1.0']] })
+})
+
+test('sent messages and the lease', async () => {
+  const message = await outcomeOf('sent-messages-read-found', backup => backup.readSentMessage('3EB0C431C26A1916E07E9A'))
+  assert.equal(message.toString('base64'), 'CgVoZWxsbw==')
+  assert.equal(await outcomeOf('sent-messages-read-absent', backup => backup.readSentMessage('3EB0000000000000000000')), null)
+  assert.equal(await outcomeOf('lease-check-held', backup => backup.isLeaseHeld()), true)
+  assert.equal(await outcomeOf('lease-check-lost', backup => backup.isLeaseHeld()), false)
+})
+
+test('hello, goodbye and events', async () => {
+  for (const name of ['sidecar-hello', 'sidecar-goodbye']) {
+    const { call, request } = examples[name]
+    assert.deepEqual(await outcomeOf(name, (_backup, client) => client.call(call.replace('POST ', ''), request)), {})
+  }
+  const { request } = examples.events
+  await outcomeOf('events', async (_backup, client) => {
+    const outbox = new EventOutbox({ client, instance: request.instance, clock: { ...new FakeClock(), now: () => request.events[0].at }, log: {} })
+    for (const { at: _at, ...event } of request.events) outbox.add(event)
+    await outbox.close(5000)
+  })
+})
+
+test('the control API takes the control calls and answers with the same shape', async () => {
+  const controls = Object.entries(examples).filter(([name]) => name.startsWith('control-'))
+  assert.ok(controls.length > 10)
+  for (const [name, { call, request, response }] of controls) {
+    used.add(name)
+    const answer = await controlAnswer(name, call, request, response)
+    assert.equal(answer.status, response.status, name)
+    assert.deepEqual(Object.keys(answer.body), Object.keys(response.body), name)
+    if (response.status >= 400) assert.deepEqual({ ...answer.body, detail: '' }, { ...response.body, detail: '' }, name)
+    else assert.deepEqual(answer.body, response.body, name)
+  }
+})
+
+test('every example was used', () => {
+  assert.deepEqual(Object.keys(examples).filter(name => !used.has(name)), [])
+})
+
+async function controlAnswer(name, call, request, { status, body }) {
+  const outcome = value => {
+    if (status >= 400) throw new ControlError(body.code, body.detail)
+    return value
+  }
+  const connection = {
+    send: async message => { assert.deepEqual({ type: 'text', ...message }, request); return outcome(body.message_id) },
+    logout: async () => outcome(),
+    requestPairingCode: async phone => { assert.equal(phone, request.phone); return outcome(body.pairing_code) }
+  }
+  const find = () => name === 'control-session-not-running' || name === 'control-shutting-down' ? outcome() : connection
+  const registry = {
+    size: body.sessions, describe: () => body.sessions, stop: async () => outcome(), get: find, getForSend: find,
+    start: session => { assert.deepEqual(session, { sessionRef: 17, sessionId: request.session_id, generation: request.generation, epoch: request.epoch }); outcome() }
+  }
+  const api = createControlApi({ registry, instance: body.instance, token: TOKEN, log: { error: () => {} } })
+  await new Promise(resolve => api.listen(0, '127.0.0.1', resolve))
+  const [method, path] = call.split(' ')
+  const answer = await fetch(`http://127.0.0.1:${api.address().port}${path}`, {
+    method, body: request === null ? undefined : JSON.stringify(request),
+    headers: { authorization: status === 401 ? 'Bearer no' : `Bearer ${TOKEN}` }
+  })
+  const result = { status: answer.status, body: await answer.json() }
+  api.closeAllConnections()
+  api.close()
+  return result
+}
