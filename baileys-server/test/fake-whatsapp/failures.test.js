@@ -95,7 +95,7 @@ describe('a live socket ends', () => {
 
 test('silence is noticed by the companion as a lost connection', async () => {
   const phone = '5511920000003'
-  const client = await linked(server, phone, { keepAliveIntervalMs: 500 })
+  const client = await linked(server, phone, { keepAliveIntervalMs: 100 })
   await post(server, '/failures', { phone, kind: 'silence' })
   assert.equal(await client.closed(), 408)
 })

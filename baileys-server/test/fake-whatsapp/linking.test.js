@@ -5,7 +5,7 @@ import { startFakeWhatsApp } from './server.js'
 
 /** @type {import('./server.js').FakeWhatsApp} */
 let server
-before(async () => (server = await startFakeWhatsApp({ registrationTimeoutMs: 4000 })))
+before(async () => (server = await startFakeWhatsApp()))
 after(() => server.close())
 
 /** @param {string} phone */
@@ -110,8 +110,9 @@ test('an account that asks for a passkey says so, then nothing more', async () =
 })
 
 test('a socket that does not log in is closed', async () => {
-  const { client } = await registering('5511900000010')
-  assert.equal(await client.closed(), 428)
+  const impatient = await startFakeWhatsApp({ registrationTimeoutMs: 200 })
+  assert.equal(await new Client(impatient).closed(), 428)
+  await impatient.close()
 })
 
 test('a logout unlinks the device: its next login is refused with 401', async () => {

@@ -74,9 +74,8 @@ export async function enterCode(world, code, account) {
   const { connection, registration, attempt } = findAttempt(world, account.phone)
   const key = code.replace(/[-\s]/g, '')
   const ephemeral = Curve.generateKeyPair()
-  const finish = waitForFinish(world, connection, attempt)
-  connection.send(await primaryHello(world, attempt, key, ephemeral.public, account))
-  const iq = await finish
+  const primary = await primaryHello(world, attempt, key, ephemeral.public, account)
+  const iq = await waitForFinish(world, connection, attempt, () => connection.send(primary))
   const shared = Curve.sharedKey(ephemeral.private, await unwrap(attempt.wrappedKey, key))
   const secret = await openBundle(iq, shared, registration, account).catch(error => {
     connection.send(iqError(iq, 400, 'bad-request'))
@@ -125,9 +124,10 @@ async function primaryHello(world, attempt, code, ephemeral, account) {
  * @param {World} world
  * @param {Connection} connection
  * @param {CodeAttempt} attempt
+ * @param {() => void} ask
  * @returns {Promise<BinaryNode>}
  */
-function waitForFinish(world, connection, attempt) {
+function waitForFinish(world, connection, attempt, ask) {
   return new Promise((resolve, reject) => {
     const fail = () => reject(new ControlError(409, 'code_unanswered', 'the companion did not finish'))
     const deadline = world.later(FINISH_TIMEOUT_MS, fail)
@@ -136,6 +136,7 @@ function waitForFinish(world, connection, attempt) {
       world.cancel(deadline)
       resolve(iq)
     }
+    ask()
   })
 }
 

@@ -146,9 +146,9 @@ export async function link(world, connection, registration, account, advSecret) 
   const secret = world.failures.take('pair_bad_secret', account.phone) ? randomBytes(32) : advSecret
   const id = account.nextDeviceId++
   const signed = signIdentity(account, registration, id)
-  const reply = waitForSignature(world, connection, registration)
-  connection.send(pairSuccess(world, account, id, signed, secret))
-  const deviceIdentity = verifyReply(await reply, signed, registration, account)
+  const stanza = pairSuccess(world, account, id, signed, secret)
+  const reply = await waitForSignature(world, connection, registration, () => connection.send(stanza))
+  const deviceIdentity = verifyReply(reply, signed, registration, account)
   addDevice(world, account, id, registration, deviceIdentity)
   // WhatsApp ends the registration's stream; the companion logs in on a new one.
   connection.sendAndClose(streamError(515))
@@ -195,9 +195,10 @@ function pairSuccess(world, account, id, signed, secret) {
  * @param {World} world
  * @param {Connection} connection
  * @param {Registration} registration
+ * @param {() => void} ask
  * @returns {Promise<BinaryNode>}
  */
-function waitForSignature(world, connection, registration) {
+function waitForSignature(world, connection, registration, ask) {
   return new Promise((resolve, reject) => {
     const fail = () => reject(new ControlError(409, 'pairing_failed', 'the companion did not accept pair-success'))
     const deadline = world.later(PAIRING_TIMEOUT_MS, fail)
@@ -206,6 +207,7 @@ function waitForSignature(world, connection, registration) {
       world.cancel(deadline)
       resolve(reply)
     }
+    ask()
   })
 }
 
