@@ -7,7 +7,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,7 @@ class Tree:
 
 @contextlib.asynccontextmanager
 async def tree(
-    data_dir: Path, log: Path, *, port: int | None = None, token: str | None = None, **environ: str
+    data_dir: Path, log: Path, environ: Mapping[str, str], *, port: int | None = None, token: str | None = None
 ) -> AsyncIterator[Tree]:
     """Start the product on ``data_dir``; afterwards nothing of it is left."""
     port, sidecar_port = port or free_port(), free_port()
