@@ -2,7 +2,7 @@ import js from '@eslint/js'
 
 const nodeGlobals = Object.fromEntries(
   ['Buffer', 'URL', 'clearInterval', 'clearTimeout', 'clearImmediate', 'console', 'process', 'queueMicrotask',
-    'setImmediate', 'setInterval', 'setTimeout', 'AbortController', 'AbortSignal', 'structuredClone', 'fetch']
+    'setImmediate', 'setInterval', 'setTimeout', 'AbortController', 'AbortSignal', 'ReadableStream', 'fetch']
     .map(name => [name, 'readonly'])
 )
 
@@ -19,7 +19,7 @@ export default [
   {
     languageOptions: { ecmaVersion: 2023, sourceType: 'module', globals: nodeGlobals },
     rules: {
-      'no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+      'no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_', ignoreRestSiblings: true }],
       'prefer-const': 'error',
       eqeqeq: ['error', 'always'],
       'no-var': 'error',

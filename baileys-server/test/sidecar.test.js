@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { afterEach, beforeEach, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { FakeOrchestrator } from './support/orchestrator.js'
 import { Sidecar } from './support/sidecar.js'
 import { until } from './support/until.js'
@@ -232,6 +234,111 @@ test('SIGTERM drains and says goodbye after the sockets are closed', async () =>
   assert.equal(orchestrator.goodbyes.length, 1)
   assert.equal(orchestrator.callsTo('/write').at(-1).at <= orchestrator.callsTo('/goodbye')[0].at, true)
   assert.equal(orchestrator.eventsOf('connection.state').at(-1).state, 'stopped')
+})
+
+test('a sidecar whose parent disappears drains and goes', async () => {
+  const shell = spawn('sh', ['-c', `"${process.execPath}" "${fileURLToPath(new URL('../src/main.js', import.meta.url))}"; true`], {
+    env: { PATH: process.env.PATH, ...Sidecar.environment({ orchestrator, whatsapp }) }
+  })
+  let output = ''
+  shell.stdout.on('data', data => { output += data })
+  await until('it listens', () => output.includes('sidecar_listening'))
+  shell.kill('SIGKILL')
+  await until('it says goodbye', () => orchestrator.goodbyes.length === 1)
+  await until('it is gone', () => output.includes('sidecar_stopped'))
+})
+
+test('a sidecar that starts before its orchestrator waits for it', async () => {
+  await orchestrator.shut()
+  await startSidecar()
+  assert.equal((await sidecar.call('GET', '/health')).body.sessions, 0)
+  await orchestrator.open()
+  await until('it says hello', () => orchestrator.hellos.length === 1)
+})
+
+test('epochs: the same one changes nothing, a lower one is refused, a higher one takes over with one socket at a time', async () => {
+  await startSidecar()
+  await pair()
+  assert.equal((await sidecar.startSession(REF)).status, 202)
+  assert.equal((await sidecar.session(REF)).state, 'open')
+  orchestrator.session(REF).epoch = 5
+  assert.equal((await sidecar.startSession(REF, { epoch: 5 })).status, 202)
+  await until('epoch 5 is open', async () => {
+    const session = await sidecar.session(REF)
+    return session.epoch === 5 && session.state === 'open'
+  })
+  assert.equal((await sidecar.startSession(REF, { epoch: 4 })).body.code, 'stale_epoch')
+  const { simultaneous_sockets: simultaneous, evictions, registrations } = await counts()
+  assert.deepEqual({ simultaneous, evictions, registrations }, { simultaneous: 0, evictions: 0, registrations: 1 })
+})
+
+test('what the store lost is written again by the verification backup', async () => {
+  await startSidecar({ BACKUP_INITIAL_DELAY_SECONDS: '0.5', BACKUP_INTERVAL_SECONDS: '0.5' })
+  const contact = await pairWithContact()
+  await sidecar.send(REF, contact.jid, 'x')
+  const { keys } = orchestrator.session(REF)
+  const name = [...keys.keys()].find(key => key.startsWith('["lid-mapping"'))
+  const text = keys.get(name)
+  keys.delete(name)
+  const repaired = await until('it is repaired', () => orchestrator.eventsOf('session.repaired')[0])
+  assert.deepEqual(repaired, { creds: false, keys: 1 })
+  assert.equal(keys.get(name), text)
+})
+
+test('an undisturbed session has nothing to repair', async () => {
+  await startSidecar({ BACKUP_INITIAL_DELAY_SECONDS: '0.1', BACKUP_INTERVAL_SECONDS: '0.2', LOG_LEVEL: 'debug' })
+  const contact = await pairWithContact()
+  await whatsapp.post('/traffic', { phone: PHONE, contacts: [contact.phone], rate_per_second: 50, count: 50 })
+  for (let n = 0; n < 20; n++) await sidecar.send(REF, contact.jid, `${n}`)
+  await sidecar.stop()
+  await startSidecar({ BACKUP_INITIAL_DELAY_SECONDS: '0.1', BACKUP_INTERVAL_SECONDS: '0.2', LOG_LEVEL: 'debug' })
+  await sidecar.startSession(REF)
+  await until('it was verified', () => sidecar.output.split('auth_state_verified').length > 3)
+  assert.deepEqual(orchestrator.eventsOf('session.repaired'), [])
+})
+
+test('a message that could not be read is sent again, also by the next process', async () => {
+  await startSidecar()
+  const contact = await pairWithContact()
+  await whatsapp.post('/failures', { kind: 'garble_from_companion', phone: PHONE, times: 1 })
+  await sidecar.send(REF, contact.jid, 'garbled')
+  await sidecar.stop('SIGKILL')
+  await startSidecar()
+  await sidecar.startSession(REF)
+  await delivered('garbled')
+})
+
+test('messages go to a group and come from it', async () => {
+  await startSidecar()
+  const contact = await pairWithContact()
+  const { jid } = await whatsapp.post('/groups', { subject: 'Equipe', members: [PHONE, contact.phone] })
+  await whatsapp.post('/send', { from: contact.phone, group: jid, text: 'from the group' })
+  assert.deepEqual(await received('from the group').then(({ chat, sender }) => ({ chat, sender })), { chat: jid, sender: contact.jid })
+  for (const text of ['to the group', 'and again']) {
+    assert.equal((await sidecar.send(REF, jid, text)).status, 200)
+    await delivered(text)
+  }
+  assert.equal((await counts()).message_number_reused, 0)
+})
+
+test('a deaf socket is noticed and replaced', async () => {
+  await startSidecar({ KEEP_ALIVE_SECONDS: '0.5' })
+  await pair()
+  const before = (await counts()).logins
+  await whatsapp.post('/failures', { kind: 'silence', phone: PHONE, times: 1 })
+  await until('it logs in again', async () => (await counts()).logins > before)
+  await sidecar.inState(REF, 'open')
+})
+
+test('a temporary ban is waited for', async () => {
+  await startSidecar()
+  await pair()
+  await sidecar.stop()
+  await whatsapp.post('/failures', { kind: 'refuse_login', phone: PHONE, reason: 402, expire: 2, times: 1 })
+  await startSidecar()
+  await sidecar.startSession(REF)
+  assert.match((await sidecar.inState(REF, 'paused')).reason, /blocked the account until/)
+  await sidecar.inState(REF, 'open')
 })
 
 test('while the orchestrator is away the socket stays, and the creds and events arrive when it is back', async () => {

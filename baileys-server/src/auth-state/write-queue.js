@@ -19,7 +19,7 @@
 
 const MAX_BATCH_CHARACTERS = 12 * 1024 * 1024
 const MAX_DIRTY_SENT_MESSAGES = 1000
-const DIRTY_RETRY_MS = 5000
+const DIRTY_RETRY_MS = 1000
 
 /** @param {string} type @param {string} id */
 export const keyName = (type, id) => `${type}\n${id}`

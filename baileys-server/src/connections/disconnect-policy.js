@@ -48,7 +48,7 @@ export function decideAfterDisconnect(disconnect) {
   if (conflictType === 'device_removed') {
     return paired ? quarantine('The device was removed on the phone.') : backOff(disconnect, 'WhatsApp ended the pairing attempt')
   }
-  if (statusCode === 408 && message.includes(QR_REFS_ENDED)) {
+  if (statusCode === 408 && message.includes(QR_REFS_ENDED) && !paired) {
     return { action: 'stop_pairing', delayMs: 0, reason: 'No phone scanned the QR code in time.' }
   }
   switch (statusCode) {

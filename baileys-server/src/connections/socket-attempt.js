@@ -6,7 +6,7 @@ import { receiptFromMember, receiptFromUpdate, receivedMessage } from './message
 
 /**
  * @typedef {{qr: string, expires_at: number}} Qr
- * @typedef {{webSocketUrl: string, keepAliveMs: number}} SocketOptions
+ * @typedef {{webSocketUrl: string, keepAliveMs: number, qrMs?: number}} SocketOptions qrMs: another life of QRs, for tests
  * @typedef {{statusCode: number | null, message: string, conflictType: string | null, banExpiresAt: number | null}} SocketEnd
  *
  * @typedef {object} Listener
@@ -103,6 +103,7 @@ export class SocketAttempt {
       getMessage: this.#sender.getMessage,
       waWebSocketUrl: this.#options.webSocketUrl,
       keepAliveIntervalMs: this.#options.keepAliveMs,
+      qrTimeout: this.#options.qrMs,
       logger: baileysLogger(this.#log),
       // Exactly one layer repeats writes: the client of the backup API.
       transactionOpts: { maxCommitRetries: 1, delayBetweenTriesMs: 0 },
@@ -152,7 +153,7 @@ export class SocketAttempt {
 
   /** @param {string} qr */
   #onQr(qr) {
-    const livesMs = this.qr ? NEXT_QR_MS : FIRST_QR_MS
+    const livesMs = this.#options.qrMs ?? (this.qr ? NEXT_QR_MS : FIRST_QR_MS)
     this.qr = { qr, expires_at: this.#clock.now() + livesMs }
     this.#listener.qr(this.qr)
   }

@@ -14,6 +14,7 @@ const TABLE = [
   ['408 lost', { statusCode: 408, message: 'Connection was lost' }, { action: 'reconnect', delayMs: 500 }],
   ['408 on a query', { statusCode: 408, message: 'Timed Out' }, { action: 'reconnect' }],
   ['408 QR refs ended', { statusCode: 408, message: 'QR refs attempts ended', paired: false }, { action: 'stop_pairing', delayMs: 0 }],
+  ['408 QR refs ended while a scan is being made durable', { statusCode: 408, message: 'QR refs attempts ended' }, { action: 'reconnect' }],
   ['428 closed', { statusCode: 428 }, { action: 'reconnect', delayMs: 500 }],
   ['500', { statusCode: 500 }, { action: 'reconnect' }],
   ['503', { statusCode: 503 }, { action: 'reconnect' }],

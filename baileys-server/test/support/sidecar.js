@@ -7,6 +7,16 @@ import { TOKEN } from './orchestrator.js'
 export class Sidecar {
   output = ''
 
+  static environment({ orchestrator, whatsapp }) {
+    return {
+      SIDECAR_PORT: '0',
+      INTERNAL_TOKEN: TOKEN,
+      ORCHESTRATOR_SOCKET: orchestrator.socketPath,
+      WHATSAPP_WEB_URL: whatsapp.wsUrl,
+      WHATSAPP_ROOT_KEY: whatsapp.rootKey
+    }
+  }
+
   /**
    * @param {{orchestrator: import('./orchestrator.js').FakeOrchestrator, whatsapp: {wsUrl: string, rootKey: string},
    *   env?: Record<string, string>}} parts
@@ -14,15 +24,7 @@ export class Sidecar {
   static async start({ orchestrator, whatsapp, env = {} }) {
     const sidecar = new Sidecar()
     sidecar.process = spawn(process.execPath, [fileURLToPath(new URL('../../src/main.js', import.meta.url))], {
-      env: {
-        PATH: process.env.PATH,
-        SIDECAR_PORT: '0',
-        INTERNAL_TOKEN: TOKEN,
-        ORCHESTRATOR_SOCKET: orchestrator.socketPath,
-        WHATSAPP_WEB_URL: whatsapp.wsUrl,
-        WHATSAPP_ROOT_KEY: whatsapp.rootKey,
-        ...env
-      }
+      env: { PATH: process.env.PATH, ...Sidecar.environment({ orchestrator, whatsapp }), ...env }
     })
     sidecar.exited = new Promise(resolve => sidecar.process.once('exit', (code, signal) => resolve({ code, signal })))
     for (const stream of [sidecar.process.stdout, sidecar.process.stderr]) stream.on('data', data => { sidecar.output += data })
