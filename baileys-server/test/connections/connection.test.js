@@ -75,12 +75,13 @@ test('the phone is not answered before the creds are durable', async () => {
   orchestrator.behave = call => call === 'auth-state/write' ? { status: 503, body: { code: 'database_unavailable' } } : undefined
   registry.start(session)
   const { qr } = await until('a QR', () => reports.find(({ type }) => type === 'pairing.qr'))
-  await whatsapp.post('/scan', { qr, phone: '5511999990000' }).catch(nothing)
+  const scanned = whatsapp.post('/scan', { qr, phone: '5511999990000' })
   await until('the creds were tried', () => orchestrator.callsTo('/write').length > 0)
   await settled(50)
   assert.equal((await whatsapp.get('/counts')).logins, 0)
   assert.equal(reports.some(({ reason }) => reason?.startsWith('Linked')), false)
   orchestrator.behave = () => undefined
+  await scanned
   await until('it is open after all', () => reports.some(({ state }) => state === 'open'))
 })
 
