@@ -143,7 +143,9 @@ async def _assembled(settings: Settings, process: ProcessSettings) -> AsyncItera
         connections = Connections()
         leases = LeaseBook(LeaseStore(database, process.replica_id, settings.lease_ttl_seconds))
         quarantine = Quarantine(sessions, leases, events, sidecar)
-        supervision = Supervision(sessions, leases, connections, sidecar, lambda: supervisord.restart(SIDECAR_PROGRAM))
+        supervision = Supervision(
+            sessions, leases, connections, events, sidecar, lambda: supervisord.restart(SIDECAR_PROGRAM)
+        )
         services = Services(
             access=Access(ApiTokenStore(database), settings.admin_token),
             backups=Backups(auth_states, leases, quarantine),

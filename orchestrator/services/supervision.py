@@ -16,6 +16,7 @@ from orchestrator.domain.errors import OrchestratorError, SidecarUnavailable, Un
 from orchestrator.domain.reconciliation import RunningConnection, plan
 from orchestrator.domain.session import ConnectionState, Lease
 from orchestrator.services.connections import Connections, Qr
+from orchestrator.services.events import EventBus
 from orchestrator.services.leases import LeaseBook
 from orchestrator.sidecar.client import Listing, SidecarClient
 from orchestrator.store.sessions import SessionStore
@@ -30,6 +31,8 @@ START_CONCURRENCY = 8
 HUNG_SECONDS = 30.0
 RESTART_COOL_DOWN_SECONDS = 60.0
 
+_SIDECAR_GONE = "The WhatsApp process ended; the connection is opened anew."
+
 
 class Supervision:
     def __init__(
@@ -37,6 +40,7 @@ class Supervision:
         sessions: SessionStore,
         leases: LeaseBook,
         connections: Connections,
+        events: EventBus,
         sidecar: SidecarClient,
         restart_sidecar: Callable[[], Awaitable[None]],
         clock: Callable[[], float] = time.monotonic,
@@ -44,10 +48,12 @@ class Supervision:
         self._sessions = sessions
         self._leases = leases
         self._connections = connections
+        self._events = events
         self._sidecar = sidecar
         self._restart_sidecar = restart_sidecar
         self._clock = clock
         self._fresh: set[tuple[int, int]] = set()
+        self._instance: str | None = None
         self._departed: str | None = None
         self._answered_at = clock()
         self._restarted_at = -RESTART_COOL_DOWN_SECONDS
@@ -85,6 +91,9 @@ class Supervision:
             return
         if listing.instance == self._departed:
             return
+        if self._instance not in (None, listing.instance):
+            await self._nothing_runs()
+        self._instance = listing.instance
         self._answered_at, self.sidecar_reachable = self._clock(), True
         await self._learn(listing)
         await self._claim()
@@ -124,6 +133,7 @@ class Supervision:
         if self.sidecar_reachable:
             log.warning("sidecar is out of reach")
         self.sidecar_reachable = False
+        await self._nothing_runs()
         now = self._clock()
         hung = now - self._answered_at > HUNG_SECONDS and self._departed is None
         if hung and now - self._restarted_at > RESTART_COOL_DOWN_SECONDS:
@@ -134,15 +144,26 @@ class Supervision:
             except Unavailable as error:
                 log.error("sidecar could not be restarted", error=error.message)
 
+    async def _nothing_runs(self) -> None:
+        """The sidecar process is gone, and every connection with it: show that before the new ones report."""
+        for lease in self._leases.held.values():
+            connection = self._connections.of(lease.session_ref)
+            if connection.state is not ConnectionState.STARTING:
+                await self._connections.set_state(lease.session_ref, ConnectionState.STARTING, _SIDECAR_GONE)
+                data = {"connection_state": ConnectionState.STARTING, "reason": _SIDECAR_GONE, "jid": None}
+                self._events.publish(lease.tenant_id, "session.state", lease.session_id, data)
+
     async def _learn(self, listing: Listing) -> None:
-        """Take over what was only ever in the memory of an orchestrator that died."""
+        """Take over what the sidecar says of our connections: an orchestrator that died remembers nothing of them."""
         for told in listing.sessions:
             lease = self._leases.held.get(told.session_ref)
-            if lease is None or lease.epoch != told.epoch or self._connections.known(told.session_ref):
+            if lease is None or lease.epoch != told.epoch:
                 continue
-            await self._connections.set_state(told.session_ref, ConnectionState(told.state), told.reason)
+            known = self._connections.of(told.session_ref)
+            if known.state is not ConnectionState(told.state):
+                await self._connections.set_state(told.session_ref, ConnectionState(told.state), told.reason)
             self._connections.set_degraded(told.session_ref, told.degraded)
-            if told.qr is not None:
+            if told.qr is not None and (known.qr is None or known.qr.qr != told.qr.qr):
                 expires_at = datetime.fromtimestamp(told.qr.expires_at / 1000, UTC)
                 await self._connections.set_qr(told.session_ref, Qr(told.qr.qr, expires_at))
 
