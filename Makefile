@@ -23,7 +23,8 @@ NODE_RUN := $(SIDECAR)/node_modules/.installed-run
 NODE_DEV := $(SIDECAR)/node_modules/.installed-dev
 
 # Hashes: a changed file on the way is refused. No resolver: the lock is complete.
-PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes --no-deps -q
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes --no-deps
+SHOW_PACKAGES := | sed -un -E 's/^(Collecting|Processing) ([^ ]*\/)?([^ ]+).*/  \3/p'
 NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 
 .PHONY: help
@@ -31,15 +32,15 @@ help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 .PHONY: run
-run: $(PYTHON_RUN) $(NODE_RUN) ## Start everything; installs what is missing
+run: node-here $(PYTHON_RUN) $(NODE_RUN) ## Start everything; installs what is missing
 	@exec $(BIN)/python -m orchestrator up
 
 .PHONY: demo
-demo: $(PYTHON_DEV) $(NODE_DEV) ## Two accounts survive kill -9, without a phone and without the internet
+demo: node-here $(PYTHON_DEV) $(NODE_DEV) ## Two accounts survive kill -9, without a phone and without the internet
 	@exec $(BIN)/python -m tests.demo
 
 .PHONY: install
-install: $(PYTHON_DEV) $(NODE_DEV) ## Install everything, tools for developers included
+install: node-here $(PYTHON_DEV) $(NODE_DEV) ## Install everything, tools for developers included
 
 .PHONY: test
 test: install lint ## All checks and all tests
@@ -91,27 +92,27 @@ $(VENV_MADE):
 
 $(PYTHON_RUN): requirements.lock $(VENV_MADE)
 	@echo "Installing Python packages ..."
-	@$(PIP_INSTALL) -r requirements.lock
+	@$(PIP_INSTALL) -r requirements.lock $(SHOW_PACKAGES)
 	@touch $@
 
 $(PYTHON_DEV): requirements-dev.lock $(VENV_MADE)
 	@echo "Installing Python packages, tools for developers included ..."
-	@$(PIP_INSTALL) -r requirements-dev.lock
+	@$(PIP_INSTALL) -r requirements-dev.lock $(SHOW_PACKAGES)
 	@touch $@ $(PYTHON_RUN)
 
-.PHONY: node
-node:
+.PHONY: node-here
+node-here:
 	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
 		echo "Node.js 20 or newer with npm is needed and isn't on PATH; install it and start again."; exit 1; fi
 	@if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; then \
 		echo "Node.js 20 or newer is needed, but node is $$(node --version); install a newer one and start again."; exit 1; fi
 
-$(NODE_RUN): $(SIDECAR)/package-lock.json $(SIDECAR)/package.json | node
+$(NODE_RUN): $(SIDECAR)/package-lock.json $(SIDECAR)/package.json | node-here
 	@if [ -e $(NODE_DEV) ]; then $(MAKE) $(NODE_DEV); else \
 		echo "Installing Node packages ..." && cd $(SIDECAR) && $(NPM_CI) --omit=dev; fi
 	@touch $@
 
-$(NODE_DEV): $(SIDECAR)/package-lock.json $(SIDECAR)/package.json | node
+$(NODE_DEV): $(SIDECAR)/package-lock.json $(SIDECAR)/package.json | node-here
 	@echo "Installing Node packages, tools for developers included ..."
 	@cd $(SIDECAR) && $(NPM_CI)
 	@touch $@ $(NODE_RUN)
