@@ -38,9 +38,6 @@ class Connections:
     def of(self, session_ref: int) -> Connection:
         return self._connections.get(session_ref, Connection())
 
-    def known(self, session_ref: int) -> bool:
-        return session_ref in self._connections
-
     async def set_state(self, session_ref: int, state: ConnectionState, reason: str | None) -> None:
         """A new state; it counts as unrecorded until the store has it."""
         connection = self._connections.setdefault(session_ref, Connection())

@@ -107,7 +107,6 @@ class Sessions:
         if session.session_ref not in self._leases.held:
             return SessionView(session, degraded=False, last_backup_at=session.last_backup_at)
         connection = self._connections.of(session.session_ref)
-        if self._connections.known(session.session_ref):
-            session = replace(session, connection_state=connection.state)
+        session = replace(session, connection_state=connection.state, lease_held=True)
         last = self._leases.last_backup_at(session.session_ref) or session.last_backup_at
         return SessionView(session, degraded=connection.degraded, last_backup_at=last)

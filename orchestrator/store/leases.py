@@ -12,22 +12,14 @@ import sqlalchemy as sa
 
 from orchestrator.domain.session import Lease
 from orchestrator.store.database import Database
-from orchestrator.store.presence import PRESENCE_CLASS
+from orchestrator.store.presence import OWNER_IS_PRESENT, PRESENCE_CLASS
 
 #: Seconds by which a renewal may be late before an absent owner counts as dead.
 LATE_SECONDS = 1.0
 
-_FREE = """
-    (l.owner IS NULL OR l.expires_at <= now() OR (
-        l.expires_at <= now() + make_interval(secs => :ttl - :late)
-        AND NOT EXISTS (
-            SELECT FROM pg_locks k
-            WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 2
-              AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-              AND k.classid = :presence_class
-              AND k.objid = (CAST(hashtext(l.owner) AS bigint) & 4294967295)
-        )
-    ))
+_FREE = f"""
+    (l.owner IS NULL OR l.expires_at <= now()
+     OR (l.expires_at <= now() + make_interval(secs => :ttl - :late) AND NOT {OWNER_IS_PRESENT}))
 """
 
 # SKIP LOCKED: replicas that claim at the same moment take different sessions instead of queueing for the same ones.

@@ -14,6 +14,15 @@ from orchestrator.store.database import outages_translated
 #: The first key of the two-key advisory locks that mean presence; the second is hashtext(owner).
 PRESENCE_CLASS = 0x7761736B
 
+#: Whether the owner in a column named ``l.owner`` is present; takes the parameter ``presence_class``.
+OWNER_IS_PRESENT = """
+    (CAST(hashtext(l.owner) AS bigint) & 4294967295) IN (
+        SELECT CAST(k.objid AS bigint) FROM pg_locks k
+        WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 2 AND k.classid = :presence_class
+          AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    )
+"""
+
 _HOLD = "SELECT pg_try_advisory_lock(%s, hashtext(%s))"
 
 

@@ -9,7 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain.errors import SessionExists, SessionNotFound
 from orchestrator.domain.session import ConnectionState, DesiredState, Session, SetAsideBy
 from orchestrator.store.database import Database
+from orchestrator.store.presence import OWNER_IS_PRESENT, PRESENCE_CLASS
 from orchestrator.store.tables import generations, leases, sessions
+
+_l = leases.alias("l")
+
+# Of a killed owner's lease only its time says that it lives; its absence says at once that it doesn't.
+_LEASE_IS_ALIVE = sa.and_(
+    _l.c.expires_at > sa.func.now(), sa.text(OWNER_IS_PRESENT).bindparams(presence_class=PRESENCE_CLASS)
+)
 
 _SELECT = (
     sa.select(
@@ -25,16 +33,16 @@ _SELECT = (
         generations.c.paired_at,
         generations.c.account_jid,
         generations.c.set_aside_by,
-        leases.c.epoch,
-        leases.c.owner,
-        (leases.c.expires_at > sa.func.now()).label("lease_alive"),
-        leases.c.last_backup_at,
+        _l.c.epoch,
+        _l.c.owner,
+        _LEASE_IS_ALIVE.label("lease_alive"),
+        _l.c.last_backup_at,
     )
     .join(
         generations,
         (generations.c.session_ref == sessions.c.session_ref) & (generations.c.generation == sessions.c.generation),
     )
-    .outerjoin(leases, leases.c.session_ref == sessions.c.session_ref)
+    .outerjoin(_l, _l.c.session_ref == sessions.c.session_ref)
     .where(sessions.c.deleted_at.is_(None))
 )
 
