@@ -371,9 +371,9 @@ test('traffic both ways reuses no message number, also when the process is kille
     await sidecar.startSession(REF)
     await sidecar.inState(REF, 'open')
   }
-  await whatsapp.get('/idle?timeout_ms=15000')
-  const { message_number_reused: reused, registrations, prekey_reused: prekeys } = await counts()
-  assert.deepEqual({ reused, registrations, prekeys }, { reused: 0, registrations: 1, prekeys: 0 })
+  assert.equal((await whatsapp.get('/idle?timeout_ms=15000')).idle, true)
+  const { message_number_reused: reused, registrations, prekey_reused: prekeys, in: { nacked } } = await counts()
+  assert.deepEqual({ reused, registrations, prekeys, nacked }, { reused: 0, registrations: 1, prekeys: 0, nacked: 0 })
 })
 
 test('no private key reaches the output, even when libsignal prints whole sessions', async () => {

@@ -1,5 +1,6 @@
 import { initAuthCreds } from '@whiskeysockets/baileys'
 import { decode, digest, encode } from './codec.js'
+import { DECRYPTED_MESSAGE, DecryptedMessages } from './decrypted-messages.js'
 import { KeyStore } from './key-store.js'
 import { WriteQueue } from './write-queue.js'
 import { makeRatchetSafeSignalRepository } from './ratchet-safe-signal.js'
@@ -28,6 +29,7 @@ export class UnusableCreds extends Error {
 export class AuthState {
   #queue
   #keyStore
+  #decrypted
   #aborting = new AbortController()
   #degraded = false
   #onDegraded
@@ -50,6 +52,7 @@ export class AuthState {
   static restored(found, parts) {
     const authState = new AuthState(pairedCreds(found.creds), parts)
     authState.#keyStore.prefetched(found.keys, found.complete)
+    authState.#decrypted.restore(found.keys.filter(([type]) => type === DECRYPTED_MESSAGE).map(([, , text]) => decode(text)))
     return authState
   }
 
@@ -79,8 +82,9 @@ export class AuthState {
       queue: this.#queue,
       read: (type, ids) => store.read(type, ids, { signal: this.#aborting.signal })
     })
+    this.#decrypted = new DecryptedMessages(this.#keyStore)
     /** For makeWASocket. One for all sockets: what a closed one still does must not cross what its successor does. */
-    this.makeSignalRepository = makeRatchetSafeSignalRepository(this.#keyStore)
+    this.makeSignalRepository = makeRatchetSafeSignalRepository(this.#keyStore, this.#decrypted)
   }
 
   /** `creds.registered` stays false after a QR pairing; the signed account is what proves it. */

@@ -1,4 +1,5 @@
 import { DEFAULT_CONNECTION_CONFIG, isLidUser, isPnUser, jidDecode } from '@whiskeysockets/baileys'
+import { tidySenderKey } from './tidy-sender-key.js'
 import { withoutDamage } from './undamaged-sessions.js'
 
 /**
@@ -31,15 +32,16 @@ const RATCHET_TYPES = ['session', 'sender-key', 'identity-key']
 /**
  * For makeWASocket's option `makeSignalRepository`.
  * @param {import('./key-store.js').KeyStore} keyStore the one behind `auth.keys`
+ * @param {import('./decrypted-messages.js').DecryptedMessages} decrypted
  * @param {import('@whiskeysockets/baileys').SocketConfig['makeSignalRepository']} [makeRepository]
  * @returns {import('@whiskeysockets/baileys').SocketConfig['makeSignalRepository']}
  */
-export function makeRatchetSafeSignalRepository(keyStore, makeRepository = DEFAULT_CONNECTION_CONFIG.makeSignalRepository) {
+export function makeRatchetSafeSignalRepository(keyStore, decrypted, makeRepository = DEFAULT_CONNECTION_CONFIG.makeSignalRepository) {
   const locks = new Locks()
   return (auth, logger, pnToLIDFunc) => {
     const keys = /** @type {import('@whiskeysockets/baileys').SignalKeyStoreWithTransaction} */ (auth.keys)
     const inner = makeRepository({ creds: auth.creds, keys: bypassTransactions(keys, keyStore) }, logger, pnToLIDFunc)
-    return { ...inner, ...guarded(inner, keys, keyStore, locks) }
+    return { ...inner, ...guarded(inner, { keys, keyStore, decrypted, locks }) }
   }
 }
 
@@ -54,7 +56,7 @@ function bypassTransactions(keys, keyStore) {
     get: (type, ids) => RATCHET_TYPES.includes(type) ? keyStore.get(type, ids) : keys.get(type, ids),
     async set(data) {
       const entries = Object.entries(data)
-      const ratchets = Object.fromEntries(entries.filter(([type]) => RATCHET_TYPES.includes(type)))
+      const ratchets = Object.fromEntries(entries.filter(([type]) => RATCHET_TYPES.includes(type)).map(tidied))
       const others = Object.fromEntries(entries.filter(([type]) => !RATCHET_TYPES.includes(type)))
       keyStore.stage(ratchets)
       if (Object.keys(others).length > 0) await keys.set(others)
@@ -63,13 +65,21 @@ function bypassTransactions(keys, keyStore) {
 }
 
 /**
+ * @param {[type: string, values: Record<string, unknown>]} entry
+ * @returns {[type: string, values: Record<string, unknown>]}
+ */
+function tidied([type, values]) {
+  if (type !== 'sender-key') return [type, values]
+  return [type, Object.fromEntries(Object.entries(values).map(([id, value]) => [id, tidySenderKey(value)]))]
+}
+
+/**
  * @param {import('@whiskeysockets/baileys').SignalRepositoryWithLIDStore} inner
- * @param {import('@whiskeysockets/baileys').SignalKeyStoreWithTransaction} keys
- * @param {import('./key-store.js').KeyStore} keyStore
- * @param {Locks} locks
+ * @param {{keys: import('@whiskeysockets/baileys').SignalKeyStoreWithTransaction, keyStore: import('./key-store.js').KeyStore,
+ *   decrypted: import('./decrypted-messages.js').DecryptedMessages, locks: Locks}} parts
  * @returns {Partial<import('@whiskeysockets/baileys').SignalRepositoryWithLIDStore>}
  */
-function guarded(inner, keys, keyStore, locks) {
+function guarded(inner, { keys, keyStore, decrypted, locks }) {
   const contact = contactNames(inner, keys)
 
   /** @type {<T>(jid: string, work: () => Promise<T>) => Promise<T>} */
@@ -98,11 +108,13 @@ function guarded(inner, keys, keyStore, locks) {
 
   return {
     encryptMessage: message => thenDurable(onContact(message.jid, () => inner.encryptMessage(message))),
-    decryptMessage: message => thenDurable(onContact(message.jid, () => decryptUndamaged(message))),
+    decryptMessage: message => thenDurable(onContact(message.jid,
+      () => decrypted.decryptOnce(message.ciphertext, () => decryptUndamaged(message)))),
     // Not awaited: the first encryption with the new session waits for it.
     injectE2ESession: bundle => onContact(bundle.jid, () => inner.injectE2ESession(bundle)),
     encryptGroupMessage: message => thenDurable(onSenderKey(message.group, message.meId, () => inner.encryptGroupMessage(message))),
-    decryptGroupMessage: message => thenDurable(onSenderKey(message.group, message.authorJid, () => inner.decryptGroupMessage(message))),
+    decryptGroupMessage: message => thenDurable(onSenderKey(message.group, message.authorJid,
+      () => decrypted.decryptOnce(message.msg, () => inner.decryptGroupMessage(message)))),
     getSenderKeyDistributionMessage: sender => thenDurable(
       onSenderKey(sender.group, sender.meId, () => inner.getSenderKeyDistributionMessage(sender))),
     processSenderKeyDistributionMessage: message => thenDurable(

@@ -27,6 +27,7 @@ import { receiptFromMember, receiptFromUpdate, receivedMessage } from './message
 /** Baileys rotates the QR by a private timer: 60 s for the first, 20 s for each of the others. */
 const FIRST_QR_MS = 60_000
 const NEXT_QR_MS = 20_000
+const RETRY_REQUEST_DELAY_MS = 20
 /** ws waits 30 s for the other side's close frame, which a dead peer never sends. */
 const CLOSE_MS = 1500
 /** Baileys itself gives up a silent connection 5 s after a keep-alive interval. */
@@ -108,6 +109,8 @@ export class SocketAttempt {
       // Exactly one layer repeats writes: the client of the backup API.
       transactionOpts: { maxCommitRetries: 1, delayBetweenTriesMs: 0 },
       emitOwnEvents: false,
+      // Baileys holds up all other messages for this long whenever it asks for one again.
+      retryRequestDelayMs: RETRY_REQUEST_DELAY_MS,
       // Nobody reads old history here; what the first sync brings (LIDs, app state keys) comes without it.
       syncFullHistory: false
     })

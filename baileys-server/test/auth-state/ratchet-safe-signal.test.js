@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { beforeEach, test } from 'node:test'
 import '../../src/silence-console.js'
 import { addTransactionCapability, Curve, initAuthCreds } from '@whiskeysockets/baileys'
+import { DecryptedMessages } from '../../src/auth-state/decrypted-messages.js'
+import { decode } from '../../src/auth-state/codec.js'
 import { KeyStore } from '../../src/auth-state/key-store.js'
 import { WriteQueue } from '../../src/auth-state/write-queue.js'
 import { makeRatchetSafeSignalRepository } from '../../src/auth-state/ratchet-safe-signal.js'
@@ -37,7 +39,11 @@ class Party {
   /** As a new socket on the same auth state. */
   connect() {
     this.keys = addTransactionCapability(this.keyStore, logger, { maxCommitRetries: 1, delayBetweenTriesMs: 0 })
-    this.makeRepository ??= makeRatchetSafeSignalRepository(this.keyStore)
+    if (!this.makeRepository) {
+      const decrypted = new DecryptedMessages(this.keyStore)
+      decrypted.restore(this.store.loaded.filter(([type]) => type === 'decrypted-message').map(([, , text]) => decode(text)))
+      this.makeRepository = makeRatchetSafeSignalRepository(this.keyStore, decrypted)
+    }
     this.signal = this.makeRepository({ creds: this.creds, keys: this.keys }, logger, async () => [])
   }
 
@@ -211,6 +217,7 @@ test('a pre-key that was used is deleted in the same write as the session that i
   assert.equal(await loja.decrypt(LID.ana, message), 'with a pre-key')
   assert.equal(loja.store.writes.length, 1)
   assert.deepEqual(loja.store.writes[0].delete.map(([type, id]) => [type, id]), [['pre-key', '5']])
+  assert.deepEqual(loja.store.writes[0].set.map(([type]) => type).toSorted(), ['decrypted-message', 'identity-key', 'session'])
 })
 
 test('group messages: numbers are durable before they leave and never used twice after a kill', async () => {
@@ -231,6 +238,33 @@ test('group messages: numbers are durable before they leave and never used twice
     loja = loja.killed()
     for (const message of [...sent, await distribution(loja)]) assert.equal(await read(message), 'x')
   }
+})
+
+test('a message that is delivered again after a kill is read again, once', async () => {
+  const message = await ana.encrypt(LID.loja, 'delivered twice')
+  assert.equal(await loja.decrypt(LID.ana, message), 'delivered twice')
+  await assert.rejects(loja.decrypt(LID.ana, message))
+  loja = loja.killed()
+  assert.equal(await loja.decrypt(LID.ana, message), 'delivered twice')
+  await assert.rejects(loja.decrypt(LID.ana, message))
+  for (let n = 0; n < 100; n++) await loja.decrypt(LID.ana, await ana.encrypt(LID.loja, `${n}`))
+  assert.equal([...loja.store.keys.keys()].filter(name => name.startsWith('decrypted-message ')).length, 64)
+})
+
+test('group messages are readable in any order, and the own sender key does not grow', async () => {
+  const encrypt = text => loja.signal.encryptGroupMessage({ group: GROUP, meId: LID.loja, data: Buffer.from(text) })
+  const first = await encrypt('0')
+  await ana.signal.processSenderKeyDistributionMessage({ authorJid: LID.loja,
+    item: { groupId: GROUP, axolotlSenderKeyDistributionMessage: first.senderKeyDistributionMessage } })
+  const size = () => loja.store.keys.get(`sender-key ${GROUP}::100000000000002_1::0`).length
+  const sizeOfOne = size()
+  const messages = [first]
+  for (let n = 1; n < 20; n++) messages.push(await encrypt(String(n)))
+  const read = async ({ ciphertext }) => Buffer.from(await ana.signal.decryptGroupMessage({ group: GROUP, authorJid: LID.loja, msg: ciphertext })).toString()
+  const order = [5, 19, 0, 18, 3, 1, 2, 4, 10]
+  for (const n of order) assert.equal(await read(messages[n]), String(n))
+  await assert.rejects(read(messages[19]), /old counter/)
+  assert.ok(size() < sizeOfOne + 20)
 })
 
 test('a message of the old session does not ruin the new one', async () => {
