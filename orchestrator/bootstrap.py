@@ -34,7 +34,6 @@ from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.services.supervision import Supervision
 from orchestrator.sidecar.client import SidecarClient
 from orchestrator.sidecar.supervisord import SIDECAR_PROGRAM, SupervisordClient
-from orchestrator.store import database as store_database
 from orchestrator.store.api_tokens import ApiTokenStore
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.database import Database
@@ -59,10 +58,16 @@ class Parts:
     presence: Presence
 
 
-def migrate(settings: Settings) -> int:
+def migrate_database(settings: Settings) -> int:
     """Bring the schema of DATABASE_URL to this version's."""
+    from orchestrator.store.migration import migrate  # noqa: PLC0415 (serve() seldom needs it)
+
     assert settings.database_url is not None
-    store_database.migrate(settings.database_url)
+    try:
+        migrate(settings.database_url)
+    except DatabaseUnavailable as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 1
     return 0
 
 

@@ -36,7 +36,7 @@ def migrate(_arguments: argparse.Namespace) -> int:
         )
     from orchestrator import bootstrap
 
-    return bootstrap.migrate(settings) or 0
+    return bootstrap.migrate_database(settings)
 
 
 def watch_processes(_arguments: argparse.Namespace) -> int:

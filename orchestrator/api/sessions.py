@@ -29,7 +29,7 @@ class NoFields(msgspec.Struct, forbid_unknown_fields=True):
 async def create(request: web.Request) -> web.Response:
     body = await read_json(request, CreateSession)
     if not SESSION_ID.fullmatch(body.session_id):
-        message = "must be 1 to 64 characters out of a-z A-Z 0-9 . _ -"
+        message = 'must be 1 to 64 characters out of a-z A-Z 0-9 . _ -, and not "." or ".."'
         raise InvalidRequest(errors=[FieldError("session_id", message)])
     view = await request.app[SERVICES].sessions.create(request[TENANT], body.session_id)
     response = json_response(shown(view), status=201)

@@ -1,8 +1,10 @@
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
-from orchestrator.store.database import Database, migrate, sqlalchemy_url
+from orchestrator.store.database import SCHEMA_VERSION, Database, sqlalchemy_url
+from orchestrator.store.migration import migrate
 from orchestrator.store.tables import metadata
 
 
@@ -12,6 +14,10 @@ async def test_the_tables_are_what_the_migrations_make(database: Database, datab
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+def test_the_schema_version_is_the_newest_revision() -> None:
+    assert ScriptDirectory("alembic").get_current_head() == SCHEMA_VERSION
 
 
 async def test_a_second_migration_finds_nothing_to_do(database: Database, database_url: str) -> None:
