@@ -1,6 +1,8 @@
 """The composition root: the only file that puts concrete parts together."""
 
 import asyncio
+import contextlib
+import io
 import logging
 import signal
 import sys
@@ -107,11 +109,11 @@ async def _start(
         )
 
     @backoff.on_exception(backoff.expo, DatabaseUnavailable, max_value=5, on_backoff=waiting)
-    async def reach_database() -> str | None:
+    async def reach_database() -> None:
         await parts.database.ping()
         await parts.database.migrate()
         await services.leases.adopt(alone=process.database_embedded)
-        return await services.access.prepare()
+        await services.access.prepare(_show_token)
 
     reaching = asyncio.ensure_future(reach_database())
     stopping = asyncio.ensure_future(stop.wait())
@@ -120,7 +122,7 @@ async def _start(
     if not reaching.done():
         reaching.cancel()
         return
-    new_token = reaching.result()
+    reaching.result()
     services.readiness.started = True
     background.start("presence", loops.being_present(parts.presence))
     background.start("renew", loops.renewing(services.supervision, settings.lease_ttl_seconds))
@@ -129,9 +131,7 @@ async def _start(
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
         await pause(stop, 0.1)
     if not stop.is_set():
-        # Not a log line: it is for the person at the terminal, and the token in it is shown this once.
-        sys.stdout.write(_banner(settings, new_token))
-        sys.stdout.flush()
+        _show(_banner(settings))
 
 
 @asynccontextmanager
@@ -191,6 +191,19 @@ async def _listening(services: Services, settings: Settings, process: ProcessSet
             await runner.cleanup()
 
 
+class _LogOutput(io.StringIO):
+    """Standard output that may be gone: when supervisord was killed, logging must not keep us from stopping."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            sys.stdout.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+
+
 def configure_logging(level: str) -> None:
     """One JSON line for each event, on standard output."""
     structlog.configure(
@@ -202,6 +215,7 @@ def configure_logging(level: str) -> None:
             structlog.processors.EventRenamer("event"),
             structlog.processors.JSONRenderer(),
         ],
+        logger_factory=structlog.PrintLoggerFactory(_LogOutput()),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
     )
     logging.basicConfig(level=logging.WARNING, format='{"level": "warning", "event": "%(name)s: %(message)s"}')
@@ -217,21 +231,27 @@ def _warn_about(settings: Settings) -> None:
         )
 
 
-def _banner(settings: Settings, new_token: str | None) -> str:
+def _show_token(token: str) -> None:
+    _show(
+        "\nAdmin token, shown only this once / token de administrador, mostrado só esta vez:\n"
+        f"    export ADMIN_TOKEN={token}\n\n"
+    )
+
+
+def _show(text: str) -> None:
+    """Write for the person at the terminal; this is no log line."""
+    with contextlib.suppress(OSError):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def _banner(settings: Settings) -> str:
     base = f"http://localhost:{settings.port}"
-    token = new_token or "$ADMIN_TOKEN"
-    lines = [
-        "",
-        f"Baileys Orchestrator is ready / está pronto: {base}",
-    ]
-    if new_token is not None:
-        lines += [
-            f"  Admin token (shown only now) / token de administrador (mostrado só agora): {new_token}",
-        ]
-    lines += [
-        "  Link a WhatsApp account / vincule uma conta do WhatsApp:",
-        f'    curl -X POST {base}/v1/sessions -H "Authorization: Bearer {token}" -d \'{{"session_id": "loja-1"}}\'',
-        f'    curl {base}/v1/sessions/loja-1/qr -H "Authorization: Bearer {token}" -H "Accept: text/plain"',
-        "",
-    ]
-    return "\n".join(lines)
+    authorized = '-H "Authorization: Bearer $ADMIN_TOKEN"'
+    return f"""
+Baileys Orchestrator is ready / está pronto: {base}
+  Link a WhatsApp account / vincule uma conta do WhatsApp:
+    curl -X POST {base}/v1/sessions {authorized} -d '{{"session_id": "loja-1"}}'
+    curl {base}/v1/sessions/loja-1/qr {authorized} -H "Accept: text/plain"
+
+"""

@@ -8,7 +8,7 @@ from orchestrator.domain.session import Lease
 
 @dataclass(frozen=True, slots=True)
 class RunningConnection:
-    """A connection as the sidecar lists it; ``finished`` ones have come to an end by themselves and wait to be let go."""
+    """A connection as the sidecar lists it."""
 
     session_ref: int
     generation: int

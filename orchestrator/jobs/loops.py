@@ -87,7 +87,7 @@ def watching_the_parent() -> Loop:
         while not stop.is_set():
             await pause(stop, _PARENT_SECONDS)
             if os.getppid() != parent:
-                log.error("supervisord is gone; stopping")
                 stop.set()
+                log.error("supervisord is gone; stopping")
 
     return loop

@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from collections.abc import Callable
 
 from orchestrator.domain.errors import Unauthorized
 from orchestrator.domain.session import OPERATOR_TENANT
@@ -22,16 +23,15 @@ class Access:
         """False until it is known which token is the right one."""
         return self._admin is not None
 
-    async def prepare(self) -> str | None:
-        """Find the admin token's digest, or make a token; the new token, which must be shown now or never."""
+    async def prepare(self, show: Callable[[str], None]) -> None:
+        """Find out the admin token's digest; at the very first start make a token and ``show`` it, now or never."""
         if self._admin is not None:
-            return None
+            return
         token = secrets.token_urlsafe(32)
-        if await self._tokens.add(_ADMIN, token):
+        if await self._tokens.add(_ADMIN, token, show):
             self._admin = digest(token)
-            return token
-        self._admin = await self._tokens.get(_ADMIN)
-        return None
+        else:
+            self._admin = await self._tokens.get(_ADMIN)
 
     def tenant_of(self, token: str | None) -> str:
         """The tenant that this token speaks for, or ``Unauthorized``."""

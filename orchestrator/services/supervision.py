@@ -53,6 +53,7 @@ class Supervision:
         self._restart_sidecar = restart_sidecar
         self._clock = clock
         self._fresh: set[tuple[int, int]] = set()
+        self._ended: set[tuple[int, int]] = set()
         self._instance: str | None = None
         self._departed: str | None = None
         self._answered_at = clock()
@@ -97,7 +98,7 @@ class Supervision:
         self._answered_at, self.sidecar_reachable = self._clock(), True
         await self._learn(listing)
         await self._claim()
-        running = [RunningConnection(c.session_ref, c.generation, c.epoch) for c in listing.sessions]
+        running = self._running(listing)
         todo = plan(self._leases.held, running)
         for session_ref in todo.stop:
             await self._stop(session_ref)
@@ -143,6 +144,17 @@ class Supervision:
                 await self._restart_sidecar()
             except Unavailable as error:
                 log.error("sidecar could not be restarted", error=error.message)
+
+    def _running(self, listing: Listing) -> list[RunningConnection]:
+        """What counts as running. A connection that ended by itself counts for one more round, in which its report of why
+        arrives; then it is started anew."""
+        ended = {(c.session_ref, c.epoch) for c in listing.sessions if c.state == ConnectionState.STOPPED}
+        overdue, self._ended = ended & self._ended, ended
+        return [
+            RunningConnection(c.session_ref, c.generation, c.epoch)
+            for c in listing.sessions
+            if (c.session_ref, c.epoch) not in overdue
+        ]
 
     async def _nothing_runs(self) -> None:
         """The sidecar process is gone, and every connection with it: show that before the new ones report."""

@@ -1,6 +1,7 @@
 """Tokens of the public API, kept as digests."""
 
 import hashlib
+from collections.abc import Callable
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -18,11 +19,17 @@ class ApiTokenStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, name: str, token: str) -> bool:
-        """Keep the token under this name unless there is one already; True if it was added."""
+    async def add(self, name: str, token: str, show: Callable[[str], None]) -> bool:
+        """Keep the token under this name unless there is one already; True if it was added.
+
+        ``show`` is called before the commit: a token that nobody saw must not become the only valid one.
+        """
         async with self._database.begin() as connection:
             insert = postgresql.insert(api_tokens).values(digest=digest(token), name=name).on_conflict_do_nothing()
-            return (await connection.execute(insert)).rowcount == 1
+            added = (await connection.execute(insert.returning(api_tokens.c.name))).scalar_one_or_none() is not None
+            if added:
+                show(token)
+            return added
 
     async def get(self, name: str) -> bytes | None:
         """The digest kept under this name."""

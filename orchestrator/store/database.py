@@ -49,6 +49,12 @@ async def outages_translated() -> AsyncIterator[None]:
         raise DatabaseUnavailable from error
 
 
+async def _bounded(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+    """Have the server give a statement up before we do: one that we stopped waiting for must not commit later, over a
+    newer write of the same keys."""
+    await connection.execute(f"SET statement_timeout = {int((STATEMENT_SECONDS - 1) * 1000)}")
+
+
 class Database:
     """Two ways to one PostgreSQL: SQLAlchemy for what is rare, a bare psycopg pool for the auth state."""
 
@@ -62,6 +68,7 @@ class Database:
             timeout=STATEMENT_SECONDS,
             reconnect_timeout=2.0,
             check=AsyncConnectionPool.check_connection,
+            configure=_bounded,
             kwargs={"autocommit": True, "prepare_threshold": 0, "application_name": "orchestrator auth state"},
         )
         self._engine: AsyncEngine = create_async_engine(

@@ -43,6 +43,7 @@ class Serving:
     child: Child
     token: str = field(repr=False)
     internal_token: str = field(repr=False)
+    environ: dict[str, str] = field(repr=False)
     http: aiohttp.ClientSession
     unix: aiohttp.ClientSession
 
@@ -105,4 +106,4 @@ async def serving(database_url: str, *, sidecar_port: int | None = None, **envir
             connector = aiohttp.UnixConnector(str(socket))
             async with aiohttp.ClientSession() as http, aiohttp.ClientSession(connector=connector) as unix:
                 child.wait_for_output('"listening"')
-                yield Serving(port, socket, child, token, internal_token, http, unix)
+                yield Serving(port, socket, child, token, internal_token, env, http, unix)

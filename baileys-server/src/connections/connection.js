@@ -16,7 +16,6 @@ import { ControlError } from './control-error.js'
  * @typedef {object} Parts
  * @property {import('../orchestrator/session-backup.js').SessionBackup} backup
  * @property {(type: string, data: Record<string, unknown>) => void} report adds an event of this session
- * @property {(connection: Connection) => void} onOver the connection ended by itself and is of no more use
  * @property {import('./start-slots.js').StartSlots} startSlots
  * @property {import('../clock.js').Clock} clock
  * @property {() => number} random
@@ -86,7 +85,6 @@ export class Connection {
     this.#ended = predecessor.then(() => this.#run()).catch(error => {
       this.#log.error(safeError(error), 'connection_failed_unexpectedly')
       this.#enter('stopped', 'An unexpected error ended the connection.')
-      this.#parts.onOver(this)
     })
   }
 
@@ -298,7 +296,6 @@ export class Connection {
     this.#enter(state, reason, code)
     this.#discardAuthState(reason)
     this.#stopping.abort()
-    this.#parts.onOver(this)
     return true
   }
 
@@ -309,7 +306,7 @@ export class Connection {
     this.#stopping.abort()
     this.#discardAuthState(error.message)
     this.#enter('stopped', error.message)
-    Promise.resolve(this.#attempt?.close()).finally(() => this.#parts.onOver(this))
+    this.#attempt?.close()
   }
 
   #onDegraded = (/** @type {boolean} */ degraded, /** @type {string | null} */ reason) => {

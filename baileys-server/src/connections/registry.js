@@ -5,7 +5,8 @@ import { ControlError } from './control-error.js'
 
 /**
  * The sessions that run here, by session_ref. At most one connection of a session has a socket: a successor starts after
- * its predecessor has closed.
+ * its predecessor has closed. One that came to its end by itself stays listed until the orchestrator has seen that and
+ * removes or replaces it: were it gone at once, the orchestrator could not tell it from one that never started.
  */
 export class Registry {
   /** @type {Map<number, Connection>} */
@@ -13,7 +14,7 @@ export class Registry {
   #shuttingDown = false
   #makeParts
 
-  /** @param {(session: Session) => Omit<import('./connection.js').Parts, 'onOver'>} makeParts */
+  /** @param {(session: Session) => import('./connection.js').Parts} makeParts */
   constructor(makeParts) {
     this.#makeParts = makeParts
   }
@@ -37,7 +38,7 @@ export class Registry {
     if (running && running.session.epoch > session.epoch) {
       throw new ControlError('stale_epoch', `Session ${session.sessionRef} runs here with epoch ${running.session.epoch}.`)
     }
-    const connection = new Connection(session, { ...this.#makeParts(session), onOver: this.#onOver })
+    const connection = new Connection(session, this.#makeParts(session))
     this.#connections.set(session.sessionRef, connection)
     connection.start(running?.stop('A newer epoch replaces this connection.'))
   }
@@ -70,11 +71,5 @@ export class Registry {
 
   #refuseWhenShuttingDown() {
     if (this.#shuttingDown) throw new ControlError('shutting_down', 'The sidecar is stopping; send again when it is back.')
-  }
-
-  /** A quarantined one stays visible until the orchestrator has seen it and removes or replaces it. */
-  #onOver = (/** @type {Connection} */ connection) => {
-    const { sessionRef } = connection.session
-    if (connection.state !== 'quarantined' && this.#connections.get(sessionRef) === connection) this.#connections.delete(sessionRef)
   }
 }

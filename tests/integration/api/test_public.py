@@ -1,10 +1,14 @@
 import asyncio
+import re
 import socket
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tests.support.processes import free_port
+from tests.support.processes import free_port, is_alive
 from tests.support.serving import Serving, serving
 from tests.support.waiting import eventually
 
@@ -211,9 +215,46 @@ async def test_a_database_that_hangs_is_unknown_and_not_empty(database_url: str)
 
 
 async def test_the_admin_token_is_made_at_the_first_start_and_never_shown_again(database_url: str) -> None:
-    async with serving(database_url, ADMIN_TOKEN="") as orchestrator:
+    async with serving(database_url, ADMIN_TOKEN="") as first:
+        first.child.wait_for_output("export ADMIN_TOKEN=")
+        shown = re.findall("export ADMIN_TOKEN=(.+)", first.child.output)
+        assert len(shown) == 1
+        assert (await first.call("GET", "/v1/sessions", token=shown[0])).status == 200
+        assert (await first.call("GET", "/v1/sessions", token="wrong")).status == 401
+    async with serving(database_url, ADMIN_TOKEN="") as second:
 
-        async def known() -> bool:
-            return (await orchestrator.call("GET", "/v1/sessions", token="wrong")).status == 401
+        async def works() -> bool:
+            return (await second.call("GET", "/v1/sessions", token=shown[0])).status == 200
 
-        await eventually(known)
+        await eventually(works)
+        assert "export ADMIN_TOKEN=" not in second.child.output
+
+
+async def test_a_process_whose_parent_and_output_are_gone_ends_by_itself(database_url: str) -> None:
+    """As after a kill -9 of supervisord: otherwise the port stays taken and the next start fails."""
+    script = (
+        "import os, subprocess, sys; r, w = os.pipe(); "
+        "p = subprocess.Popen([sys.executable, '-m', 'orchestrator', 'serve'], stdout=w, stderr=w); os.close(w); "
+        "print(p.pid, flush=True); sys.stdin.read()"
+    )
+    async with serving(database_url) as orchestrator:
+        environ = dict(orchestrator.environ)
+        orchestrator.child.process.terminate()
+        orchestrator.child.wait(15)
+    with tempfile.TemporaryDirectory(prefix="serve") as folder:
+        environ["ORCHESTRATOR_SOCKET"] = f"{folder}/o.sock"
+        parent = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, env=environ, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        assert parent.stdout is not None
+        pid = int(await parent.stdout.readline())
+
+        async def listening() -> bool:
+            return await asyncio.to_thread(Path(f"{folder}/o.sock").exists)
+
+        async def ended() -> bool:
+            return not is_alive(pid)
+
+        await eventually(listening)
+        parent.kill()
+        await eventually(ended, 20, "the orchestrator to end")
