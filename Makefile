@@ -10,6 +10,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # The newest Python that is supported and here; `make PYTHON=/path/to/python3.12 run` chooses another.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && command -v "$$name" && break; done)
+# Most tests wait for processes most of the time; more workers than cores keep the cores busy.
+WORKERS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 SIDECAR := baileys-server
@@ -39,13 +41,17 @@ run: node-here $(PYTHON_RUN) $(NODE_RUN) ## Start everything; installs what is m
 demo: node-here $(PYTHON_DEV) $(NODE_DEV) ## Two accounts survive kill -9, without a phone and without the internet
 	@exec $(BIN)/python -m tests.demo
 
+.PHONY: bench
+bench: $(PYTHON_DEV) $(NODE_DEV) ## Measure restarts and memory; takes some minutes
+	@exec $(BIN)/python -m tests.bench.restart
+
 .PHONY: install
 install: node-here $(PYTHON_DEV) $(NODE_DEV) ## Install everything, tools for developers included
 
 .PHONY: test
 test: install lint ## All checks and all tests
 	@echo "== pytest: units, integration on a real PostgreSQL, end to end"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 	@echo "== node --test: sidecar"
 	@cd $(SIDECAR) && npm test --silent
 	@echo "All checks and tests passed."

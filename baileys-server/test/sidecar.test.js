@@ -132,7 +132,7 @@ test('a lost lease closes the socket and is not argued with', async () => {
   orchestrator.session(REF).epoch = 2
   const answer = await sidecar.send(REF, contact.jid, 'too late')
   assert.ok([404, 409, 502].includes(answer.status))
-  await until('the session is gone', async () => !(await sidecar.session(REF)))
+  await sidecar.inState(REF, 'stopped')
   const { accounts } = await whatsapp.get('/accounts')
   assert.equal(accounts.find(account => account.phone === PHONE).devices[0].connected, false)
   assert.equal((await whatsapp.get('/messages?direction=out')).messages.length, 0)
