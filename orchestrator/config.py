@@ -334,17 +334,15 @@ def _libpq_url_problem(url: str) -> str | None:
     encode = "characters such as @ : / ? # % in the user name or the password must be percent-encoded."
     if not url.isprintable() or " " in url or _BROKEN_PERCENT.search(url):
         return f"is malformed; {encode}"
-    try:
-        parts = urlsplit(url, allow_fragments=False)
-    except ValueError:
-        return f"is malformed; {encode}"
-    hosts = parts.netloc.rpartition("@")[2]
+    # Not urlsplit(): some Pythons take "a,[::1]" for a malformed host, which is a list of two to libpq.
+    address, _, query = url.removeprefix("postgresql://").partition("?")
+    hosts = address.partition("/")[0].rpartition("@")[2]
     for host in hosts.split(","):
         found = _HOST_AND_PORT.fullmatch(host)
         if found is None or not 0 <= int(found[2] or 0) <= 65_535:
             return f"has no valid host and port; {encode}"
     try:
-        parameters = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True) if parts.query else []
+        parameters = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
     except ValueError:
         return f"has malformed parameters after the question mark; {encode}"
     for parameter, value in parameters:
