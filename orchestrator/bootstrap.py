@@ -6,9 +6,10 @@ import io
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import backoff
@@ -20,6 +21,7 @@ from orchestrator.api.keys import Services
 from orchestrator.api.public import public_app
 from orchestrator.config import SUPERVISOR_USERNAME, WHATSAPP_WEB_URL, ProcessSettings, Settings
 from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.domain.session import SetAsideBy
 from orchestrator.jobs import loops
 from orchestrator.jobs.background import Background, pause
 from orchestrator.services.access import Access
@@ -57,6 +59,7 @@ class Parts:
     services: Services
     database: Database
     auth_states: AuthStateStore
+    sessions: SessionStore
     presence: Presence
 
 
@@ -103,9 +106,12 @@ async def _start(
     """Wait for the database, migrate it, take up our leases, and only then begin to work."""
     services = parts.services
 
-    def waiting(_details: object) -> None:
+    def waiting(details: Mapping[str, Any]) -> None:
+        error = details["exception"]
         log.warning(
-            "waiting for the database: it is out of reach; no session starts and none is paired before it answers"
+            "waiting for the database; no session starts and none is paired before it answers",
+            error=str(error),
+            cause=type(error.__cause__).__name__,
         )
 
     @backoff.on_exception(backoff.expo, DatabaseUnavailable, max_value=5, on_backoff=waiting)
@@ -113,6 +119,9 @@ async def _start(
         await parts.database.ping()
         await parts.database.migrate()
         await services.leases.adopt(alone=process.database_embedded)
+        number = await parts.sessions.reinstate(SetAsideBy.KEY_MISSING)
+        if number:
+            log.info("states that lacked their encryption key are tried again", number=number)
         await services.access.prepare(_show_token)
 
     reaching = asyncio.ensure_future(reach_database())
@@ -138,7 +147,8 @@ async def _start(
 async def _assembled(settings: Settings, process: ProcessSettings) -> AsyncIterator[Parts]:
     database = Database(process.database_url)
     await database.open()
-    http = aiohttp.ClientSession()
+    # No limit: sends that wait for WhatsApp must not keep the supervision from asking the sidecar.
+    http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
     try:
         sidecar = SidecarClient(http, settings.sidecar_port, process.internal_token)
         supervisord = SupervisordClient(process.supervisor_socket, SUPERVISOR_USERNAME, process.supervisor_password)
@@ -163,7 +173,7 @@ async def _assembled(settings: Settings, process: ProcessSettings) -> AsyncItera
             sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events),
             supervision=supervision,
         )
-        yield Parts(services, database, auth_states, Presence(process.database_url, process.replica_id))
+        yield Parts(services, database, auth_states, sessions, Presence(process.database_url, process.replica_id))
     finally:
         await http.close()
         await database.close()
@@ -204,6 +214,13 @@ class _LogOutput(io.StringIO):
             sys.stdout.flush()
 
 
+class _ToOurLog(logging.Handler):
+    """What libraries log through the standard library, as lines of our own format."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info or None)
+
+
 def configure_logging(level: str) -> None:
     """One JSON line for each event, on standard output."""
     structlog.configure(
@@ -218,7 +235,7 @@ def configure_logging(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(_LogOutput()),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
     )
-    logging.basicConfig(level=logging.WARNING, format='{"level": "warning", "event": "%(name)s: %(message)s"}')
+    logging.basicConfig(level=logging.WARNING, handlers=[_ToOurLog()])
 
 
 def _warn_about(settings: Settings) -> None:

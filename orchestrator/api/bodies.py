@@ -17,7 +17,10 @@ _NAMED = re.compile(r"(missing required|contains unknown) field `(.*?)`")
 
 async def read_json(request: web.Request, type_: type[T]) -> T:
     """The body as ``type_``; ``MalformedJson``, or ``InvalidRequest`` with the field. An empty body is an empty object."""
-    body = await request.read()
+    try:
+        body = await request.read()
+    except web.RequestPayloadError as error:
+        raise MalformedJson("The body can't be read: its transfer or content encoding is broken.") from error
     try:
         return msgspec.json.decode(body or b"{}", type=type_)
     except msgspec.ValidationError as error:

@@ -6,11 +6,14 @@ import msgspec
 from aiohttp import web
 
 from orchestrator.api.keys import SERVICES, TENANT
-from orchestrator.services.events import Event
+from orchestrator.domain.session import existing_id
+from orchestrator.services.events import Event, Subscription
 from orchestrator.services.sidecar_events import timestamp
 
 #: Seconds between comments that keep proxies from closing a quiet stream.
 _HEARTBEAT_SECONDS = 15.0
+#: Seconds that a reader may take for what is written to it.
+_WRITE_SECONDS = 30.0
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
@@ -18,7 +21,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     wanted = request.query.get("session_id")
     if wanted is not None:
-        await services.sessions.get(request[TENANT], wanted)
+        await services.sessions.get(request[TENANT], existing_id(wanted))
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/event-stream; charset=utf-8",
@@ -28,16 +31,27 @@ async def stream(request: web.Request) -> web.StreamResponse:
     )
     with services.events.subscribed(request[TENANT], wanted) as subscription:
         await response.prepare(request)
-        await response.write(b": connected\n\n")
-        while True:
+        frame: bytes | None = b": connected\n\n"
+        while frame is not None:
             try:
-                event = await asyncio.wait_for(subscription.queue.get(), _HEARTBEAT_SECONDS)
+                async with asyncio.timeout(_WRITE_SECONDS):
+                    await response.write(frame)
             except TimeoutError:
-                await response.write(b": still here\n\n")
-                continue
-            if event is None:
-                return response
-            await response.write(_frame(event))
+                # It reads no more; an orderly end would wait for it just the same.
+                if request.transport is not None:
+                    request.transport.abort()
+                break
+            frame = await _next_frame(subscription)
+    return response
+
+
+async def _next_frame(subscription: Subscription) -> bytes | None:
+    """The next event, or a comment when none came for a while; None when there will be no more."""
+    try:
+        event = await asyncio.wait_for(subscription.queue.get(), _HEARTBEAT_SECONDS)
+    except TimeoutError:
+        return b": still here\n\n"
+    return None if event is None else _frame(event)
 
 
 def _frame(event: Event) -> bytes:

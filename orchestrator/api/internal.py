@@ -13,7 +13,7 @@ from orchestrator.api.keys import SERVICES, Services
 from orchestrator.api.problems import Handler, problems
 from orchestrator.api.public import bearer
 from orchestrator.domain.auth_state import Account, AuthStateWrite, Found
-from orchestrator.domain.errors import FieldError, InvalidRequest, LeaseLost, Unauthorized
+from orchestrator.domain.errors import FieldError, InvalidRequest, Unauthorized
 
 BODY_LIMIT = 32 * 1024 * 1024
 
@@ -102,7 +102,7 @@ def authenticated_by(token: str) -> Middleware:
 
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = (bearer(request) or "").encode()
+        given = (bearer(request) or "").encode(errors="surrogateescape")
         if not hmac.compare_digest(given, expected):
             raise Unauthorized
         # Until the leases of an earlier orchestrator are taken up, "lease_lost" would be a lie.
@@ -179,11 +179,7 @@ async def read_sent_message(request: web.Request) -> web.Response:
 
 async def check_lease(request: web.Request) -> web.Response:
     body = await read_json(request, CheckLease)
-    try:
-        request.app[SERVICES].leases.current(_session_ref(request), body.epoch)
-    except LeaseLost:
-        return json_response({"held": False})
-    return json_response({"held": True})
+    return json_response({"held": await request.app[SERVICES].leases.check(_session_ref(request), body.epoch)})
 
 
 def _session_ref(request: web.Request) -> int:

@@ -54,6 +54,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem(error)
     except web.HTTPException as error:
         return _http_problem(error)
+    except ConnectionResetError:
+        raise  # the caller left; nobody is there to be told
     except Exception:
         log.exception("request failed", method=request.method, route=_route(request))
         return problem(OrchestratorError())

@@ -1,6 +1,5 @@
 """Sessions over HTTP."""
 
-import re
 from typing import Any
 
 import msgspec
@@ -9,7 +8,7 @@ from aiohttp import web
 from orchestrator.api.bodies import json_response, read_json
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.domain.errors import FieldError, InvalidRequest
-from orchestrator.domain.session import SESSION_ID
+from orchestrator.domain.session import SESSION_ID, existing_id
 from orchestrator.services.sessions import SessionView
 from orchestrator.services.sidecar_events import timestamp
 
@@ -70,8 +69,7 @@ async def delete(request: web.Request) -> web.Response:
 
 
 def session_id(request: web.Request) -> str:
-    """The path's session id; one that can't exist is simply not found by the store, which NUL would upset."""
-    return re.sub(r"\x00", "", request.match_info["session_id"])
+    return existing_id(request.match_info["session_id"])
 
 
 def shown(view: SessionView) -> dict[str, Any]:

@@ -21,9 +21,11 @@
     │   └── LeaseLost
     ├── SendFailed
     ├── AuthStateCorrupt
+    │   └── EncryptionKeyMissing
     └── Unavailable
         ├── DatabaseUnavailable
         ├── SidecarUnavailable
+        │   └── SidecarGone
         └── SendUnconfirmed
 
 The docstring is the default message and says what the caller should do. ``code`` is stable: programs decide by it.
@@ -171,6 +173,12 @@ class AuthStateCorrupt(OrchestratorError):
     code = "auth_state_corrupt"
 
 
+class EncryptionKeyMissing(AuthStateCorrupt):
+    """A stored value is sealed with a key that SESSION_ENCRYPTION_KEYS does not hold; add that key and start again."""
+
+    code = "encryption_key_missing"
+
+
 class Unavailable(OrchestratorError):
     """A part of the service is out of reach for the moment; try again."""
 
@@ -178,7 +186,7 @@ class Unavailable(OrchestratorError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database is out of reach for the moment; nothing was changed, try again."""
+    """The database is out of reach for the moment; look whether the request was carried out before you repeat it."""
 
     code = "database_unavailable"
 
@@ -187,6 +195,12 @@ class SidecarUnavailable(Unavailable):
     """The WhatsApp process is out of reach for the moment; try again."""
 
     code = "sidecar_unavailable"
+
+
+class SidecarGone(SidecarUnavailable):
+    """No WhatsApp process is listening; nothing was asked of it, so try again when it is back."""
+
+    code = "sidecar_gone"
 
 
 class SendUnconfirmed(Unavailable):

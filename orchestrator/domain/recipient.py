@@ -4,7 +4,7 @@ import re
 
 #: E.164 allows 15 digits; the shortest national numbers with a country code have 7.
 _PHONE = re.compile(r"\+?([1-9][0-9]{6,14})")
-_JID = re.compile(r"[0-9A-Za-z._:-]{1,64}@(s\.whatsapp\.net|lid|g\.us|newsletter|broadcast)")
+_JID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?@(s\.whatsapp\.net|lid|g\.us)")
 
 
 def recipient_jid(to: str) -> str | None:

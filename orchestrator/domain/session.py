@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from orchestrator.domain.errors import SessionNotFound
+
 #: "." and ".." can't be addressed: clients resolve them away from a URL's path.
 SESSION_ID = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,64}")
 
@@ -30,12 +32,18 @@ class ConnectionState(StrEnum):
 
 
 class SetAsideBy(StrEnum):
-    """Who set a generation aside: the owner's own logout, WhatsApp's proven one, or a state that can't be opened."""
+    """Who or what set a generation aside."""
 
     LOGOUT = "logout"
+    """Its owner's own request."""
     WHATSAPP = "whatsapp"
+    """A logout that WhatsApp proved."""
     CORRUPT = "corrupt"
+    """Its stored state can't be opened; a start tries again."""
+    KEY_MISSING = "key_missing"
+    """Its stored state is sealed with a key that wasn't given; the next start of the process tries again."""
     DELETE = "delete"
+    """The session was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,10 @@ class Session:
     @property
     def shown_state(self) -> ConnectionState:
         """The connection state that is true now: without a live lease nobody runs the socket, whatever was stored last."""
-        if self.connection_state is ConnectionState.QUARANTINED or self.lease_held:
+        if self.set_aside_by is not None:
+            wanted = self.set_aside_by in (SetAsideBy.LOGOUT, SetAsideBy.DELETE)
+            return ConnectionState.STOPPED if wanted else ConnectionState.QUARANTINED
+        if self.lease_held:
             return self.connection_state
         if self.desired_state is DesiredState.RUNNING:
             return ConnectionState.STARTING
@@ -78,3 +89,10 @@ class Lease:
     tenant_id: str
     generation: int
     epoch: int
+
+
+def existing_id(text: str) -> str:
+    """A session id as it came in a request; ``SessionNotFound`` at once for what can't be one."""
+    if not SESSION_ID.fullmatch(text):
+        raise SessionNotFound
+    return text

@@ -29,7 +29,6 @@ def renewing(supervision: Supervision, ttl_seconds: float) -> Loop:
     async def loop(stop: asyncio.Event) -> None:
         known = True
         while not stop.is_set():
-            await pause(stop, ttl_seconds / 3)
             try:
                 await supervision.renew()
                 if not known:
@@ -39,6 +38,7 @@ def renewing(supervision: Supervision, ttl_seconds: float) -> Loop:
                 if known:
                     log.warning("leases neither renewed nor lost: the database is out of reach; connections stay")
                 known = False
+            await pause(stop, ttl_seconds / 3)
 
     return loop
 

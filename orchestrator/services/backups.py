@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from orchestrator.domain.auth_state import AuthStateWrite, Found, LoadOutcome, SignalKeyName, StateAddress
-from orchestrator.domain.errors import AuthStateCorrupt
+from orchestrator.domain.errors import AuthStateCorrupt, EncryptionKeyMissing
 from orchestrator.domain.session import SetAsideBy
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.quarantine import Quarantine
@@ -70,5 +70,7 @@ class Backups:
         try:
             yield self._leases.address(session_ref, generation, epoch)
         except AuthStateCorrupt as error:
-            await self._quarantine.set_aside(lease, SetAsideBy.CORRUPT, error.message)
-            raise
+            key_missing = isinstance(error, EncryptionKeyMissing)
+            by = SetAsideBy.KEY_MISSING if key_missing else SetAsideBy.CORRUPT
+            await self._quarantine.set_aside(lease, by, error.message)
+            raise AuthStateCorrupt(error.message) from error

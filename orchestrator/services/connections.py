@@ -23,6 +23,8 @@ class Qr:
 class Connection:
     state: ConnectionState = ConnectionState.STARTING
     reason: str | None = None
+    """The last reason that was given: an open connection still knows why the one before it ended."""
+    opened_at: datetime | None = None
     degraded: bool = False
     qr: Qr | None = None
 
@@ -41,7 +43,9 @@ class Connections:
     async def set_state(self, session_ref: int, state: ConnectionState, reason: str | None) -> None:
         """A new state; it counts as unrecorded until the store has it."""
         connection = self._connections.setdefault(session_ref, Connection())
-        connection.state, connection.reason = state, reason
+        connection.state, connection.reason = state, reason or connection.reason
+        if state is ConnectionState.OPEN:
+            connection.opened_at = datetime.now(UTC)
         if state is not ConnectionState.PAIRING:
             connection.qr = None
         self._unrecorded.add(session_ref)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from orchestrator.domain.session import ConnectionState, Lease, Session
+
 #: Events that a slow listener may be behind before it is cut off.
 BACKLOG = 1000
 
@@ -50,6 +52,12 @@ class EventBus:
                 subscription.queue.put_nowait(event)
             else:
                 self._cut_off(subscription)
+
+    def publish_state(
+        self, session: Session | Lease, state: ConnectionState, reason: str | None, jid: str | None = None
+    ) -> None:
+        data = {"connection_state": state, "reason": reason, "jid": jid}
+        self.publish(session.tenant_id, "session.state", session.session_id, data)
 
     @contextmanager
     def subscribed(self, tenant_id: str, session_id: str | None) -> Iterator[Subscription]:

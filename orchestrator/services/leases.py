@@ -32,6 +32,10 @@ class LeaseBook:
         self._backups: dict[int, datetime] = {}
 
     @property
+    def owner(self) -> str:
+        return self._store.owner
+
+    @property
     def held(self) -> Mapping[int, Lease]:
         return MappingProxyType(self._held)
 
@@ -46,7 +50,7 @@ class LeaseBook:
 
     async def claim(self, most: int) -> list[Lease]:
         """Take up to ``most`` free leases of sessions that should run."""
-        claimed = await self._store.claim(most)
+        claimed = await self._store.claim(most, self._held)
         for lease in claimed:
             self._held[lease.session_ref] = lease
             log.info("lease taken", session_id=lease.session_id, epoch=lease.epoch)
@@ -78,6 +82,8 @@ class LeaseBook:
         leases = [self._held[ref] for ref in session_refs if ref in self._held]
         await self._store.release(leases)
         for lease in leases:
+            if self._held.get(lease.session_ref) != lease:
+                continue  # advanced meanwhile: the statement left it ours
             self.forget(lease.session_ref)
             log.info("lease released", session_id=lease.session_id, epoch=lease.epoch)
 
@@ -85,6 +91,16 @@ class LeaseBook:
         """Stop holding a lease that PostgreSQL gave to nobody or to another owner."""
         self._held.pop(session_ref, None)
         self._backups.pop(session_ref, None)
+
+    async def check(self, session_ref: int, epoch: int) -> bool:
+        """Whether PostgreSQL still holds this epoch for us; ``DatabaseUnavailable`` is the third answer, *unknown*.
+
+        The book alone can't tell: a process that was frozen for longer than the lease lasts knows nothing of it.
+        """
+        lease = self._held.get(session_ref)
+        if lease is None or lease.epoch != epoch:
+            return False
+        return session_ref in await self._store.renew([lease], {})
 
     def current(self, session_ref: int, epoch: int) -> Lease:
         """The held lease of exactly this epoch, or ``LeaseLost``."""

@@ -9,7 +9,7 @@ from orchestrator.domain.errors import (
     SessionQuarantined,
 )
 from orchestrator.domain.recipient import phone_digits
-from orchestrator.domain.session import DesiredState, Session
+from orchestrator.domain.session import DesiredState, Session, SetAsideBy
 from orchestrator.services.connections import Connections, Qr
 from orchestrator.services.leases import LeaseBook
 from orchestrator.sidecar.client import SidecarClient
@@ -52,6 +52,8 @@ class Pairing:
 
     async def _pairing_session(self, tenant_id: str, session_id: str) -> Session:
         session = await self._store.get(tenant_id, session_id)
+        if session.set_aside_by is SetAsideBy.LOGOUT:
+            raise NotPairing
         if session.set_aside_by is not None:
             raise SessionQuarantined
         if session.paired:

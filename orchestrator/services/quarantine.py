@@ -43,15 +43,15 @@ class Quarantine:
                 by, reason = SetAsideBy.LOGOUT, "Logged out by request."
             wanted = by is SetAsideBy.LOGOUT
             state = ConnectionState.STOPPED if wanted else ConnectionState.QUARANTINED
-            await self._sessions.set_aside(lease.session_ref, lease.generation, by, reason, state)
-            self._leases.forget(lease.session_ref)
+            ours = await self._sessions.set_aside(lease, self._leases.owner, by, reason, state)
+            if self._leases.held.get(lease.session_ref) == lease:
+                self._leases.forget(lease.session_ref)
+        if not ours:
+            return
         log.warning(
             "generation set aside", session_id=lease.session_id, generation=lease.generation, by=by, reason=reason
         )
-        self._publish(lease, "session.state", {"connection_state": state, "reason": reason, "jid": None})
+        self._events.publish_state(lease, state, reason)
         if not wanted:
             alert = {"alert": "quarantined", "generation": lease.generation, "by": by, "reason": reason}
-            self._publish(lease, "session.alert", alert)
-
-    def _publish(self, lease: Lease, type_: str, data: dict[str, object]) -> None:
-        self._events.publish(lease.tenant_id, type_, lease.session_id, data)
+            self._events.publish(lease.tenant_id, "session.alert", lease.session_id, alert)

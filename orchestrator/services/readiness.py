@@ -1,14 +1,23 @@
 """Is the service able to work? Asked by the host before it sends traffic, and by people."""
 
+import time
+from collections.abc import Callable
+
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.services.supervision import Supervision
 from orchestrator.store.database import Database
 
+_CACHE_SECONDS = 1.0
+
 
 class Readiness:
-    def __init__(self, database: Database, supervision: Supervision) -> None:
+    def __init__(
+        self, database: Database, supervision: Supervision, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
         self._supervision = supervision
+        self._clock = clock
+        self._answer = (-_CACHE_SECONDS, False)
         self.started = False
         """True once the database was reached and has this version's schema."""
 
@@ -21,10 +30,15 @@ class Readiness:
         return {"database": await self._database_answers(), "sidecar": self._supervision.sidecar_reachable}
 
     async def _database_answers(self) -> bool:
+        """Asked at most once a second: anybody may call this, and the database has better things to do."""
         if not self.started:
             return False
-        try:
-            await self._database.ping()
-        except DatabaseUnavailable:
-            return False
-        return True
+        asked_at, answers = self._answer
+        if self._clock() - asked_at >= _CACHE_SECONDS:
+            try:
+                await self._database.ping()
+                answers = True
+            except DatabaseUnavailable:
+                answers = False
+            self._answer = (self._clock(), answers)
+        return answers

@@ -15,6 +15,8 @@ from orchestrator.store.sessions import SessionStore
 #: States from which a start opens a new connection, because the present one has given up.
 _GIVEN_UP = frozenset({ConnectionState.CONFLICT, ConnectionState.PAUSED, ConnectionState.WAITING_RETRY})
 
+_UNREADABLE = (SetAsideBy.CORRUPT, SetAsideBy.KEY_MISSING)
+
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
@@ -44,9 +46,9 @@ class Sessions:
 
     async def create(self, tenant_id: str, session_id: str) -> SessionView:
         """A new session that starts at once, and waits for its pairing."""
-        await self._store.create(tenant_id, session_id)
+        session = await self._store.create(tenant_id, session_id)
         self._supervision.wanted.set()
-        return await self.get(tenant_id, session_id)
+        return self._view(session)
 
     async def list(self, tenant_id: str) -> list[SessionView]:
         return [self._view(session) for session in await self._store.list(tenant_id)]
@@ -55,10 +57,17 @@ class Sessions:
         return self._view(await self._store.get(tenant_id, session_id))
 
     async def start(self, tenant_id: str, session_id: str, *, new_pairing: bool) -> SessionView:
-        """Have the session run. One whose pairing is set aside needs ``new_pairing``, unless its owner logged it out."""
-        session = await self._store.get(tenant_id, session_id)
-        if session.set_aside_by is not None:
-            if session.set_aside_by is not SetAsideBy.LOGOUT and not new_pairing:
+        """Have the session run.
+
+        A pairing that is set aside needs ``new_pairing``, unless its owner logged it out, which starts a new one, or
+        its state could not be opened, which is tried again.
+        """
+        session = (await self.get(tenant_id, session_id)).session
+        by = session.set_aside_by
+        if by in _UNREADABLE and not new_pairing:
+            await self._store.reinstate(by, session.session_ref)
+        elif by is not None:
+            if by is not SetAsideBy.LOGOUT and not new_pairing:
                 raise SessionQuarantined
             await self._store.begin_generation(session.session_ref, after=session.generation)
         await self._store.desire(session.session_ref, DesiredState.RUNNING)
@@ -69,29 +78,28 @@ class Sessions:
 
     async def stop(self, tenant_id: str, session_id: str) -> SessionView:
         """Close the connection and keep it closed; the pairing stays, and a start needs no QR code."""
-        session = await self._store.get(tenant_id, session_id)
+        session = (await self.get(tenant_id, session_id)).session
         await self._store.desire(session.session_ref, DesiredState.STOPPED)
         await self._supervision.stop(session.session_ref)
         if session.set_aside_by is None:
-            await self._store.record_state(session.session_ref, ConnectionState.STOPPED, "Stopped by request.")
+            await self._store.record_stop(session.session_ref, "Stopped by request.")
         self._publish_stopped(session, "Stopped by request.")
         return await self.get(tenant_id, session_id)
 
     async def log_out(self, tenant_id: str, session_id: str) -> SessionView:
         """Have WhatsApp remove the device and set the pairing aside; ``SessionNotOpen`` unless the session is open."""
-        session = await self._store.get(tenant_id, session_id)
+        session = (await self.get(tenant_id, session_id)).session
         lease = self._leases.held.get(session.session_ref)
         if lease is None or session.shown_state is not ConnectionState.OPEN:
             raise SessionNotOpen
         await self._quarantine.log_out(lease)
-        await self._store.desire(session.session_ref, DesiredState.STOPPED)
         self._connections.forget(session.session_ref)
         self._supervision.wanted.set()
         return await self.get(tenant_id, session_id)
 
     async def delete(self, tenant_id: str, session_id: str) -> None:
         """Stop the session and hide it. The device stays linked on the phone: log out first to remove it there."""
-        session = await self._store.get(tenant_id, session_id)
+        session = (await self.get(tenant_id, session_id)).session
         await self._store.desire(session.session_ref, DesiredState.STOPPED)
         await self._supervision.stop(session.session_ref)
         await self._store.delete(session.session_ref, session.generation)
@@ -99,14 +107,20 @@ class Sessions:
         self._publish_stopped(session, "The session was deleted.")
 
     def _publish_stopped(self, session: Session, reason: str) -> None:
-        data = {"connection_state": ConnectionState.STOPPED, "reason": reason, "jid": session.jid}
-        self._events.publish(session.tenant_id, "session.state", session.session_id, data)
+        if session.shown_state is not ConnectionState.STOPPED:
+            self._events.publish_state(session, ConnectionState.STOPPED, reason, session.jid)
 
     def _view(self, session: Session) -> SessionView:
         """Add what this replica knows better than the store, if it is the one that runs the session."""
         if session.session_ref not in self._leases.held:
             return SessionView(session, degraded=False, last_backup_at=session.last_backup_at)
         connection = self._connections.of(session.session_ref)
-        session = replace(session, connection_state=connection.state, lease_held=True)
+        session = replace(
+            session,
+            connection_state=connection.state,
+            lease_held=True,
+            reason=connection.reason or session.reason,
+            last_open_at=connection.opened_at or session.last_open_at,
+        )
         last = self._leases.last_backup_at(session.session_ref) or session.last_backup_at
         return SessionView(session, degraded=connection.degraded, last_backup_at=last)

@@ -6,8 +6,8 @@ from typing import Any
 
 import structlog
 
-from orchestrator.domain.errors import DatabaseUnavailable, LeaseLost
-from orchestrator.domain.session import ConnectionState, DesiredState, Lease, SetAsideBy
+from orchestrator.domain.errors import LeaseLost
+from orchestrator.domain.session import ConnectionState, Lease, SetAsideBy
 from orchestrator.services.connections import Connections, Qr
 from orchestrator.services.events import EventBus
 from orchestrator.services.leases import LeaseBook
@@ -75,15 +75,10 @@ class SidecarEvents:
             self._let_go(lease)
             return
         await self._connections.set_state(lease.session_ref, state, reason)
-        self._publish(lease, "session.state", {"connection_state": state, "reason": reason, "jid": data.get("jid")})
+        self._events.publish_state(lease, state, reason, data.get("jid"))
+        self._supervision.wanted.set()  # the next round records it
         if state is ConnectionState.CONFLICT:
             self._publish(lease, "session.alert", {"alert": "conflict", "reason": reason})
-        try:
-            await self._supervision.record_states()
-        except DatabaseUnavailable:
-            log.warning(
-                "state not recorded yet: the database is out of reach", session_id=lease.session_id, state=state
-            )
 
     async def _qr(self, lease: Lease, data: Mapping[str, Any]) -> None:
         qr = Qr(data["qr"], datetime.fromtimestamp(data["expires_at"] / 1000, UTC))
@@ -94,12 +89,9 @@ class SidecarEvents:
         """The attempt is over: the session stops, so that nobody is shown QR codes for ever."""
         reason = data.get("reason") or "The pairing failed."
         log.info("pairing failed", session_id=lease.session_id, code=data.get("code"), reason=reason)
-        await self._sessions.desire(lease.session_ref, DesiredState.STOPPED)
-        await self._sessions.record_state(lease.session_ref, ConnectionState.STOPPED, reason)
+        await self._sessions.record_stop(lease.session_ref, reason)
         self._publish(lease, "session.pairing_failed", {"code": data.get("code"), "reason": reason})
-        self._publish(
-            lease, "session.state", {"connection_state": ConnectionState.STOPPED, "reason": reason, "jid": None}
-        )
+        self._events.publish_state(lease, ConnectionState.STOPPED, reason)
         await self._leases.release([lease.session_ref])
         self._let_go(lease)
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from orchestrator.domain.errors import OrchestratorError, SidecarUnavailable, Unavailable
+from orchestrator.domain.errors import OrchestratorError, SidecarGone, SidecarUnavailable, Unavailable
 from orchestrator.domain.reconciliation import RunningConnection, plan
 from orchestrator.domain.session import ConnectionState, Lease
 from orchestrator.services.connections import Connections, Qr
@@ -31,7 +31,7 @@ START_CONCURRENCY = 8
 HUNG_SECONDS = 30.0
 RESTART_COOL_DOWN_SECONDS = 60.0
 
-_SIDECAR_GONE = "The WhatsApp process ended; the connection is opened anew."
+_NOT_ANSWERING = "The WhatsApp process does not answer; the connection is opened anew if it ended."
 
 
 class Supervision:
@@ -54,6 +54,8 @@ class Supervision:
         self._clock = clock
         self._fresh: set[tuple[int, int]] = set()
         self._ended: set[tuple[int, int]] = set()
+        self._stopping: set[int] = set()
+        self._unwanted: set[int] = set()
         self._instance: str | None = None
         self._departed: str | None = None
         self._answered_at = clock()
@@ -77,11 +79,13 @@ class Supervision:
         """This process ends. Leases whose sidecar is gone are given back; those of a living one wait for our successor."""
         try:
             await self._sidecar.list()
-        except SidecarUnavailable:
+        except SidecarGone:
             try:
                 await self._leases.release(list(self._leases.held))
             except Unavailable as error:
                 log.warning("leases not given back; they run out by themselves", error=error.message)
+        except SidecarUnavailable:
+            log.warning("leases not given back: the sidecar may still be running")
 
     async def reconcile(self) -> None:
         """Claim, start and stop until what runs is what should run. Never raises for an outage: the next round goes on."""
@@ -94,36 +98,43 @@ class Supervision:
             return
         if self._instance not in (None, listing.instance):
             await self._nothing_runs()
-        self._instance = listing.instance
+        self._instance, self._departed = listing.instance, None
         self._answered_at, self.sidecar_reachable = self._clock(), True
         await self._learn(listing)
         await self._claim()
-        running = self._running(listing)
-        todo = plan(self._leases.held, running)
-        for session_ref in todo.stop:
-            await self._stop(session_ref)
+        await self._stop_unwanted()
+        todo = plan(self._leases.held, self._running(listing))
         gate = asyncio.Semaphore(START_CONCURRENCY)
-        await asyncio.gather(*(self._start(lease, gate) for lease in todo.start))
+        await asyncio.gather(
+            *(self._stop(session_ref) for session_ref in todo.stop),
+            *(self._start(lease, gate) for lease in todo.start if lease.session_ref not in self._stopping),
+        )
 
     async def renew(self) -> None:
-        """Prolong the leases; close what was lost, stop what another replica was asked to stop."""
+        """Prolong the leases. What was lost, or what another replica was asked to stop, the next round closes: a slow
+        close must not keep the next renewal waiting."""
         renewal = await self._leases.renew()
-        for lease in renewal.lost:
-            await self._stop(lease.session_ref)
-        for lease in renewal.unwanted:
-            await self.stop(lease.session_ref)
+        self._unwanted.update(lease.session_ref for lease in renewal.unwanted)
+        if renewal.lost or renewal.unwanted:
+            self.wanted.set()
 
     async def record_states(self) -> None:
-        """Bring the store up to date with the states that came while the database was away."""
+        """Bring the store up to date with the connections' states; raises ``DatabaseUnavailable`` to be called again."""
         for session_ref, connection in self._connections.unrecorded():
-            state = connection.state
-            await self._sessions.record_state(session_ref, state, connection.reason)
+            state, lease = connection.state, self._leases.held.get(session_ref)
+            if lease is not None:
+                owner = self._leases.owner
+                await self._sessions.record_state(lease, owner, state, connection.reason, connection.opened_at)
             self._connections.recorded(session_ref, state)
 
     async def stop(self, session_ref: int) -> None:
         """Close the session's connection, if it is ours, and give its lease back."""
-        await self._stop(session_ref)
-        await self._leases.release([session_ref])
+        self._stopping.add(session_ref)
+        try:
+            await self._stop(session_ref)
+            await self._leases.release([session_ref])
+        finally:
+            self._stopping.discard(session_ref)
 
     async def restart(self, session_ref: int) -> None:
         """Close the session's connection, if it is ours, and have the next round open a new one."""
@@ -133,8 +144,8 @@ class Supervision:
     async def _sidecar_missing(self) -> None:
         if self.sidecar_reachable:
             log.warning("sidecar is out of reach")
-        self.sidecar_reachable = False
-        await self._nothing_runs()
+            self.sidecar_reachable = False
+            await self._nothing_runs()
         now = self._clock()
         hung = now - self._answered_at > HUNG_SECONDS and self._departed is None
         if hung and now - self._restarted_at > RESTART_COOL_DOWN_SECONDS:
@@ -144,6 +155,14 @@ class Supervision:
                 await self._restart_sidecar()
             except Unavailable as error:
                 log.error("sidecar could not be restarted", error=error.message)
+
+    async def _stop_unwanted(self) -> None:
+        unwanted, self._unwanted = self._unwanted & self._leases.held.keys(), set()
+        for outcome in await asyncio.gather(*(self.stop(ref) for ref in unwanted), return_exceptions=True):
+            if isinstance(outcome, Unavailable):
+                log.warning("lease not given back; the next renewal says so again", error=outcome.message)
+            elif isinstance(outcome, BaseException):
+                raise outcome
 
     def _running(self, listing: Listing) -> list[RunningConnection]:
         """What counts as running. A connection that ended by itself counts for one more round, in which its report of why
@@ -161,9 +180,8 @@ class Supervision:
         for lease in self._leases.held.values():
             connection = self._connections.of(lease.session_ref)
             if connection.state is not ConnectionState.STARTING:
-                await self._connections.set_state(lease.session_ref, ConnectionState.STARTING, _SIDECAR_GONE)
-                data = {"connection_state": ConnectionState.STARTING, "reason": _SIDECAR_GONE, "jid": None}
-                self._events.publish(lease.tenant_id, "session.state", lease.session_id, data)
+                await self._connections.set_state(lease.session_ref, ConnectionState.STARTING, _NOT_ANSWERING)
+                self._events.publish_state(lease, ConnectionState.STARTING, _NOT_ANSWERING)
 
     async def _learn(self, listing: Listing) -> None:
         """Take over what the sidecar says of our connections: an orchestrator that died remembers nothing of them."""
@@ -172,8 +190,9 @@ class Supervision:
             if lease is None or lease.epoch != told.epoch:
                 continue
             known = self._connections.of(told.session_ref)
-            if known.state is not ConnectionState(told.state):
-                await self._connections.set_state(told.session_ref, ConnectionState(told.state), told.reason)
+            if known.state is not told.state:
+                await self._connections.set_state(told.session_ref, told.state, told.reason)
+                self._events.publish_state(lease, told.state, told.reason, told.jid)
             self._connections.set_degraded(told.session_ref, told.degraded)
             if told.qr is not None and (known.qr is None or known.qr.qr != told.qr.qr):
                 expires_at = datetime.fromtimestamp(told.qr.expires_at / 1000, UTC)
@@ -184,7 +203,9 @@ class Supervision:
             claimed = await self._leases.claim(CLAIM_BATCH)
         except Unavailable:
             return
-        self._fresh.update((lease.session_ref, lease.epoch) for lease in claimed)
+        for lease in claimed:
+            self._fresh.add((lease.session_ref, lease.epoch))
+            self._connections.forget(lease.session_ref)
         if len(claimed) == CLAIM_BATCH:
             self.wanted.set()
 

@@ -1,7 +1,7 @@
 """The sidecar's control API (docs/internal-api.md), and the one place where its errors become ours."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -15,9 +15,12 @@ from orchestrator.domain.errors import (
     SendFailed,
     SendUnconfirmed,
     SessionNotOpen,
+    SidecarGone,
     SidecarUnavailable,
 )
-from orchestrator.domain.session import Lease
+from orchestrator.domain.session import ConnectionState, Lease
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 _CALL_SECONDS = 10.0
 #: A send asks WhatsApp for devices and keys first, each with a time-out of its own inside Baileys.
@@ -49,7 +52,7 @@ class Connection(msgspec.Struct, frozen=True):
     session_ref: int
     generation: int
     epoch: int
-    state: str
+    state: ConnectionState
     reason: str | None = None
     degraded: bool = False
     jid: str | None = None
@@ -87,7 +90,7 @@ class SidecarClient:
         self._headers = {"Authorization": f"Bearer {token}"}
 
     async def list(self) -> Listing:
-        return msgspec.json.decode(await self._call("GET", "/v1/sessions"), type=Listing)
+        return _decoded(await self._call("GET", "/v1/sessions"), Listing)
 
     async def start(self, lease: Lease) -> None:
         body = {"session_id": lease.session_id, "generation": lease.generation, "epoch": lease.epoch}
@@ -105,7 +108,7 @@ class SidecarClient:
         answer = await self._call(
             "POST", f"/v1/sessions/{session_ref}/pairing-code", {"phone": phone}, seconds=_STOP_SECONDS
         )
-        return msgspec.json.decode(answer, type=_PairingCode).pairing_code
+        return _decoded(answer, _PairingCode).pairing_code
 
     async def send_text(self, session_ref: int, to: str, text: str) -> tuple[str, str]:
         """Send and return (message id, jid). ``SendUnconfirmed`` when the answer didn't come: it may have been sent."""
@@ -113,10 +116,10 @@ class SidecarClient:
         try:
             answer = await self._call("POST", f"/v1/sessions/{session_ref}/messages", body, seconds=_SEND_SECONDS)
         except SidecarUnavailable as error:
-            if error.__cause__ is None or isinstance(error.__cause__, aiohttp.ClientConnectorError):
+            if error.__cause__ is None or isinstance(error, SidecarGone):
                 raise  # it said no, or was never reached
             raise SendUnconfirmed from error
-        sent = msgspec.json.decode(answer, type=_Sent)
+        sent = _decoded(answer, _Sent)
         return sent.message_id, sent.to
 
     async def _call(self, method: str, path: str, body: Any = None, *, seconds: float = _CALL_SECONDS) -> bytes:
@@ -127,11 +130,22 @@ class SidecarClient:
             ) as response:
                 content = await response.read()
                 status = response.status
+        except aiohttp.ClientConnectorError as error:
+            raise SidecarGone from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SidecarUnavailable from error
         if status < 400:
             return content
         raise _error_of(content)
+
+
+def _decoded(answer: bytes, type_: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer, type=type_)
+    except msgspec.DecodeError as error:
+        raise SidecarUnavailable(
+            "The WhatsApp process gave an answer that makes no sense; is it of this version?"
+        ) from error
 
 
 def _error_of(content: bytes) -> OrchestratorError:

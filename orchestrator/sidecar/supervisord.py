@@ -3,6 +3,7 @@
 import xmlrpc.client
 from pathlib import Path
 from typing import Any
+from xml.parsers.expat import ExpatError
 
 import aiohttp
 
@@ -41,4 +42,7 @@ class SupervisordClient:
                 answer = await response.text()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable("supervisord is out of reach.") from error
-        return xmlrpc.client.loads(answer)[0]
+        try:
+            return xmlrpc.client.loads(answer)[0]
+        except ExpatError as error:
+            raise Unavailable("supervisord gave an answer that makes no sense.") from error

@@ -12,7 +12,7 @@ from orchestrator.store.tables import api_tokens
 
 def digest(token: str) -> bytes:
     """What is stored of a token. Tokens are random or long, so a plain hash is enough; passwords would need more."""
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
 
 
 class ApiTokenStore:

@@ -20,7 +20,8 @@ PREFETCH_BYTES = 8 * 1024 * 1024
 _LOAD_CREDS = """
     SELECT g.paired_at IS NOT NULL, c.value
     FROM leases l
-    JOIN generations g ON g.session_ref = l.session_ref AND g.generation = %(generation)s
+    JOIN generations g
+        ON g.session_ref = l.session_ref AND g.generation = %(generation)s AND g.set_aside_at IS NULL
     LEFT JOIN creds c ON c.session_ref = l.session_ref AND c.generation = g.generation
     WHERE l.session_ref = %(session_ref)s AND l.owner = %(owner)s AND l.epoch = %(epoch)s
 """
@@ -90,16 +91,17 @@ _WRITE = """
     SELECT count(*) FROM fence
 """
 
-_PRUNE_SENT_MESSAGES = """
+_FORGET_OLD_MESSAGES = "DELETE FROM sent_messages WHERE sent_at < now() - make_interval(days => %(days)s)"
+
+# Only the sessions that have too many are ranked.
+_FORGET_MANY_MESSAGES = """
     DELETE FROM sent_messages m
     USING (
-        SELECT session_ref, message_id
-        FROM (SELECT session_ref, message_id, sent_at,
-                     row_number() OVER (PARTITION BY session_ref ORDER BY sent_at DESC) AS age
-              FROM sent_messages) ranked
-        WHERE age > %(most)s OR sent_at < now() - make_interval(days => %(days)s)
-    ) old
-    WHERE m.session_ref = old.session_ref AND m.message_id = old.message_id
+        SELECT session_ref, message_id, row_number() OVER (PARTITION BY session_ref ORDER BY sent_at DESC) AS age
+        FROM sent_messages
+        WHERE session_ref IN (SELECT session_ref FROM sent_messages GROUP BY session_ref HAVING count(*) > %(most)s)
+    ) ranked
+    WHERE m.session_ref = ranked.session_ref AND m.message_id = ranked.message_id AND ranked.age > %(most)s
 """
 
 
@@ -199,7 +201,9 @@ class AuthStateStore:
     async def prune_sent_messages(self, *, days: int, most: int) -> int:
         """Forget sent messages older than ``days`` and beyond the newest ``most`` of a session; the number forgotten."""
         async with self._database.driver() as connection:
-            return (await connection.execute(_PRUNE_SENT_MESSAGES, {"days": days, "most": most})).rowcount
+            old = await connection.execute(_FORGET_OLD_MESSAGES, {"days": days})
+            many = await connection.execute(_FORGET_MANY_MESSAGES, {"most": most})
+            return old.rowcount + many.rowcount
 
     def _seal(self, address: StateAddress, kind: str, name: str, value: bytes) -> bytes:
         return self._sealer.seal(value, _place(address, kind, name))

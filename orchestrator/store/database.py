@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
+import sqlalchemy as sa
 import sqlalchemy.exc
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -49,10 +50,24 @@ async def outages_translated() -> AsyncIterator[None]:
         raise DatabaseUnavailable from error
 
 
-async def _bounded(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
-    """Have the server give a statement up before we do: one that we stopped waiting for must not commit later, over a
-    newer write of the same keys."""
-    await connection.execute(f"SET statement_timeout = {int((STATEMENT_SECONDS - 1) * 1000)}")
+# The server gives a statement up before we do: one that we stopped waiting for must not commit later, over a newer write
+# of the same keys.
+_BOUND_STATEMENTS = f"SET statement_timeout = {int((STATEMENT_SECONDS - 1) * 1000)}"
+
+
+async def _bounded(connection: psycopg.AsyncConnection[Any]) -> None:
+    await connection.execute(_BOUND_STATEMENTS)
+
+
+class _Connection(psycopg.AsyncConnection[Any]):
+    """A connection that is closed when somebody stops waiting for it.
+
+    psycopg 3.3 first asks the server to cancel and waits up to 5 s for that and 5 s for the statement: a server that
+    hangs would take 18 s instead of 8 to be noticed, and block the pool for as long.
+    """
+
+    async def _try_cancel(self, *, timeout: float = 5.0) -> None:
+        self.pgconn.finish()
 
 
 class Database:
@@ -62,6 +77,7 @@ class Database:
         self._url = url
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]] = AsyncConnectionPool(
             url,
+            connection_class=_Connection,
             min_size=1,
             max_size=connections,
             open=False,
@@ -78,8 +94,14 @@ class Database:
             pool_timeout=STATEMENT_SECONDS,
             pool_pre_ping=True,
             hide_parameters=True,
-            connect_args={"application_name": "orchestrator"},
+            async_creator=self._connect,
         )
+
+    async def _connect(self) -> _Connection:
+        connection = await _Connection.connect(self._url, autocommit=True, application_name="orchestrator")
+        await _bounded(connection)
+        await connection.set_autocommit(False)
+        return connection
 
     async def open(self) -> None:
         """Start to fill the pool; the server needn't be there yet."""
@@ -90,9 +112,10 @@ class Database:
         await self._engine.dispose()
 
     async def ping(self) -> None:
-        """Raise ``DatabaseUnavailable`` unless the server answers a query."""
-        async with self.driver() as connection:
-            await connection.execute("SELECT 1")
+        """Raise ``DatabaseUnavailable`` unless the server answers a query and takes writes."""
+        async with self.begin() as connection:
+            if (await connection.execute(sa.text("SHOW transaction_read_only"))).scalar_one() == "on":
+                raise DatabaseUnavailable("The database takes no writes at the moment; is it a standby?")
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:

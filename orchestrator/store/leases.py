@@ -18,7 +18,7 @@ from orchestrator.store.presence import OWNER_IS_PRESENT, PRESENCE_CLASS
 LATE_SECONDS = 1.0
 
 _FREE = f"""
-    (l.owner IS NULL OR l.expires_at <= now()
+    (l.owner IS NULL OR l.owner = :owner OR l.expires_at <= now()
      OR (l.expires_at <= now() + make_interval(secs => :ttl - :late) AND NOT {OWNER_IS_PRESENT}))
 """
 
@@ -31,7 +31,7 @@ _CLAIM = sa.text(
         JOIN generations g ON g.session_ref = s.session_ref AND g.generation = s.generation
         LEFT JOIN leases l ON l.session_ref = s.session_ref
         WHERE s.desired_state = 'running' AND s.deleted_at IS NULL AND g.set_aside_at IS NULL
-          AND (l.session_ref IS NULL OR {_FREE})
+          AND (l.session_ref IS NULL OR {_FREE}) AND s.session_ref <> ALL(CAST(:held AS bigint[]))
         ORDER BY g.paired_at NULLS LAST, s.session_ref
         LIMIT :most
         FOR UPDATE OF s SKIP LOCKED
@@ -95,10 +95,14 @@ class LeaseStore:
         self.owner = owner
         self._ttl = ttl_seconds
 
-    async def claim(self, most: int) -> list[Lease]:
-        """Take up to ``most`` free leases of sessions that should run; paired sessions come first."""
+    async def claim(self, most: int, held: Collection[int] = ()) -> list[Lease]:
+        """Take up to ``most`` free leases of sessions that should run; paired sessions come first.
+
+        Those in ``held`` stay as they are even when they ran out: only a renewal may tell that they are lost, and a new
+        epoch would fence our own writes that waited for the database. Ours that are not in it are leftovers, and free.
+        """
         async with self._database.begin() as connection:
-            rows = await connection.execute(_CLAIM, self._timing() | {"most": most})
+            rows = await connection.execute(_CLAIM, self._timing() | {"most": most, "held": list(held)})
             return [_from_row(row) for row in rows]
 
     def _timing(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import alembic.command
 import alembic.config
+import alembic.util
 import sqlalchemy.exc
 
 from orchestrator.domain.errors import DatabaseUnavailable
@@ -19,5 +20,11 @@ def migrate(url: str) -> None:
     config.attributes["url"] = sqlalchemy_url(url)
     try:
         alembic.command.upgrade(config, "head")
-    except sqlalchemy.exc.OperationalError as error:
-        raise DatabaseUnavailable from error
+    except alembic.util.CommandError as error:
+        raise DatabaseUnavailable(
+            "The database has the schema of a newer version; deploy that version, or restore a backup of the older schema."
+        ) from error
+    except sqlalchemy.exc.DBAPIError as error:
+        raise DatabaseUnavailable(
+            f"The schema could not be brought up to date: {type(error.orig).__name__}."
+        ) from error

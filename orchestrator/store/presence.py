@@ -23,7 +23,15 @@ OWNER_IS_PRESENT = """
     )
 """
 
-_HOLD = "SELECT pg_try_advisory_lock(%s, hashtext(%s))"
+# Asked each time, because a pooler may have put another server connection under ours, and taken only when it is missing,
+# because session locks stack.
+_HOLD = """
+    SELECT pg_try_advisory_lock(%(class)s, hashtext(%(owner)s))
+    WHERE NOT EXISTS (
+        SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND pid = pg_backend_pid()
+          AND classid = %(class)s AND CAST(objid AS bigint) = (CAST(hashtext(%(owner)s) AS bigint) & 4294967295)
+    )
+"""
 
 
 class Presence:
@@ -42,9 +50,7 @@ class Presence:
                     self._connection = await psycopg.AsyncConnection.connect(
                         self._url, autocommit=True, application_name="orchestrator presence"
                     )
-                    await self._connection.execute(_HOLD, (PRESENCE_CLASS, self._owner))
-                else:
-                    await self._connection.execute("SELECT 1")
+                await self._connection.execute(_HOLD, {"class": PRESENCE_CLASS, "owner": self._owner})
         except DatabaseUnavailable:
             await self.close()
             raise

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from orchestrator.domain.errors import AuthStateCorrupt
+from orchestrator.domain.errors import AuthStateCorrupt, EncryptionKeyMissing
 
 _PLAIN = b"\x00"
 _SEALED = b"\x01"
@@ -41,21 +41,19 @@ class Sealer:
         return _SEALED + self._first + nonce + self._ciphers[self._first].encrypt(nonce, value, place)
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
-        """The value; ``AuthStateCorrupt`` if it was changed, moved, or sealed with a key that isn't given."""
+        """The value; ``AuthStateCorrupt`` if it was changed or moved, ``EncryptionKeyMissing`` if its key isn't given."""
         if sealed[:1] == _PLAIN:
             return _open_plain(sealed, place)
         cipher = self._ciphers.get(sealed[1 : 1 + _KEY_ID])
-        if sealed[:1] != _SEALED or cipher is None:
-            raise AuthStateCorrupt(
-                "A stored value is sealed with a key that SESSION_ENCRYPTION_KEYS does not hold; add that key."
-            )
+        if sealed[:1] != _SEALED:
+            raise AuthStateCorrupt(_DAMAGED)
+        if cipher is None:
+            raise EncryptionKeyMissing
         nonce = sealed[1 + _KEY_ID : 1 + _KEY_ID + _NONCE]
         try:
             return cipher.decrypt(nonce, sealed[1 + _KEY_ID + _NONCE :], place)
         except (InvalidTag, ValueError) as error:
-            raise AuthStateCorrupt(
-                "A stored value was changed or moved since it was sealed; restore the database row."
-            ) from error
+            raise AuthStateCorrupt(_DAMAGED) from error
 
 
 def _open_plain(stored: bytes, place: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """Sessions and their generations."""
 
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -7,7 +8,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.errors import SessionExists, SessionNotFound
-from orchestrator.domain.session import ConnectionState, DesiredState, Session, SetAsideBy
+from orchestrator.domain.session import ConnectionState, DesiredState, Lease, Session, SetAsideBy
 from orchestrator.store.database import Database
 from orchestrator.store.presence import OWNER_IS_PRESENT, PRESENCE_CLASS
 from orchestrator.store.tables import generations, leases, sessions
@@ -75,7 +76,7 @@ class SessionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, tenant_id: str, session_id: str) -> None:
+    async def create(self, tenant_id: str, session_id: str) -> Session:
         """Add a session with an unpaired first generation; ``SessionExists`` if the tenant has one of this id."""
         async with self._database.begin() as connection:
             insert = (
@@ -94,6 +95,7 @@ class SessionStore:
             if session_ref is None:
                 raise SessionExists
             await connection.execute(sa.insert(generations).values(session_ref=session_ref, generation=1))
+            return _from_row((await connection.execute(_SELECT.where(sessions.c.session_ref == session_ref))).one())
 
     async def list(self, tenant_id: str) -> list[Session]:
         async with self._database.begin() as connection:
@@ -115,15 +117,58 @@ class SessionStore:
         async with self._database.begin() as connection:
             await _update(connection, session_ref, desired_state=state)
 
-    async def record_state(self, session_ref: int, state: ConnectionState, reason: str | None) -> None:
-        """Remember what the connection is; ``open`` also sets ``last_open_at``. A None reason keeps the last one."""
+    async def record_state(
+        self, lease: Lease, owner: str, state: ConnectionState, reason: str | None, opened_at: datetime | None
+    ) -> None:
+        """Remember what the owner of this lease says of its connection; nothing if the lease is another's by now.
+
+        None keeps the last reason, and the last time it was open.
+        """
         values: dict[str, Any] = {"connection_state": state}
         if reason is not None:
             values["reason"] = reason
-        if state is ConnectionState.OPEN:
-            values["last_open_at"] = sa.func.now()
+        if opened_at is not None:
+            values["last_open_at"] = opened_at
         async with self._database.begin() as connection:
-            await _update(connection, session_ref, **values)
+            held = _held(lease, owner).exists()
+            where = (sessions.c.session_ref == lease.session_ref) & held
+            await connection.execute(sa.update(sessions).where(where).values(**values))
+
+    async def record_stop(self, session_ref: int, reason: str) -> None:
+        """The session should not run, and doesn't."""
+        async with self._database.begin() as connection:
+            await _update(
+                connection,
+                session_ref,
+                desired_state=DesiredState.STOPPED,
+                connection_state=ConnectionState.STOPPED,
+                reason=reason,
+            )
+
+    async def reinstate(self, by: SetAsideBy, session_ref: int | None = None) -> int:
+        """Take back the current generations that were set aside for this reason, of one session or of all; their number.
+
+        For states that could not be opened: the key, or the row, may be there again.
+        """
+        async with self._database.begin() as connection:
+            current = sa.select(sessions.c.session_ref).where(
+                sessions.c.session_ref == generations.c.session_ref,
+                sessions.c.generation == generations.c.generation,
+                sessions.c.deleted_at.is_(None),
+            )
+            where = (generations.c.set_aside_by == by) & current.exists()
+            if session_ref is not None:
+                where &= generations.c.session_ref == session_ref
+            back = await connection.execute(
+                sa.update(generations)
+                .where(where)
+                .values(set_aside_at=None, set_aside_by=None, set_aside_reason=None)
+                .returning(generations.c.session_ref)
+            )
+            refs = list(back.scalars())
+            values = {"connection_state": ConnectionState.STARTING, "reason": None}
+            await connection.execute(sa.update(sessions).where(sessions.c.session_ref.in_(refs)).values(**values))
+            return len(refs)
 
     async def begin_generation(self, session_ref: int, after: int) -> None:
         """Start a new, unpaired generation after ``after``, which stays set aside. A second call does nothing."""
@@ -136,13 +181,17 @@ class SessionStore:
             if moved.rowcount:
                 await connection.execute(sa.insert(generations).values(session_ref=session_ref, generation=after + 1))
 
-    async def set_aside(
-        self, session_ref: int, generation: int, by: SetAsideBy, reason: str, state: ConnectionState
-    ) -> None:
-        """Set a generation aside, release its lease and fence its writers, in one transaction. Nothing is deleted."""
+    async def set_aside(self, lease: Lease, owner: str, by: SetAsideBy, reason: str, state: ConnectionState) -> bool:
+        """Set a lease's generation aside and fence its writers, in one transaction; False if the lease is another's now."""
         async with self._database.begin() as connection:
-            await _set_aside(connection, session_ref, generation, by, reason)
-            await _update(connection, session_ref, connection_state=state, reason=reason)
+            if (await connection.execute(_held(lease, owner).with_for_update())).one_or_none() is None:
+                return False
+            await _set_aside(connection, lease.session_ref, lease.generation, by, reason)
+            values: dict[str, Any] = {"connection_state": state, "reason": reason}
+            if by is SetAsideBy.LOGOUT:
+                values["desired_state"] = DesiredState.STOPPED
+            await _update(connection, lease.session_ref, **values)
+            return True
 
     async def delete(self, session_ref: int, generation: int) -> None:
         """Hide the session and set its generation aside; the rows stay until their retention ends."""
@@ -155,6 +204,13 @@ class SessionStore:
                 desired_state=DesiredState.STOPPED,
                 connection_state=ConnectionState.STOPPED,
             )
+
+
+def _held(lease: Lease, owner: str) -> sa.Select[tuple[int]]:
+    """The row of the lease, if it is still this owner's in this epoch."""
+    return sa.select(leases.c.session_ref).where(
+        leases.c.session_ref == lease.session_ref, leases.c.owner == owner, leases.c.epoch == lease.epoch
+    )
 
 
 async def _update(connection: AsyncConnection, session_ref: int, **values: Any) -> None:

@@ -130,6 +130,19 @@ async def test_an_unknown_session_is_not_found_and_without_a_token_nothing_shows
     assert len({answer.body for answer in closed}) == 1
 
 
+async def test_bytes_that_are_no_text_are_bad_input_and_no_fault(orchestrator: Serving) -> None:
+    unknown = await orchestrator.call("GET", "/v1/events?session_id=%00")
+    assert (unknown.status, unknown.code) == (404, "session_not_found")
+    await create(orchestrator, "ali1")
+    assert (await orchestrator.call("GET", "/v1/sessions/al%00i1")).status == 404
+    broken = await orchestrator.call("POST", "/v1/sessions", raw=b"no gzip", **{"Content-Encoding": "gzip"})
+    assert (broken.status, broken.code) == (400, "malformed_json")
+    reader, writer = await asyncio.open_connection("127.0.0.1", orchestrator.port)
+    writer.write(b"GET /v1/sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\r\nConnection: close\r\n\r\n")
+    assert b" 401 " in await reader.readline()
+    writer.close()
+
+
 async def test_health_needs_no_token_and_tells_no_secret(orchestrator: Serving) -> None:
     health = await orchestrator.call("GET", "/healthz", token=None)
     assert (health.status, health.json) == (200, {"status": "ok"})

@@ -1,15 +1,17 @@
 import asyncio
 import hashlib
 import os
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
 
 from orchestrator.domain.auth_state import Account, AuthStateWrite, Found, ProvenAbsent, StateAddress
-from orchestrator.domain.errors import AuthStateCorrupt, DatabaseUnavailable, LeaseLost
-from orchestrator.domain.session import ConnectionState, SetAsideBy
+from orchestrator.domain.errors import AuthStateCorrupt, DatabaseUnavailable, EncryptionKeyMissing, LeaseLost
+from orchestrator.domain.session import ConnectionState, Lease, SetAsideBy
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
@@ -162,7 +164,7 @@ async def test_a_value_moved_to_another_session_does_not_open(
 ) -> None:
     await auth_states.write(address, PAIRED)
     await SessionStore(database).create("t", "other")
-    (lease,) = await LeaseStore(database, "a", 30.0).claim(1)
+    (lease,) = await LeaseStore(database, "a", 30.0).claim(1, [address.session_ref])
     other = StateAddress("t", lease.session_ref, 1, "a", lease.epoch)
     await execute(
         database,
@@ -178,7 +180,11 @@ async def test_a_generation_set_aside_takes_no_more_writes_and_keeps_what_it_has
 ) -> None:
     await auth_states.write(address, PAIRED)
     sessions = SessionStore(database)
-    await sessions.set_aside(address.session_ref, 1, SetAsideBy.WHATSAPP, "logged out", ConnectionState.QUARANTINED)
+    lease = Lease(address.session_ref, "s", "t", 1, address.epoch)
+    stale = replace(lease, epoch=address.epoch - 1)
+    for wrong, owner in ((stale, "a"), (lease, "b")):
+        assert not await sessions.set_aside(wrong, owner, SetAsideBy.WHATSAPP, "late", ConnectionState.QUARANTINED)
+    assert await sessions.set_aside(lease, "a", SetAsideBy.WHATSAPP, "logged out", ConnectionState.QUARANTINED)
     with pytest.raises(LeaseLost):
         await auth_states.write(address, PAIRED)
     assert await LeaseStore(database, "a", 30.0).claim(1) == []
@@ -189,6 +195,53 @@ async def test_a_generation_set_aside_takes_no_more_writes_and_keeps_what_it_has
     assert await auth_states.load(second) == ProvenAbsent()
     async with database.begin() as connection:
         assert (await connection.execute(sa.text("SELECT generation FROM creds"))).scalars().all() == [1]
+
+
+async def test_a_missing_encryption_key_sets_nothing_aside_for_good(
+    database: Database, auth_states: AuthStateStore, address: StateAddress, keys: Sequence[bytes]
+) -> None:
+    await auth_states.write(address, PAIRED)
+    without_the_key = AuthStateStore(database, Sealer([os.urandom(32)]))
+    if keys:
+        with pytest.raises(EncryptionKeyMissing):
+            await without_the_key.load(address)
+    sessions = SessionStore(database)
+    lease = Lease(address.session_ref, "s", "t", 1, address.epoch)
+    await sessions.set_aside(lease, "a", SetAsideBy.KEY_MISSING, "no key", ConnectionState.QUARANTINED)
+    assert await LeaseStore(database, "a", 30.0).claim(1) == []
+    assert await sessions.reinstate(SetAsideBy.CORRUPT) == 0
+    assert await sessions.reinstate(SetAsideBy.KEY_MISSING) == 1
+    (again,) = await LeaseStore(database, "a", 30.0).claim(1)
+    assert isinstance(await auth_states.load(replace(address, epoch=again.epoch)), Found)
+
+
+async def test_a_state_of_a_past_epoch_is_not_recorded(database: Database, address: StateAddress) -> None:
+    sessions = SessionStore(database)
+    lease = Lease(address.session_ref, "s", "t", 1, address.epoch)
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    await sessions.record_state(lease, "a", ConnectionState.OPEN, "why", moment)
+    await sessions.record_state(lease, "b", ConnectionState.CONFLICT, "late", None)
+    await sessions.record_state(replace(lease, epoch=9), "a", ConnectionState.CONFLICT, "late", None)
+    stored = await sessions.get("t", "s")
+    assert (stored.connection_state, stored.reason, stored.last_open_at) == (ConnectionState.OPEN, "why", moment)
+
+
+async def test_a_server_that_hangs_is_noticed_before_the_sidecar_gives_up(
+    database: Database, auth_states: AuthStateStore, address: StateAddress
+) -> None:
+    """The server's processes are stopped, as by a machine that stalls."""
+    async with database.driver() as connection:
+        ours = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        backends = [pid for (pid,) in await (await connection.execute(ours)).fetchall()]
+    for pid in backends:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(10):  # BACKUP_TIMEOUT_SECONDS
+            with pytest.raises(DatabaseUnavailable):
+                await auth_states.load(address)
+    finally:
+        for pid in backends:
+            os.kill(pid, signal.SIGCONT)
 
 
 async def test_digests_name_exactly_what_differs(auth_states: AuthStateStore, address: StateAddress) -> None:

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.session import DesiredState, Lease
+from orchestrator.services.leases import LeaseBook
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LATE_SECONDS, LeaseStore
 from orchestrator.store.presence import PRESENCE_CLASS, Presence
@@ -70,6 +71,18 @@ async def test_a_lease_ends_early_only_if_its_owner_is_absent_and_late(
     await presence.close()
 
 
+async def test_presence_that_a_pooler_lost_is_taken_again(database: Database, database_url: str) -> None:
+    presence = Presence(database_url, "a")
+    await presence.hold()
+    await presence.hold()
+    assert presence._connection is not None
+    await presence._connection.execute("SELECT pg_advisory_unlock_all()")
+    assert await locks(database) == 0
+    await presence.hold()
+    assert await locks(database) == 1
+    await presence.close()
+
+
 async def test_presence_ends_with_its_connection_and_comes_back_over_a_new_one(
     database: Database, database_url: str
 ) -> None:
@@ -97,13 +110,56 @@ async def no_locks(database: Database) -> bool:
     return await locks(database) == 0
 
 
+async def test_a_replica_does_not_take_away_what_it_holds_itself_after_an_outage(
+    database: Database, sessions: SessionStore
+) -> None:
+    await sessions.create("t", "s")
+    lease = await claim_one(database, "a")
+    await expire(database)
+    assert await store(database, "a").claim(10, [lease.session_ref]) == []
+    assert await store(database, "a").renew([lease], {}) == {lease.session_ref: True}
+
+
+async def test_a_lease_of_ours_that_nobody_here_knows_of_is_taken_back_at_once(
+    database: Database, sessions: SessionStore
+) -> None:
+    await sessions.create("t", "s")
+    await claim_one(database, "a")
+    assert (await claim_one(database, "a")).epoch == 2
+
+
+async def test_a_book_that_slept_asks_postgresql_whether_the_lease_is_still_its_own(
+    database: Database, sessions: SessionStore
+) -> None:
+    await sessions.create("t", "s")
+    book = LeaseBook(store(database, "a"))
+    (lease,) = await book.claim(1)
+    assert await book.check(lease.session_ref, lease.epoch)
+    await expire(database)
+    await claim_one(database, "b")
+    assert book.current(lease.session_ref, lease.epoch) == lease
+    assert not await book.check(lease.session_ref, lease.epoch)
+
+
+async def test_a_release_does_not_forget_a_lease_that_was_advanced_meanwhile(
+    database: Database, sessions: SessionStore
+) -> None:
+    await sessions.create("t", "s")
+    book = LeaseBook(store(database, "a"))
+    (lease,) = await book.claim(1)
+    advancing = asyncio.create_task(book.advance(lease))
+    await asyncio.gather(advancing, book.release([lease.session_ref]))
+    held = await store(database, "a").held()
+    assert list(book.held.values()) == held
+
+
 async def test_two_replicas_that_claim_at_once_share_the_sessions(database: Database, sessions: SessionStore) -> None:
     for number in range(20):
         await sessions.create("t", f"s{number}")
     claims = await asyncio.gather(*(store(database, owner).claim(20) for owner in ("a", "b", "c")))
     taken = [lease.session_id for claim in claims for lease in claim]
     assert len(taken) == len(set(taken))
-    rest = await store(database, "a").claim(20)
+    rest = await store(database, "d").claim(20)
     assert len(taken) + len(rest) == 20
 
 

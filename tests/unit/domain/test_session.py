@@ -3,7 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.domain.session import ConnectionState, DesiredState, Session
+from orchestrator.domain.errors import SessionNotFound
+from orchestrator.domain.session import ConnectionState, DesiredState, Session, SetAsideBy, existing_id
 
 STORED = Session(
     session_ref=1,
@@ -31,7 +32,6 @@ STORED = Session(
         (True, DesiredState.RUNNING, ConnectionState.OPEN, ConnectionState.OPEN),
         (False, DesiredState.RUNNING, ConnectionState.OPEN, ConnectionState.STARTING),
         (False, DesiredState.STOPPED, ConnectionState.OPEN, ConnectionState.STOPPED),
-        (False, DesiredState.RUNNING, ConnectionState.QUARANTINED, ConnectionState.QUARANTINED),
     ],
 )
 def test_without_a_live_lease_nobody_is_connected_whatever_was_stored_last(
@@ -39,3 +39,24 @@ def test_without_a_live_lease_nobody_is_connected_whatever_was_stored_last(
 ) -> None:
     session = replace(STORED, lease_held=held, desired_state=desired, connection_state=stored)
     assert session.shown_state is shown
+
+
+@pytest.mark.parametrize(
+    ("by", "shown"),
+    [
+        (SetAsideBy.WHATSAPP, ConnectionState.QUARANTINED),
+        (SetAsideBy.CORRUPT, ConnectionState.QUARANTINED),
+        (SetAsideBy.KEY_MISSING, ConnectionState.QUARANTINED),
+        (SetAsideBy.LOGOUT, ConnectionState.STOPPED),
+    ],
+)
+def test_a_pairing_that_is_set_aside_shows_whatever_state_was_stored_after_it(
+    by: SetAsideBy, shown: ConnectionState
+) -> None:
+    assert replace(STORED, set_aside_by=by).shown_state is shown
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "a b", "a\x00", "a" * 65])
+def test_what_can_not_be_an_id_is_not_found(text: str) -> None:
+    with pytest.raises(SessionNotFound):
+        existing_id(text)
