@@ -17,7 +17,7 @@ const HELLO_RETRY_MS = 500
 const PARENT_CHECK_MS = 1000
 const EVENTS_DRAIN_MS = 1500
 const GOODBYE_MS = 1500
-/** supervisord kills after 10 s; ending by ourselves just before leaves a log line. */
+/** supervisord kills after 15 s; ending by ourselves just before leaves a log line. */
 const SHUTDOWN_LIMIT_MS = 9500
 
 const config = configOrExit()
@@ -55,8 +55,9 @@ const controlApi = createControlApi({ registry, instance, token: config.internal
 trustOtherServer()
 watchForFailures()
 watchParent()
-process.once('SIGTERM', () => shutDown('SIGTERM'))
-process.once('SIGINT', () => shutDown('SIGINT'))
+// For good: without a listener, a second signal would kill the process in the middle of its last writes.
+process.on('SIGTERM', () => shutDown('SIGTERM'))
+process.on('SIGINT', () => shutDown('SIGINT'))
 controlApi.on('error', error => {
   log.fatal(safeError(error), 'control_api_failed')
   process.exit(1)

@@ -236,6 +236,19 @@ test('SIGTERM drains and says goodbye after the sockets are closed', async () =>
   assert.equal(orchestrator.eventsOf('connection.state').at(-1).state, 'stopped')
 })
 
+test('a second SIGTERM changes nothing', async () => {
+  await startSidecar()
+  await pair()
+  orchestrator.writeDelayMs = 700
+  orchestrator.behave = async call => { if (call === 'sidecar/goodbye') await new Promise(resolve => setTimeout(resolve, 500)) }
+  const stopped = sidecar.stop('SIGTERM')
+  await until('it stops', () => sidecar.logged('sidecar_stopping'))
+  sidecar.process.kill('SIGTERM')
+  sidecar.process.kill('SIGINT')
+  assert.deepEqual(await stopped, { code: 0, signal: null })
+  assert.equal(orchestrator.goodbyes.length, 1)
+})
+
 test('a sidecar whose parent disappears drains and goes', async () => {
   const shell = spawn('sh', ['-c', `"${process.execPath}" "${fileURLToPath(new URL('../src/main.js', import.meta.url))}"; true`], {
     env: { PATH: process.env.PATH, ...Sidecar.environment({ orchestrator, whatsapp }) }

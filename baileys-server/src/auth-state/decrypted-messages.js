@@ -5,9 +5,10 @@ import { createHash } from 'node:crypto'
  * receipt. Killed between the ratchet step and the receipt, Baileys can't read the redelivered message ("Key used
  * already"), tells WhatsApp that it is broken, and it is lost for good; with it the group message whose key it carried.
  *
- * So the plaintext becomes durable in the same transaction as the ratchet step that made it. The next process answers
- * the redelivery from there: once, and only for what was decrypted before it started, so that replays stay impossible.
- * The last messages are enough, because the receipt follows within milliseconds.
+ * The same happens without a kill, when the socket drops between the two. So the plaintext is kept, and becomes durable
+ * in the same transaction as the ratchet step that made it. The next socket, of this process or of the next, answers the
+ * redelivery from there: once, and never the socket that decrypted it, so that replays stay impossible. The last
+ * messages are enough, because the receipt follows within milliseconds.
  */
 
 export const DECRYPTED_MESSAGE = 'decrypted-message'
@@ -15,8 +16,8 @@ const KEPT_MESSAGES = 64
 const MAX_PLAINTEXT_BYTES = 64 * 1024
 
 export class DecryptedMessages {
-  /** @type {Map<string, Uint8Array>} what the process before this one decrypted, by digest of the ciphertext */
-  #before = new Map()
+  /** @type {Map<string, {plaintext: Uint8Array, by: object | null}>} by digest of the ciphertext, oldest first; by: the socket, null for an earlier process */
+  #kept = new Map()
   #count = 0
   #keyStore
 
@@ -27,32 +28,35 @@ export class DecryptedMessages {
 
   /** @param {{count: number, digest: string, plaintext: Uint8Array}[]} messages as they were stored */
   restore(messages) {
-    for (const { count, digest, plaintext } of messages) {
-      this.#before.set(digest, plaintext)
+    for (const { count, digest, plaintext } of messages.toSorted((a, b) => a.count - b.count)) {
+      this.#kept.set(digest, { plaintext, by: null })
       this.#count = Math.max(this.#count, count + 1)
     }
   }
 
   /**
+   * @param {object} socket whatever is one per socket
    * @param {Uint8Array} ciphertext
    * @param {() => Promise<Uint8Array>} decrypt
    * @returns {Promise<Uint8Array>} the plaintext; it becomes durable together with what `decrypt` staged
    */
-  async decryptOnce(ciphertext, decrypt) {
+  async decryptOnce(socket, ciphertext, decrypt) {
     const digest = createHash('sha256').update(ciphertext).digest('base64')
-    const known = this.#before.get(digest)
-    if (known) {
-      this.#before.delete(digest)
-      return known
+    const known = this.#kept.get(digest)
+    if (known && known.by !== socket) {
+      known.by = socket
+      return known.plaintext
     }
     const plaintext = await decrypt()
-    if (plaintext.length <= MAX_PLAINTEXT_BYTES) this.#keep(digest, plaintext)
+    if (plaintext.length <= MAX_PLAINTEXT_BYTES) this.#keep(socket, digest, plaintext)
     return plaintext
   }
 
-  /** @param {string} digest @param {Uint8Array} plaintext */
-  #keep(digest, plaintext) {
+  /** @param {object} socket @param {string} digest @param {Uint8Array} plaintext */
+  #keep(socket, digest, plaintext) {
     const count = this.#count++
+    this.#kept.set(digest, { plaintext, by: socket })
+    if (this.#kept.size > KEPT_MESSAGES) this.#kept.delete(/** @type {string} */ (this.#kept.keys().next().value))
     this.#keyStore.stage({ [DECRYPTED_MESSAGE]: { [count % KEPT_MESSAGES]: { count, digest, plaintext } } })
   }
 }

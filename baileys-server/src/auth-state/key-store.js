@@ -93,7 +93,7 @@ export class KeyStore {
    */
   async set(data) {
     const changes = changesOf(data).filter(change => !this.#isDurable(change))
-    if (changes.length > 0) await this.#enqueue(changes)
+    if (changes.length > 0) await this.#enqueue(changes, true)
   }
 
   /**
@@ -101,7 +101,7 @@ export class KeyStore {
    * @param {KeysByType} data
    */
   stage(data) {
-    this.#enqueue(changesOf(data))
+    this.#enqueue(changesOf(data), false)
   }
 
   /** Resolves when everything taken until now is durable. */
@@ -142,7 +142,7 @@ export class KeyStore {
   async repair([type, id, text]) {
     const cached = this.#cache.peek(keyName(type, id))?.text
     const unchanged = this.#queue.pendingValue(type, id) === undefined && (cached === ABSENT ? null : cached) === text
-    if (unchanged) await this.#queue.enqueue({ keys: [[type, id, text]] })
+    if (unchanged) await this.#queue.enqueue({ keys: [[type, id, text]], awaited: true })
     return unchanged
   }
 
@@ -165,10 +165,10 @@ export class KeyStore {
     return this.#cache.peek(keyName(type, id))?.text === (text ?? ABSENT)
   }
 
-  /** @param {KeyChange[]} changes */
-  #enqueue(changes) {
+  /** @param {KeyChange[]} changes @param {boolean} awaited */
+  #enqueue(changes, awaited) {
     for (const names of this.#overtaken) for (const [type, id] of changes) names.add(keyName(type, id))
-    return this.#queue.enqueue({ keys: changes })
+    return this.#queue.enqueue({ keys: changes, awaited })
   }
 
   /**

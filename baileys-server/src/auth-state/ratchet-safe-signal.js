@@ -109,12 +109,12 @@ function guarded(inner, { keys, keyStore, decrypted, locks }) {
   return {
     encryptMessage: message => thenDurable(onContact(message.jid, () => inner.encryptMessage(message))),
     decryptMessage: message => thenDurable(onContact(message.jid,
-      () => decrypted.decryptOnce(message.ciphertext, () => decryptUndamaged(message)))),
+      () => decrypted.decryptOnce(inner, message.ciphertext, () => decryptUndamaged(message)))),
     // Not awaited: the first encryption with the new session waits for it.
     injectE2ESession: bundle => onContact(bundle.jid, () => inner.injectE2ESession(bundle)),
     encryptGroupMessage: message => thenDurable(onSenderKey(message.group, message.meId, () => inner.encryptGroupMessage(message))),
     decryptGroupMessage: message => thenDurable(onSenderKey(message.group, message.authorJid,
-      () => decrypted.decryptOnce(message.msg, () => inner.decryptGroupMessage(message)))),
+      () => decrypted.decryptOnce(inner, message.msg, () => inner.decryptGroupMessage(message)))),
     getSenderKeyDistributionMessage: sender => thenDurable(
       onSenderKey(sender.group, sender.meId, () => inner.getSenderKeyDistributionMessage(sender))),
     processSenderKeyDistributionMessage: message => thenDurable(

@@ -3,8 +3,10 @@
  * merged into the next, where the newest value of a key or of the creds wins. A caller's promise resolves only after
  * the store answered that its batch is committed.
  *
- * When a write finally fails its keys are rejected and forgotten: Baileys sees the failure. Creds and sent messages are not: nobody waits for them (Baileys emits creds and goes on), so they
- * stay dirty and are part of every later write until one succeeds.
+ * When a write finally fails its keys are rejected and forgotten: Baileys sees the failure. Creds and sent messages are
+ * not: nobody waits for them (Baileys emits creds and goes on), so they stay dirty and are part of every later write
+ * until one succeeds. When the store refuses a write of several changes (a 4xx: the same would be refused again), each is
+ * written by itself, so that one bad value costs only its own caller; a refused sent message is dropped.
  *
  * @typedef {[type: string, id: string, text: string | null]} KeyChange null deletes
  * @typedef {{jid: string, lid: string | null}} Account
@@ -13,12 +15,16 @@
  * @property {{text: string, account: Account}} [creds]
  * @property {KeyChange[]} [keys]
  * @property {[messageId: string, base64: string][]} [sentMessages]
+ * @property {boolean} [awaited] the caller looks at the promise, so `drained` need not tell that it was refused
+ *
+ * @typedef {{change: Change, resolve: () => void, reject: (error: Error) => void}} Waiter
  *
  * @typedef {import('../clock.js').Clock} Clock
  */
 
 const MAX_BATCH_CHARACTERS = 12 * 1024 * 1024
 const MAX_DIRTY_SENT_MESSAGES = 1000
+const MAX_DIRTY_SENT_CHARACTERS = 4 * 1024 * 1024
 const DIRTY_RETRY_MS = 1000
 
 /** @param {string} type @param {string} id */
@@ -32,6 +38,8 @@ class Batch {
   /** @type {Map<string, string>} */
   sentMessages = new Map()
   characters = 0
+  /** @type {Waiter[]} in their order */
+  waiters = []
 
   constructor() {
     /** @type {Promise<void>} */
@@ -39,7 +47,6 @@ class Batch {
       this.resolve = resolve
       this.reject = reject
     })
-    // Whoever cares awaits it; a staged ratchet step that nobody awaits must not end the process.
     this.durable.catch(() => {})
   }
 
@@ -47,12 +54,53 @@ class Batch {
     return !this.creds && this.keys.size === 0 && this.sentMessages.size === 0
   }
 
-  /** @param {Change} change */
-  merge({ creds, keys = [], sentMessages = [] }) {
+  /** @param {Change} change @returns {Promise<void>} when this change is durable */
+  merge(change) {
+    const durable = new Promise((resolve, reject) => this.take({ change, resolve: () => resolve(undefined), reject }))
+    // Whoever cares awaits it; a staged ratchet step that nobody awaits must not end the process.
+    durable.catch(() => {})
+    return /** @type {Promise<void>} */ (durable)
+  }
+
+  /** @param {Waiter} waiter */
+  take(waiter) {
+    const { creds, keys = [], sentMessages = [] } = waiter.change
     if (creds) this.creds = creds
     for (const change of keys) this.keys.set(keyName(change[0], change[1]), change)
     for (const [id, base64] of sentMessages) this.sentMessages.set(id, base64)
-    this.characters += sizeOf({ creds, keys, sentMessages })
+    this.characters += sizeOf(waiter.change)
+    this.waiters.push(waiter)
+  }
+
+  /** Puts what failed before in front; what is here already is newer. @param {Batch} older */
+  takeOlder(older) {
+    this.creds ??= older.creds
+    this.sentMessages = new Map([...older.sentMessages, ...this.sentMessages])
+    this.characters += older.characters
+    this.waiters.unshift(...older.waiters)
+  }
+
+  /** One batch for each change; this one is settled with them. */
+  split() {
+    const parts = this.waiters.map(waiter => {
+      const part = new Batch()
+      part.take(waiter)
+      return part
+    })
+    Promise.all(parts.map(part => part.durable)).then(() => this.resolve?.(), this.reject)
+    return parts
+  }
+
+  succeed() {
+    for (const waiter of this.waiters) waiter.resolve()
+    this.resolve?.()
+  }
+
+  /** @param {Error} error */
+  fail(error) {
+    for (const waiter of this.waiters) waiter.reject(error)
+    if (isRefusal(error) && this.waiters.every(({ change }) => change.awaited)) this.resolve?.()
+    else this.reject?.(error)
   }
 }
 
@@ -105,9 +153,9 @@ export class WriteQueue {
       return refused
     }
     const batch = this.#batchFor(sizeOf(change))
-    batch.merge(change)
+    const durable = batch.merge(change)
     this.#start()
-    return batch.durable
+    return durable
   }
 
   /** Lets the held changes go. */
@@ -136,10 +184,10 @@ export class WriteQueue {
     return Boolean(this.#underWay?.creds) || this.#waiting.some(batch => batch.creds)
   }
 
-  /** Resolves when everything that was enqueued until now is durable; rejects when the last of it is not. */
+  /** Resolves when everything that was enqueued until now is durable; rejects when any of it is not. */
   async drained() {
-    const last = this.#waiting.at(-1) ?? this.#underWay
-    if (last) await last.durable
+    const open = [this.#underWay, ...this.#waiting].filter(batch => batch !== null)
+    if (open.length > 0) await Promise.all(open.map(batch => batch.durable))
     else if (this.#closed) throw this.#closed
   }
 
@@ -158,8 +206,8 @@ export class WriteQueue {
     if (this.#closed) return
     this.#closed = error
     this.#cancelRetry()
-    for (const batch of this.#waiting.splice(0)) batch.reject?.(error)
-    this.#underWay?.reject?.(error)
+    for (const batch of this.#waiting.splice(0)) batch.fail(error)
+    this.#underWay?.fail(error)
     for (const waiter of this.#credsWaiters.splice(0)) waiter.reject(error)
   }
 
@@ -199,7 +247,7 @@ export class WriteQueue {
   #committed(batch) {
     this.#underWay = null
     this.#onCommitted([...batch.keys.values()])
-    batch.resolve?.()
+    batch.succeed()
     if (!this.credsAreDirty) for (const waiter of this.#credsWaiters.splice(0)) waiter.resolve()
   }
 
@@ -210,32 +258,34 @@ export class WriteQueue {
   #failed(batch, error) {
     this.#underWay = null
     if (mustStop(error)) {
-      batch.reject?.(error)
+      batch.fail(error)
       this.close(error)
       this.#onClosed(error)
       return
     }
-    this.#onFailed([...batch.keys.values()])
-    this.#keepDirty(batch)
-    batch.reject?.(error)
-  }
-
-  /** @param {Batch} failed */
-  #keepDirty(failed) {
-    const dirty = new Batch()
-    const newerCreds = this.#waiting.some(batch => batch.creds)
-    dirty.merge({
-      creds: newerCreds ? undefined : failed.creds,
-      sentMessages: [...failed.sentMessages].slice(-MAX_DIRTY_SENT_MESSAGES)
-    })
-    if (dirty.isEmpty) return
-    const next = this.#waiting[0]
-    if (!next) {
-      this.#waiting.push(dirty)
+    if (isRefusal(error) && batch.waiters.length > 1) {
+      this.#waiting.unshift(...batch.split())
       return
     }
-    if (dirty.creds) next.creds = dirty.creds
-    next.sentMessages = new Map([...dirty.sentMessages, ...next.sentMessages])
+    this.#onFailed([...batch.keys.values()])
+    this.#keepDirty(batch, isRefusal(error))
+    batch.fail(error)
+  }
+
+  /**
+   * @param {Batch} failed
+   * @param {boolean} refused
+   */
+  #keepDirty(failed, refused) {
+    const dirty = new Batch()
+    if (failed.creds && !this.#waiting.some(batch => batch.creds)) dirty.merge({ creds: failed.creds })
+    const sentMessages = refused ? [] : newestOf([...failed.sentMessages])
+    if (sentMessages.length > 0) dirty.merge({ sentMessages })
+    if (dirty.isEmpty) return
+    const next = this.#waiting[0]
+    // What was refused goes to the end: the others must not be refused with it.
+    if (!next || refused) this.#waiting.push(dirty)
+    else next.takeOlder(dirty)
   }
 
   /**
@@ -256,6 +306,24 @@ export class WriteQueue {
  */
 export function mustStop(error) {
   return error?.code === 'lease_lost' || error?.code === 'auth_state_corrupt'
+}
+
+/**
+ * Any other 4xx: the same write would be refused again.
+ * @param {any} error
+ */
+function isRefusal(error) {
+  return !mustStop(error) && error?.status >= 400 && error.status < 500
+}
+
+/** @param {[messageId: string, base64: string][]} sentMessages oldest first */
+function newestOf(sentMessages) {
+  let characters = 0
+  const tooMany = sentMessages.slice(-MAX_DIRTY_SENT_MESSAGES).toReversed().findIndex(message => {
+    characters += sizeOf({ sentMessages: [message] })
+    return characters > MAX_DIRTY_SENT_CHARACTERS
+  })
+  return sentMessages.slice(tooMany === -1 ? -MAX_DIRTY_SENT_MESSAGES : sentMessages.length - tooMany)
 }
 
 /** @param {Batch} batch */

@@ -33,6 +33,12 @@ const CLOSE_MS = 1500
 /** Baileys itself gives up a silent connection 5 s after a keep-alive interval. */
 const SILENCE_MARGIN_MS = 7000
 
+/**
+ * From the creation of a socket to its first QR or its opening, and from a scan to WhatsApp's restart. Baileys' own
+ * limits end when the noise handshake is over.
+ */
+export const LOGIN_LIMIT_MS = 60_000
+
 /** One socket of Baileys, from its creation to its end. A new attempt makes a new one. */
 export class SocketAttempt {
   /** @type {Qr | null} */
@@ -43,6 +49,7 @@ export class SocketAttempt {
   #end = () => {}
   #lastFrameAt = 0
   #cancelWatchdog = () => {}
+  #cancelLoginLimit = () => {}
   #authState
   #sender
   #listener
@@ -69,6 +76,7 @@ export class SocketAttempt {
     this.ended = new Promise(resolve => { this.#end = resolve })
     this.#sock = makeWASocket(this.#config())
     this.#listen()
+    this.#limitLogin()
   }
 
   /** @param {string} phone @returns {Promise<string>} as the phone shows it: ABCD-EFGH */
@@ -129,6 +137,12 @@ export class SocketAttempt {
     ev.on('messages.update', (/** @type {any[]} */ updates) => this.#onReceipts(updates.map(receiptFromUpdate)))
     ev.on('message-receipt.update', (/** @type {any[]} */ updates) => this.#onReceipts(updates.map(receiptFromMember)))
     ws.on('frame', () => { this.#lastFrameAt = this.#clock.now() })
+    // ws ends a refused upgrade by itself only when nobody listens for it, and Baileys listens and does nothing. A plain
+    // error without a status: what a proxy answered says nothing about the login.
+    ws.on('unexpected-response', (/** @type {any} */ _request, /** @type {any} */ response) => {
+      response.resume()
+      this.#sock.end(new Error(`The upgrade was answered with HTTP ${response.statusCode}.`))
+    })
   }
 
   /** @param {any} update */
@@ -139,15 +153,18 @@ export class SocketAttempt {
     if (qr) this.#onQr(qr)
     if (isNewLogin) {
       this.qr = null
+      this.#limitLogin()
       this.#listener.paired()
     }
     if (connection === 'open') {
+      this.#cancelLoginLimit()
       this.#lastFrameAt = this.#clock.now()
       this.#watch()
       this.#listener.open(this.#authState.creds.me?.name ?? null)
     }
     if (connection === 'close') {
       this.#cancelWatchdog()
+      this.#cancelLoginLimit()
       // Baileys forgets the queries that wait for an answer: they, and the sends behind them, would hang for 60 s.
       this.#sock.ws.emit('error', new Error('The connection is closed.'))
       this.#end(endOf(lastDisconnect?.error, this.#clock.now()))
@@ -156,6 +173,7 @@ export class SocketAttempt {
 
   /** @param {string} qr */
   #onQr(qr) {
+    this.#cancelLoginLimit()
     const livesMs = this.#options.qrMs ?? (this.qr ? NEXT_QR_MS : FIRST_QR_MS)
     this.qr = { qr, expires_at: this.#clock.now() + livesMs }
     this.#listener.qr(this.qr)
@@ -178,6 +196,16 @@ export class SocketAttempt {
     for (const receipt of receipts) {
       if (receipt) this.#listener.receipt({ ...receipt, chat: this.#sender.chatOf(receipt.message_id) ?? receipt.chat })
     }
+  }
+
+  /** A peer that stays silent must not hold a start slot for ever. */
+  #limitLogin() {
+    this.#cancelLoginLimit()
+    this.#cancelLoginLimit = this.#clock.after(LOGIN_LIMIT_MS, () => {
+      this.#log.warn({}, 'login_not_in_time')
+      this.#sock.end(new Error('WhatsApp did not finish the login in time.'))
+      this.#sock.ws.socket?.terminate()
+    })
   }
 
   /** Open but deaf: Baileys ends a silent connection, but then waits for the dead peer's close frame. */

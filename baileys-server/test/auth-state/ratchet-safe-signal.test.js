@@ -251,6 +251,19 @@ test('a message that is delivered again after a kill is read again, once', async
   assert.equal([...loja.store.keys.keys()].filter(name => name.startsWith('decrypted-message ')).length, 64)
 })
 
+test('a message whose receipt was lost with its socket is read again on the next socket, once', async () => {
+  const message = await ana.encrypt(LID.loja, 'delivered twice')
+  assert.equal(await loja.decrypt(LID.ana, message), 'delivered twice')
+  for (let socket = 0; socket < 2; socket++) {
+    loja.connect()
+    assert.equal(await loja.decrypt(LID.ana, message), 'delivered twice')
+    await assert.rejects(loja.decrypt(LID.ana, message))
+  }
+  for (let n = 0; n < 64; n++) await loja.decrypt(LID.ana, await ana.encrypt(LID.loja, `${n}`))
+  loja.connect()
+  await assert.rejects(loja.decrypt(LID.ana, message))
+})
+
 test('group messages are readable in any order, and the own sender key does not grow', async () => {
   const encrypt = text => loja.signal.encryptGroupMessage({ group: GROUP, meId: LID.loja, data: Buffer.from(text) })
   const first = await encrypt('0')

@@ -163,3 +163,70 @@ test('a batch stays well below the limit of a body', async () => {
   await settled()
   assert.deepEqual(batches[1].keys.map(([, id]) => id), ['1', '2'])
 })
+
+test('drained rejects when an earlier one of the open batches failed', async () => {
+  queue.enqueue({ keys: [['session', 'a', '1']] })
+  await settled()
+  queue.enqueue({ keys: [['session', 'b', '1']] })
+  const drained = outcome(queue.drained())
+  underWay.reject(failure('unreachable'))
+  await settled()
+  underWay.resolve()
+  assert.equal(await drained, 'unreachable')
+})
+
+test('dirty sent messages keep the newest four MiB and count in the batch that they join', async () => {
+  const size = batch => JSON.stringify(batch).length
+  for (let n = 0; n < 600; n++) {
+    queue.enqueue({ keys: [['session', 'a', String(n)]], sentMessages: [[`m${n}`, 'x'.repeat(88_000)]] })
+    if (n % 50 > 0) continue
+    await settled()
+    underWay.reject(failure('unreachable'))
+  }
+  for (let n = 0; n < 10; n++) {
+    await settled()
+    underWay.reject(failure('unreachable'))
+  }
+  await clock.advance(1000)
+  assert.ok(Math.max(...batches.map(size)) < 20 * 2 ** 20)
+  assert.ok(size(batches.at(-1)) < 5 * 2 ** 20)
+  assert.equal(batches.at(-1).sentMessages.at(-1)[0], 'm599')
+})
+
+const refused = () => Object.assign(failure('invalid_request'), { status: 422 })
+
+test('a refused write is done change by change: one bad value costs only its own caller', async () => {
+  queue = newQueue({ write: async batch => {
+    batches.push(batch)
+    if (batch.keys.some(([, id]) => id === 'bad') || batch.sentMessages.some(([id]) => id === 'bad')) throw refused()
+  } })
+  const good = queue.enqueue({ keys: [['session', 'a', '1']] })
+  const bad = queue.enqueue({ keys: [['session', 'b', '1'], ['pre-key', 'bad', '1']], awaited: true })
+  const later = queue.enqueue({ keys: [['session', 'a', '2']] })
+  const drained = queue.drained()
+  assert.deepEqual(await Promise.all([good, bad, later, drained].map(outcome)), ['durable', 'invalid_request', 'durable', 'durable'])
+  assert.deepEqual(committed, [['session', 'a', '1'], ['session', 'a', '2']])
+  assert.deepEqual(forgotten, [['session', 'b', '1'], ['pre-key', 'bad', '1']])
+  queue.enqueue({ sentMessages: [['bad', 'AA==']] })
+  queue.enqueue({ keys: [['session', 'a', '3']] })
+  assert.equal(await outcome(queue.drained()), 'invalid_request')
+  await settled()
+  assert.ok(queue.isQuiet)
+})
+
+test('refused creds stay dirty and do not hold up anybody', async () => {
+  queue = newQueue({ write: async batch => {
+    batches.push(batch)
+    if (batch.creds === 'bad') throw refused()
+  } })
+  queue.enqueue({ creds: { text: 'bad', account: ACCOUNT } })
+  const keys = [1, 2, 3].map(n => queue.enqueue({ keys: [['session', String(n), 'x']] }))
+  assert.deepEqual(await Promise.all(keys.map(outcome)), ['durable', 'durable', 'durable'])
+  await settled()
+  const writes = batches.length
+  await settled(50)
+  assert.equal(batches.length, writes)
+  assert.ok(queue.credsAreDirty)
+  await clock.advance(1000)
+  assert.equal(batches.length, writes + 1)
+})

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
+import http from 'node:http'
 import { afterEach, beforeEach, test } from 'node:test'
 import '../../src/silence-console.js'
 import { WA_CERT_DETAILS } from '@whiskeysockets/baileys'
 import { systemClock } from '../../src/clock.js'
 import { Registry } from '../../src/connections/registry.js'
+import { LOGIN_LIMIT_MS } from '../../src/connections/socket-attempt.js'
 import { StartSlots } from '../../src/connections/start-slots.js'
 import { OrchestratorClient } from '../../src/orchestrator/client.js'
 import { SessionBackup } from '../../src/orchestrator/session-backup.js'
@@ -18,7 +20,7 @@ const nothing = () => {}
 const log = { debug: nothing, info: nothing, warn: nothing, error: nothing, child: () => log }
 const session = { sessionRef: 17, sessionId: 'loja', generation: 1, epoch: 1 }
 
-let orchestrator, whatsapp, client, registry, reports, qrMs
+let orchestrator, whatsapp, client, registry, reports, qrMs, webSocketUrl, clock
 
 beforeEach(async () => {
   orchestrator = await new FakeOrchestrator().listen()
@@ -27,13 +29,15 @@ beforeEach(async () => {
   client = new OrchestratorClient({ socketPath: orchestrator.socketPath, token: TOKEN, timeoutMs: 1000, retries: 0, clock: systemClock })
   reports = []
   qrMs = undefined
-  const startSlots = new StartSlots(8)
+  webSocketUrl = whatsapp.wsUrl
+  clock = systemClock
+  const startSlots = new StartSlots(1)
   registry = new Registry(started => ({
     backup: new SessionBackup(client, started),
     report: (type, data) => reports.push({ type, ...data }),
-    startSlots, clock: systemClock, random: Math.random, log,
+    startSlots, clock, random: () => 0.05, log,
     options: {
-      socket: { webSocketUrl: whatsapp.wsUrl, keepAliveMs: 30_000, qrMs },
+      socket: { webSocketUrl, keepAliveMs: 30_000, qrMs },
       verification: { initialDelayMs: 10_000, throttleMs: 30_000, intervalMs: 300_000 }
     }
   }))
@@ -45,6 +49,32 @@ afterEach(async () => {
   await whatsapp.close()
   await orchestrator.close()
 })
+
+const statesOf = sessionRef => registry.describe().find(described => described.session_ref === sessionRef)?.state
+
+async function startPaired() {
+  registry.start(session)
+  const { qr } = await until('a QR', () => reports.find(({ type }) => type === 'pairing.qr'))
+  await whatsapp.post('/scan', { qr, phone: '5511999990000' })
+  await until('it is open', () => statesOf(17) === 'open')
+}
+
+/** A server in front of WhatsApp's place. @param {(socket: import('node:net').Socket) => void} onUpgrade */
+async function inFront(t, onUpgrade) {
+  const server = http.createServer()
+  const sockets = new Set()
+  server.on('upgrade', (_request, socket) => {
+    sockets.add(socket)
+    socket.on('error', nothing)
+    onUpgrade(socket)
+  })
+  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return { url: `ws://127.0.0.1:${server.address().port}/ws/chat`, sockets }
+}
 
 test('a QR that nobody scans ends the pairing, and the session stays listed as stopped', async () => {
   qrMs = 100
@@ -93,4 +123,37 @@ test('stopping while the store hangs ends in time', async () => {
   await registry.stop(17)
   assert.ok(Date.now() - startedAt < 3000)
   assert.equal(registry.size, 0)
+})
+
+for (const connection of ['close', 'keep-alive']) {
+  for (const status of ['403 Forbidden', '503 Service Unavailable']) {
+    test(`an upgrade answered with ${status}, connection ${connection}, is tried again and proves nothing`, async t => {
+      await startPaired()
+      await registry.stop(17)
+      reports.length = 0
+      const answer = `HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: ${connection}\r\n\r\n`
+      const { url, sockets } = await inFront(t, socket => connection === 'close' ? socket.end(answer) : socket.write(answer))
+      webSocketUrl = url
+      registry.start(session)
+      await until('three attempts', () => sockets.size >= 3)
+      assert.equal(reports.some(({ state }) => state === 'quarantined'), false)
+      assert.ok(reports.filter(({ state }) => state === 'waiting_retry').every(({ code }) => code === null))
+      webSocketUrl = whatsapp.wsUrl
+      await registry.stop(17)
+      registry.start({ ...session, epoch: 1 })
+      await until('the start slot is free and the login is still good', () => statesOf(17) === 'open')
+    })
+  }
+}
+
+test('a peer that says nothing does not keep its start slot', async t => {
+  await startPaired()
+  await registry.stop(17)
+  const { sockets, url } = await inFront(t, nothing)
+  webSocketUrl = url
+  clock = { ...systemClock, after: (ms, callback) => systemClock.after(ms === LOGIN_LIMIT_MS ? 200 : ms, callback) }
+  registry.start(session)
+  await until('it waits for a retry', () => statesOf(17) === 'waiting_retry', 5000)
+  assert.match(registry.describe()[0].reason, /ended the connection \(no code\)/)
+  await until('the next attempt', () => sockets.size >= 2)
 })
