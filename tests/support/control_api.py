@@ -1,0 +1,56 @@
+"""The sidecar's control API on the wire, as docs/internal-api.md has it, without WhatsApp behind it."""
+
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+TOKEN = "t" * 64
+
+
+@dataclass
+class ControlApi:
+    """What was started, and what the listing says of it. ``restart`` is another process in its place."""
+
+    port: int = 0
+    instance: str = field(default_factory=lambda: str(uuid.uuid4()))
+    sessions: dict[int, dict[str, Any]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    answering: bool = True
+
+    def restart(self) -> None:
+        self.instance = str(uuid.uuid4())
+        self.sessions.clear()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        if not self.answering:
+            return web.Response(status=500)
+        ref = int(request.match_info.get("ref", 0))
+        if request.method == "GET":
+            return web.json_response({"instance": self.instance, "sessions": list(self.sessions.values())})
+        self.calls.append(f"{request.method} {ref}")
+        if request.method == "PUT":
+            body = await request.json()
+            self.sessions[ref] = {"session_ref": ref, "state": "connecting", **body}
+            return web.json_response({}, status=202)
+        self.sessions.pop(ref, None)
+        return web.json_response({})
+
+
+@contextlib.asynccontextmanager
+async def control_api() -> AsyncIterator[ControlApi]:
+    api = ControlApi()
+    app = web.Application()
+    app.router.add_route("*", "/v1/sessions", api.handle)
+    app.router.add_route("*", "/v1/sessions/{ref}", api.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    api.port = runner.addresses[0][1]
+    try:
+        yield api
+    finally:
+        await runner.cleanup()
