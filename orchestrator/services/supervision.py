@@ -199,6 +199,8 @@ class Supervision:
                 await self._connections.set_qr(told.session_ref, Qr(told.qr.qr, expires_at))
 
     async def _claim(self) -> None:
+        if self._instance == self._departed:
+            return  # it said goodbye after it was listed
         try:
             claimed = await self._leases.claim(CLAIM_BATCH)
         except Unavailable:
