@@ -21,7 +21,7 @@ const MAX_TEXT_CHARACTERS = 65_536
 
 /** The one table from codes to statuses and titles. @type {Record<string, [status: number, title: string]>} */
 const PROBLEMS = {
-  bad_request: [400, 'Bad request'],
+  malformed_json: [400, 'Malformed JSON'],
   unauthorized: [401, 'Unauthorized'],
   not_found: [404, 'Not found'],
   session_not_running: [404, 'Session not running'],
@@ -168,7 +168,7 @@ async function readBody(request) {
   try {
     return JSON.parse(Buffer.concat(chunks).toString('utf8'))
   } catch {
-    throw new BadRequest('bad_request', 'The body is not JSON.')
+    throw new BadRequest('malformed_json', 'The body is not JSON.')
   }
 }
 

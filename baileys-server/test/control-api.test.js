@@ -58,8 +58,8 @@ for (const phone of ['', '+5511999990000', '0511999990000', '55 11', '1'.repeat(
 }
 
 const REQUESTS = [
-  ['PUT', '/v1/sessions/17', '{"session_id": ', 400, 'bad_request'],
-  ['PUT', '/v1/sessions/17', '\xff\xfe', 400, 'bad_request'],
+  ['PUT', '/v1/sessions/17', '{"session_id": ', 400, 'malformed_json'],
+  ['PUT', '/v1/sessions/17', '\xff\xfe', 400, 'malformed_json'],
   ['PUT', '/v1/sessions/0', JSON.stringify(valid), 422, 'invalid_request'],
   ['PUT', '/v1/sessions/9999999999999999', JSON.stringify(valid), 422, 'invalid_request'],
   ['PUT', '/v1/sessions/seventeen', JSON.stringify(valid), 404, 'not_found'],

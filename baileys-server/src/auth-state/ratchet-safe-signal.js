@@ -3,7 +3,7 @@ import { tidySenderKey } from './tidy-sender-key.js'
 import { withoutDamage } from './undamaged-sessions.js'
 
 /**
- * Baileys' Signal repository, made safe for a store that somebody relies on after a crash. Three facts of Baileys
+ * Baileys' Signal repository, made safe for a store that somebody relies on after a crash. Four facts of Baileys
  * 7.0.0-rc14 and libsignal 6.0.0 make that necessary; each costs a message number that is used twice (the receiver
  * shows "Waiting for this message") or a lost ratchet step, and none needs a crash to happen except the third:
  *
@@ -15,12 +15,16 @@ import { withoutDamage } from './undamaged-sessions.js'
  *    the job before it, so Baileys puts the job's writes into that one's transaction, which may be over.
  * 3. A send writes its stanza to the socket inside its transaction, before the commit: killed in between, the next
  *    process numbers its message like the one that the receiver already has.
+ * 4. libsignal's queue is one for the whole process, by address: a job of one account that waits for the store holds up
+ *    the same contact's messages of all others. And Baileys calls a session that could not be read "no session", so
+ *    libsignal would write a record without the sessions that it has.
  *
  * The remedy, from outside: ratchet records don't take part in transactions. They are written to our key store at once,
  * where every reader sees them, and become durable in their order. One lock per contact (and per group sender) makes
  * load-modify-store of a record atomic. And no ciphertext is handed out before everything taken until then is
  * durable, so that a crash can skip a message number (Signal doesn't mind) but never use one twice. Parallel
- * encryptions of one send share one write, and the transaction's commit finds nothing left to do.
+ * encryptions of one send share one write, and the transaction's commit finds nothing left to do. The session record is
+ * read before libsignal's queue is entered: a failed read rejects, and a slow one waits outside.
  *
  * Deadlocks: a transaction is always entered before a lock (a send holds its transaction while it encrypts), and what
  * runs under a lock waits for no other lock or transaction.
@@ -83,7 +87,13 @@ function guarded(inner, { keys, keyStore, decrypted, locks }) {
   const contact = contactNames(inner, keys)
 
   /** @type {<T>(jid: string, work: () => Promise<T>) => Promise<T>} */
-  const onContact = (jid, work) => keys.transaction(async () => locks.run([await contact(jid)], work), jid)
+  const onContact = (jid, work) => keys.transaction(async () => {
+    const name = await contact(jid)
+    return locks.run([name], async () => {
+      await keyStore.get('session', addressesOf(inner, jid, name))
+      return work()
+    })
+  }, jid)
 
   /** @type {<T>(group: string, author: string, work: () => Promise<T>) => Promise<T>} */
   const onSenderKey = (group, author, work) => keys.transaction(() => locks.run([`${group} ${author}`], work), group)
@@ -142,6 +152,20 @@ function contactNames(repository, keys) {
     const stored = await keys.get('lid-mapping', [user])
     return String(stored[user] ?? user)
   }
+}
+
+/**
+ * Where a contact's session record may be: under the LID's address once a number is mapped.
+ * @param {import('@whiskeysockets/baileys').SignalRepositoryWithLIDStore} repository
+ * @param {string} jid
+ * @param {string} name of the contact, as contactNames says
+ */
+function addressesOf(repository, jid, name) {
+  const own = repository.jidToSignalProtocolAddress(jid)
+  const { user, device = 0 } = jidDecode(jid) ?? {}
+  if (!user || name === user) return [own]
+  const lid = `${name}${device ? `:${device}` : ''}@${device === 99 ? 'hosted.lid' : 'lid'}`
+  return [own, repository.jidToSignalProtocolAddress(lid)]
 }
 
 /** Runs what needs the same name one after the other. */

@@ -58,6 +58,8 @@ export class Connection {
   #sender = null
   /** @type {Promise<void>} */
   #ended = Promise.resolve()
+  /** @type {Promise<void> | null} */
+  #stopped = null
   #failedAttempts = 0
   #openedAt = 0
   #consecutiveUnauthorized = 0
@@ -145,7 +147,17 @@ export class Connection {
   }
 
   /** Returns after the socket is closed and the writes are done. */
-  async stop(reason = 'Stopped on request.') {
+  stop(reason = 'Stopped on request.') {
+    this.#stopped ??= this.#stop(reason)
+    return this.#stopped
+  }
+
+  get #jid() {
+    return this.#authState?.isPaired ? this.#authState.creds.me?.id ?? null : null
+  }
+
+  /** @param {string} reason */
+  async #stop(reason) {
     if (this.#stopping.signal.aborted) return this.#ended
     this.#sender?.refuse()
     if (this.#sender) await within(this.#parts.clock, SENDS_DRAIN_MS, this.#sender.idle())
@@ -155,10 +167,6 @@ export class Connection {
     await this.#drainWrites()
     this.#discardAuthState(reason)
     if (this.#state !== 'quarantined') this.#enter('stopped', reason)
-  }
-
-  get #jid() {
-    return this.#authState?.isPaired ? this.#authState.creds.me?.id ?? null : null
   }
 
   async #run() {
@@ -266,7 +274,7 @@ export class Connection {
       case 'conflict':
       case 'pause':
         this.#enter(PARKED[action], reason, code)
-        await aborted(this.#stopping.signal)
+        await unlessAborted(new Promise(() => {}), this.#stopping.signal)
         return true
       case 'wait':
         this.#enter('paused', reason, code)
@@ -282,7 +290,7 @@ export class Connection {
   async #beforeReconnect(delayMs) {
     if (this.#authState?.isPaired) {
       // WhatsApp knows this identity already: it must be durable before it is used again.
-      await Promise.race([this.#authState.credsDurable().catch(() => {}), aborted(this.#stopping.signal)])
+      await unlessAborted(this.#authState.credsDurable().catch(() => {}), this.#stopping.signal)
     } else {
       // What belongs to a failed pairing attempt is of no use to the next: load again, start from a fresh identity.
       this.#discardAuthState('The pairing attempt is over.')
@@ -349,7 +357,7 @@ export class Connection {
 
   async #isLeaseHeld() {
     try {
-      return await this.#parts.backup.isLeaseHeld()
+      return await unlessAborted(this.#parts.backup.isLeaseHeld(), this.#stopping.signal) ?? 'unknown'
     } catch (error) {
       return mustStop(error) ? false : 'unknown'
     }
@@ -382,10 +390,24 @@ export class Connection {
   }
 }
 
-/** @param {AbortSignal} signal @returns {Promise<void>} */
-function aborted(signal) {
-  return new Promise(resolve => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
+/**
+ * The promise's value, or undefined when the signal is aborted first. The promise goes on either way.
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal} signal
+ * @returns {Promise<T | undefined>}
+ */
+async function unlessAborted(promise, signal) {
+  /** @type {() => void} */
+  let onAbort = () => {}
+  const aborted = new Promise(resolve => {
+    onAbort = () => resolve(undefined)
+    if (signal.aborted) resolve(undefined)
+    else signal.addEventListener('abort', onAbort, { once: true })
   })
+  try {
+    return /** @type {T | undefined} */ (await Promise.race([promise, aborted]))
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
 }

@@ -30,6 +30,10 @@ const LAST_BACK_OFF_MS = 60_000
 const FIRST_OUTDATED_DELAY_MS = 30_000
 const LAST_OUTDATED_DELAY_MS = 600_000
 const UNKNOWN_BAN_MS = 3_600_000
+/** WhatsApp may shorten a ban, and timers end at 24 days: then the account is tried again. */
+const LAST_BAN_MS = 86_400_000
+/** The end of JavaScript's time. */
+const LAST_DATE = 8.64e15
 /** A login refused this soon after a 515 is WhatsApp not being ready yet, not a logout. */
 const RESTART_GRACE_MS = 30_000
 
@@ -86,11 +90,12 @@ function afterRefusal(disconnect) {
 
 /** @param {Disconnect} disconnect @returns {Decision} */
 function afterBan({ banExpiresAt, now }) {
-  if (banExpiresAt === null) {
+  if (banExpiresAt === null || Math.abs(banExpiresAt) > LAST_DATE) {
     return { action: 'wait', delayMs: UNKNOWN_BAN_MS, reason: 'WhatsApp blocked the account for a time that it did not tell.' }
   }
   const until = new Date(banExpiresAt).toISOString()
-  return { action: 'wait', delayMs: Math.max(FIRST_BACK_OFF_MS, banExpiresAt - now), reason: `WhatsApp blocked the account until ${until}.` }
+  const delayMs = Math.min(LAST_BAN_MS, Math.max(FIRST_BACK_OFF_MS, banExpiresAt - now))
+  return { action: 'wait', delayMs, reason: `WhatsApp blocked the account until ${until}.` }
 }
 
 /** @param {Disconnect} disconnect @returns {Decision} */

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { generateMessageIDV2, generateWAMessage, proto } from '@whiskeysockets/baileys'
 import { LRUCache } from 'lru-cache'
 import { baileysLogger, safeError } from '../log.js'
@@ -15,6 +16,8 @@ export class Sender {
   /** @type {Set<Promise<unknown>>} */
   #inFlight = new Set()
   #refusing = false
+  /** @type {AsyncLocalStorage<{written: boolean}>} the send that the code runs for */
+  #sending = new AsyncLocalStorage()
   /** @type {any} Baileys' socket */
   #sock = null
   #authState
@@ -39,6 +42,7 @@ export class Sender {
   /** @param {any} sock */
   attach(sock) {
     this.#sock = sock
+    this.#watchForWritten(sock.authState)
     sock.ws.on('CB:ack,class:message', (/** @type {any} */ node) => this.#onServerAck(node))
   }
 
@@ -93,6 +97,7 @@ export class Sender {
   async #send(to, text) {
     const userJid = /** @type {string} */ (this.#authState.creds.me?.id)
     const messageId = generateMessageIDV2(userJid)
+    const sending = { written: false }
     try {
       const options = /** @type {any} */ ({ userJid, messageId, logger: baileysLogger(this.#log) })
       const { message } = await generateWAMessage(to, { text }, options)
@@ -100,11 +105,34 @@ export class Sender {
       this.#sent.set(messageId, { to, message: content })
       // Ahead of the ratchet step in the same ordered queue, so durable before the stanza can leave.
       this.#authState.stageSentMessage(messageId, proto.Message.encode(content).finish())
-      await this.#sock.relayMessage(to, content, { messageId })
+      await this.#sending.run(sending, () => this.#sock.relayMessage(to, content, { messageId }))
       return messageId
     } catch (error) {
+      if (sending.written) {
+        // Sent it is, and its ratchets were durable before; what is lost is a cache, such as a device list.
+        this.#log.error(safeError(error), 'send_not_committed')
+        return messageId
+      }
       this.#log.warn(safeError(error), 'send_failed')
       throw new ControlError('send_failed', `The message was not written: ${/** @type {Error} */ (error).message}`, { cause: error })
+    }
+  }
+
+  /**
+   * Baileys writes the stanza as the last step of a transaction of its own, named by our JID: when the step is done and
+   * the send fails nevertheless, it was the commit that failed.
+   * @param {import('@whiskeysockets/baileys').SignalCreds & any} authState of the socket
+   */
+  #watchForWritten({ creds, keys }) {
+    const { transaction } = keys
+    keys.transaction = (/** @type {() => Promise<any>} */ work, /** @type {string} */ name) => {
+      const sending = this.#sending.getStore()
+      if (!sending || name !== creds.me?.id) return transaction(work, name)
+      return transaction(async () => {
+        const result = await work()
+        sending.written = true
+        return result
+      }, name)
     }
   }
 

@@ -98,11 +98,12 @@ export class SocketAttempt {
 
   /** Returns when the socket is closed. */
   async close() {
-    this.#sock.ev.flush()
+    this.#flush()
     this.#sock.end(undefined)
     await within(this.#clock, CLOSE_MS, this.ended)
     this.#sock.ws.socket?.terminate()
     await within(this.#clock, CLOSE_MS, this.ended)
+    this.#end(endOf(undefined, this.#clock.now()))
   }
 
   #config() {
@@ -134,8 +135,8 @@ export class SocketAttempt {
     })
     ev.on('connection.update', (/** @type {any} */ update) => this.#onConnectionUpdate(update))
     ev.on('messages.upsert', (/** @type {any} */ upsert) => this.#onMessages(upsert))
-    ev.on('messages.update', (/** @type {any[]} */ updates) => this.#onReceipts(updates.map(receiptFromUpdate)))
-    ev.on('message-receipt.update', (/** @type {any[]} */ updates) => this.#onReceipts(updates.map(receiptFromMember)))
+    ev.on('messages.update', (/** @type {any[]} */ updates) => this.#onReceipts(updates, receiptFromUpdate))
+    ev.on('message-receipt.update', (/** @type {any[]} */ updates) => this.#onReceipts(updates, receiptFromMember))
     ws.on('frame', () => { this.#lastFrameAt = this.#clock.now() })
     // ws ends a refused upgrade by itself only when nobody listens for it, and Baileys listens and does nothing. A plain
     // error without a status: what a proxy answered says nothing about the login.
@@ -149,7 +150,7 @@ export class SocketAttempt {
   #onConnectionUpdate({ connection, lastDisconnect, qr, isNewLogin }) {
     // Baileys holds messages back until a login's backlog and a first history sync are through, up to 20 s, and has
     // told WhatsApp already that they arrived; what a crash then loses is gone. Here they go on at once.
-    this.#sock.ev.flush()
+    this.#flush()
     if (qr) this.#onQr(qr)
     if (isNewLogin) {
       this.qr = null
@@ -186,15 +187,40 @@ export class SocketAttempt {
   #onMessages({ messages }) {
     const ownJid = this.#authState.creds.me?.id ?? ''
     for (const message of messages) {
-      const data = receivedMessage(message, ownJid)
-      if (data) this.#listener.message(data)
+      this.#guarded('message_not_reported', () => {
+        const data = receivedMessage(message, ownJid)
+        if (data) this.#listener.message(data)
+      })
     }
   }
 
-  /** @param {(Record<string, any> | null)[]} receipts */
-  #onReceipts(receipts) {
-    for (const receipt of receipts) {
-      if (receipt) this.#listener.receipt({ ...receipt, chat: this.#sender.chatOf(receipt.message_id) ?? receipt.chat })
+  /**
+   * @param {any[]} updates
+   * @param {(update: any) => Record<string, any> | null} receiptFrom
+   */
+  #onReceipts(updates, receiptFrom) {
+    for (const update of updates) {
+      this.#guarded('receipt_not_reported', () => {
+        const receipt = receiptFrom(update)
+        if (receipt) this.#listener.receipt({ ...receipt, chat: this.#sender.chatOf(receipt.message_id) ?? receipt.chat })
+      })
+    }
+  }
+
+  #flush() {
+    this.#guarded('flush_failed', () => this.#sock.ev.flush())
+  }
+
+  /**
+   * One odd message must cost neither its neighbours nor the news that the connection ended.
+   * @param {string} event
+   * @param {() => void} work
+   */
+  #guarded(event, work) {
+    try {
+      work()
+    } catch (error) {
+      this.#log.error(safeError(error), event)
     }
   }
 

@@ -299,3 +299,30 @@ test('only sessions that did not decrypt are put back, and nothing when it is no
   assert.equal(withoutDamage(before, record({ old: session(1, 'b'), new: session(2, 'b') })), null)
   assert.equal(withoutDamage(undefined, before), null)
 })
+
+test('a stuck read of one account does not hold up another account that writes to the same contact', async () => {
+  const other = new Party('other')
+  await other.signal.injectE2ESession({ jid: LID.ana, session: await ana.bundle(9) })
+  const stuck = new Party('stuck')
+  stuck.store.read = () => new Promise(nothing)
+  stuck.encrypt(LID.ana, 'x').catch(nothing)
+  stuck.signal.injectE2ESession({ jid: LID.ana, session: await ana.bundle(10) }).catch(nothing)
+  await settled()
+  const sent = other.encrypt(LID.ana, 'y').then(() => 'sent')
+  assert.equal(await Promise.race([sent, new Promise(resolve => setTimeout(resolve, 1000, 'held up'))]), 'sent')
+})
+
+for (const [what, jid] of [['its LID', LID.ana], ['the number of a known LID', PN.ana]]) {
+  test(`a session that cannot be read is not taken for none, by ${what}`, async () => {
+    const sent = await loja.encrypt(LID.ana, 'hello')
+    assert.equal(await ana.decrypt(LID.loja, sent), 'hello')
+    const underWay = await ana.encrypt(LID.loja, 'under way')
+    await loja.signal.lidMapping.storeLIDPNMappings([{ lid: LID.ana, pn: PN.ana }])
+    loja.keyStore.forget([['session', '100000000000001_1.0', '']])
+    loja.store.readError = failure('unreachable')
+    await assert.rejects(loja.signal.injectE2ESession({ jid, session: await ana.bundle(11) }), { code: 'unreachable' })
+    await assert.rejects(loja.encrypt(jid, 'x'), { code: 'unreachable' })
+    loja.store.readError = null
+    assert.equal(await loja.decrypt(LID.ana, underWay), 'under way')
+  })
+}

@@ -20,7 +20,7 @@ const nothing = () => {}
 const log = { debug: nothing, info: nothing, warn: nothing, error: nothing, child: () => log }
 const session = { sessionRef: 17, sessionId: 'loja', generation: 1, epoch: 1 }
 
-let orchestrator, whatsapp, client, registry, reports, qrMs, webSocketUrl, clock
+let orchestrator, whatsapp, client, registry, reports, qrMs, webSocketUrl, clock, onReport
 
 beforeEach(async () => {
   orchestrator = await new FakeOrchestrator().listen()
@@ -31,10 +31,14 @@ beforeEach(async () => {
   qrMs = undefined
   webSocketUrl = whatsapp.wsUrl
   clock = systemClock
+  onReport = nothing
   const startSlots = new StartSlots(1)
   registry = new Registry(started => ({
     backup: new SessionBackup(client, started),
-    report: (type, data) => reports.push({ type, ...data }),
+    report: (type, data) => {
+      onReport(type, data)
+      reports.push({ type, ...data })
+    },
     startSlots, clock, random: () => 0.05, log,
     options: {
       socket: { webSocketUrl, keepAliveMs: 30_000, qrMs },
@@ -156,4 +160,48 @@ test('a peer that says nothing does not keep its start slot', async t => {
   await until('it waits for a retry', () => statesOf(17) === 'waiting_retry', 5000)
   assert.match(registry.describe()[0].reason, /ended the connection \(no code\)/)
   await until('the next attempt', () => sockets.size >= 2)
+})
+
+test('who stops a session that is being stopped waits for the same writes', async () => {
+  await startPaired()
+  orchestrator.behave = async call => { if (call === 'auth-state/write') await new Promise(resolve => setTimeout(resolve, 500)) }
+  const contact = await whatsapp.post('/contacts', { name: 'Ana' })
+  await whatsapp.post('/send', { from: contact.phone, to: '5511999990000', text: 'hello' })
+  await until('something is written', () => orchestrator.callsTo('/write').some(({ body }) => body.set.some(([type]) => type === 'decrypted-message')))
+  const connection = registry.describe()[0]
+  let first = false
+  const stopped = registry.stop(17).then(() => { first = true })
+  await registry.stop(17)
+  assert.equal(connection.session_ref, 17)
+  await settled(1)
+  assert.ok(first)
+  await stopped
+})
+
+test('a message that left is not called unsent because the commit after it failed', async () => {
+  await startPaired()
+  const contact = await whatsapp.post('/contacts', { name: 'Ana' })
+  let failed = 0
+  orchestrator.behave = (call, body) => {
+    if (call !== 'auth-state/write' || !body.set.some(([type]) => type === 'device-list')) return undefined
+    failed += 1
+    return { status: 503, body: { code: 'database_unavailable' } }
+  }
+  const sent = await registry.get(17).send({ to: `${contact.phone}@s.whatsapp.net`, text: 'left' })
+  assert.match(sent, /^[0-9A-F]+$/)
+  assert.ok(failed > 0)
+  orchestrator.behave = call => call === 'auth-state/write' ? { status: 503, body: { code: 'database_unavailable' } } : undefined
+  await assert.rejects(registry.get(17).send({ to: `${contact.phone}@s.whatsapp.net`, text: 'did not leave' }), { code: 'send_failed' })
+})
+
+test('a message that cannot be reported costs neither the next one nor the end of the connection', async () => {
+  await startPaired()
+  const contact = await whatsapp.post('/contacts', { name: 'Ana' })
+  onReport = (_type, { text }) => { if (text === 'odd') throw new Error('odd') }
+  for (const text of ['odd', 'even']) await whatsapp.post('/send', { from: contact.phone, to: '5511999990000', text })
+  await until('the next one', () => reports.some(({ text }) => text === 'even'))
+  const opened = () => reports.filter(({ state }) => state === 'open').length
+  const before = opened()
+  for (const connection of whatsapp.world.connections) connection.drop()
+  await until('it is open again', () => opened() > before)
 })

@@ -44,6 +44,8 @@ const TABLE = [
   ['our own logout', { statusCode: 401, message: 'Intentional Logout' }, { action: 'quarantine' }],
   ['402 with an expiry', { statusCode: 402, banExpiresAt: NOW + 5_000_000 }, { action: 'wait', delayMs: 5_000_000 }],
   ['402 that just expired', { statusCode: 402, banExpiresAt: NOW - 1 }, { action: 'wait', delayMs: 1000 }],
+  ['402 for years is looked at again every day', { statusCode: 402, banExpiresAt: NOW + 1e12 }, { action: 'wait', delayMs: 86_400_000 }],
+  ['402 beyond all dates', { statusCode: 402, banExpiresAt: NOW + 1e16 }, { action: 'wait', delayMs: 3_600_000 }],
   ['402 without an expiry', { statusCode: 402 }, { action: 'wait', delayMs: 3_600_000 }],
   ['405 outdated', { statusCode: 405 }, { action: 'reconnect', delayMs: 30_000 }],
   ['405 outdated, third', { statusCode: 405, attempt: 2 }, { action: 'reconnect', delayMs: 120_000 }],
