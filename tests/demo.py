@@ -25,6 +25,7 @@ from tests.support.tree import Tree, tree
 SESSIONS = {"loja-1": "5511999990001", "loja-2": "5511999990002"}
 MESSAGES = 10
 SAMPLE_SECONDS = 0.05
+REACHING_SECONDS = 1.0
 WIDTH = 72
 
 #: One column of the timeline; whoever scans a QR code does so in "pairing".
@@ -108,6 +109,16 @@ async def talk(product: Tree, timeline: Timeline, round_: str) -> None:
     timeline.tell(f"{first} and {second} wrote {MESSAGES} messages to each other; each was decrypted on the other side")
 
 
+async def pair(product: Tree, name: str, phone: str, whatsapp: FakeWhatsApp, timeline: Timeline) -> None:
+    await product.call("POST", "/v1/sessions", {"session_id": name})
+    qr = (await product.call("GET", f"/v1/sessions/{name}/qr")).json["qr"]
+    timeline.tell(f"{name} shows its QR code; somebody reaches for the phone")
+    await asyncio.sleep(REACHING_SECONDS)
+    await whatsapp.scan(qr, phone)
+    await product.open(name)
+    timeline.tell(f"{name} was scanned, once, and is open")
+
+
 async def demo() -> int:
     timeline = Timeline()
     timeline.tell("starting a fake WhatsApp on 127.0.0.1 and a PostgreSQL of its own")
@@ -128,8 +139,7 @@ async def containers(timeline: Timeline, folder: Path, database_url: str, whatsa
         timeline.tell("container 1 is ready")
         async with timeline.watching(first):
             for name, phone in SESSIONS.items():
-                await first.pair(name, phone, whatsapp)
-                timeline.tell(f"{name} was paired by scanning its QR code, and is open")
+                await pair(first, name, phone, whatsapp, timeline)
             await talk(first, timeline, "before")
             first.kill_everything()
             killed = timeline.tell("kill -9 of every process of container 1")
