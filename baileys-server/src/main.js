@@ -17,7 +17,7 @@ const HELLO_RETRY_MS = 500
 const PARENT_CHECK_MS = 1000
 const EVENTS_DRAIN_MS = 1500
 const GOODBYE_MS = 1500
-/** supervisord kills after 15 s; ending by ourselves just before leaves a log line. */
+/** supervisord kills after 15 s; ending by ourselves well before leaves a log line. */
 const SHUTDOWN_LIMIT_MS = 9500
 
 const config = configOrExit()

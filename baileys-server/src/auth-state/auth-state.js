@@ -2,7 +2,7 @@ import { initAuthCreds } from '@whiskeysockets/baileys'
 import { decode, digest, encode } from './codec.js'
 import { DECRYPTED_MESSAGE, DecryptedMessages } from './decrypted-messages.js'
 import { KeyStore } from './key-store.js'
-import { WriteQueue } from './write-queue.js'
+import { WriteQueue, mustStop } from './write-queue.js'
 import { makeRatchetSafeSignalRepository } from './ratchet-safe-signal.js'
 
 /**
@@ -80,7 +80,14 @@ export class AuthState {
     })
     this.#keyStore = new KeyStore({
       queue: this.#queue,
-      read: (type, ids) => store.read(type, ids, { signal: this.#aborting.signal })
+      read: async (type, ids) => {
+        try {
+          return await store.read(type, ids, { signal: this.#aborting.signal })
+        } catch (error) {
+          if (mustStop(error)) onClosed(/** @type {Error} */ (error))
+          throw error
+        }
+      }
     })
     this.#decrypted = new DecryptedMessages(this.#keyStore)
     /** For makeWASocket. One for all sockets: what a closed one still does must not cross what its successor does. */

@@ -48,6 +48,8 @@ export class SocketAttempt {
   /** @type {(end: SocketEnd) => void} */
   #end = () => {}
   #lastFrameAt = 0
+  /** @type {{phone: string, code: Promise<string>} | null} */
+  #pairingRequest = null
   #cancelWatchdog = () => {}
   #cancelLoginLimit = () => {}
   #authState
@@ -79,8 +81,24 @@ export class SocketAttempt {
     this.#limitLogin()
   }
 
-  /** @param {string} phone @returns {Promise<string>} as the phone shows it: ABCD-EFGH */
-  async requestPairingCode(phone) {
+  /**
+   * One after the other, because a new code makes the one before it worthless; asked again for the same phone, it is
+   * the same code.
+   * @param {string} phone
+   * @returns {Promise<string>} as the phone shows it: ABCD-EFGH
+   */
+  requestPairingCode(phone) {
+    const earlier = this.#pairingRequest
+    if (earlier?.phone === phone) return earlier.code
+    const code = (earlier?.code ?? Promise.resolve()).catch(() => {}).then(() => this.#requestPairingCode(phone))
+    const request = { phone, code }
+    this.#pairingRequest = request
+    code.catch(() => { if (this.#pairingRequest === request) this.#pairingRequest = null })
+    return code
+  }
+
+  /** @param {string} phone @returns {Promise<string>} */
+  async #requestPairingCode(phone) {
     try {
       const code = await this.#sock.requestPairingCode(phone)
       this.pairingCode = `${code.slice(0, 4)}-${code.slice(4)}`
@@ -92,7 +110,11 @@ export class SocketAttempt {
   }
 
   async logout() {
-    await this.#sock.logout()
+    try {
+      await this.#sock.logout()
+    } catch (error) {
+      throw new ControlError('session_not_open', 'The connection closed before WhatsApp was told.', { cause: error })
+    }
     await this.ended
   }
 

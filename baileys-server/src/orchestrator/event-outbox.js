@@ -12,7 +12,10 @@ import { sleep, within } from '../clock.js'
  */
 
 const CAPACITY = 10_000
+const CAPACITY_CHARACTERS = 32 * 1024 * 1024
 const EVENTS_PER_CALL = 200
+/** A body is at most 32 MiB, and a character up to six bytes of JSON. */
+const CHARACTERS_PER_CALL = 4 * 1024 * 1024
 const FIRST_RETRY_MS = 500
 const LAST_RETRY_MS = 5000
 
@@ -24,6 +27,7 @@ const LAST_RETRY_MS = 5000
 export class EventOutbox {
   /** @type {SidecarEvent[]} */
   #waiting = []
+  #characters = 0
   /** @type {Promise<void> | null} */
   #delivering = null
   #stopping = new AbortController()
@@ -33,24 +37,30 @@ export class EventOutbox {
   #clock
   #log
   #capacity
+  #capacityCharacters
 
   /**
    * @param {{client: import('./client.js').OrchestratorClient, instance: string, clock: import('../clock.js').Clock,
-   *   log: import('../log.js').Logger, capacity?: number}} parts
+   *   log: import('../log.js').Logger, capacity?: number, capacityCharacters?: number}} parts
    */
-  constructor({ client, instance, clock, log, capacity = CAPACITY }) {
+  constructor({ client, instance, clock, log, capacity = CAPACITY, capacityCharacters = CAPACITY_CHARACTERS }) {
     this.#client = client
     this.#instance = instance
     this.#clock = clock
     this.#log = log
     this.#capacity = capacity
+    this.#capacityCharacters = capacityCharacters
   }
 
   /** @param {Omit<SidecarEvent, 'at'>} event */
   add(event) {
     if (event.type === 'connection.state') this.#forgetOlderState(event.session_ref)
-    if (this.#waiting.length >= this.#capacity) this.#makeRoom()
+    const characters = sizeOf(event)
+    while (this.#waiting.length > 0 && (this.#waiting.length >= this.#capacity || this.#characters + characters > this.#capacityCharacters)) {
+      this.#makeRoom()
+    }
     this.#waiting.push({ ...event, at: this.#clock.now() })
+    this.#characters += characters
     this.#delivering ??= this.#deliver().finally(() => { this.#delivering = null })
   }
 
@@ -70,14 +80,32 @@ export class EventOutbox {
 
   /** @param {number} sessionRef */
   #forgetOlderState(sessionRef) {
-    this.#waiting = this.#waiting.filter(event => event.type !== 'connection.state' || event.session_ref !== sessionRef)
+    const older = this.#waiting.findIndex(event => event.type === 'connection.state' && event.session_ref === sessionRef)
+    if (older >= 0) this.#take(older, 1)
   }
 
   #makeRoom() {
     const oldestMessage = this.#waiting.findIndex(event => event.type.startsWith('message.'))
-    const [dropped] = this.#waiting.splice(Math.max(oldestMessage, 0), 1)
+    const [dropped] = this.#take(Math.max(oldestMessage, 0), 1)
     this.#dropped += 1
     this.#log.error({ type: dropped.type, session_ref: dropped.session_ref, dropped: this.#dropped }, 'event_dropped')
+  }
+
+  /** @param {number} start @param {number} count */
+  #take(start, count) {
+    const taken = this.#waiting.splice(start, count)
+    for (const event of taken) this.#characters -= sizeOf(event)
+    return taken
+  }
+
+  /** What goes into the next call. */
+  #takeBatch() {
+    let count = 0
+    for (let characters = 0; count < Math.min(EVENTS_PER_CALL, this.#waiting.length); count++) {
+      characters += sizeOf(this.#waiting[count])
+      if (count > 0 && characters > CHARACTERS_PER_CALL) break
+    }
+    return this.#take(0, count)
   }
 
   async #deliver() {
@@ -85,7 +113,7 @@ export class EventOutbox {
     await new Promise(resolve => setImmediate(resolve))
     let retryMs = FIRST_RETRY_MS
     while (this.#waiting.length > 0 && !this.#stopping.signal.aborted) {
-      const batch = this.#waiting.splice(0, EVENTS_PER_CALL)
+      const batch = this.#takeBatch()
       try {
         await this.#post(batch)
         retryMs = FIRST_RETRY_MS
@@ -135,5 +163,14 @@ export class EventOutbox {
     const newer = new Set(this.#waiting.filter(event => event.type === 'connection.state').map(event => event.session_ref))
     const stillNews = batch.filter(event => event.type !== 'connection.state' || !newer.has(event.session_ref))
     this.#waiting.unshift(...stillNews)
+    for (const event of stillNews) this.#characters += sizeOf(event)
   }
+}
+
+/**
+ * Texts are all that is long in an event.
+ * @param {{data: Record<string, unknown>}} event
+ */
+function sizeOf({ data }) {
+  return Object.values(data).reduce((/** @type {number} */ sum, value) => sum + (typeof value === 'string' ? value.length : 8), 200)
 }

@@ -15,6 +15,9 @@ import { malformedAnswer } from './client.js'
  * @typedef {import('./client.js').CallOptions} CallOptions
  */
 
+/** The orchestrator refuses more in one call. */
+const KEYS_PER_READ = 5000
+
 /** The backup API for one session under one lease: every call carries its generation and epoch. */
 export class SessionBackup {
   #client
@@ -52,12 +55,17 @@ export class SessionBackup {
    * @returns {Promise<Map<string, string>>} a missing id is proven absent
    */
   async read(keyType, keyIds, options) {
-    const body = { ...this.#lease, key_type: keyType, key_ids: keyIds }
-    const { values } = await this.#client.call(`${this.#folder}/auth-state/read`, body, options)
-    if (typeof values !== 'object' || values === null || !Object.values(values).every(isString)) {
-      throw malformedAnswer('The answer to read has no values.')
+    /** @type {Map<string, string>} */
+    const found = new Map()
+    for (let start = 0; start === 0 || start < keyIds.length; start += KEYS_PER_READ) {
+      const body = { ...this.#lease, key_type: keyType, key_ids: keyIds.slice(start, start + KEYS_PER_READ) }
+      const { values } = await this.#client.call(`${this.#folder}/auth-state/read`, body, options)
+      if (typeof values !== 'object' || values === null || !Object.values(values).every(isString)) {
+        throw malformedAnswer('The answer to read has no values.')
+      }
+      for (const [id, text] of Object.entries(values)) found.set(id, text)
     }
-    return new Map(Object.entries(values))
+    return found
   }
 
   /**

@@ -81,3 +81,14 @@ test('a closed auth state refuses and stops repeating', async () => {
   await assert.rejects(authState.forBaileys.keys.set({ session: { b: 1 } }), { code: 'lease_lost' })
   assert.equal(signal.aborted, true)
 })
+
+for (const code of ['lease_lost', 'auth_state_corrupt']) {
+  test(`${code} as the answer to a read closes the session too`, async () => {
+    let closedBy
+    const authState = AuthState.restored({ creds: encode({ ...initAuthCreds(), ...PAIRED }), keys: [], complete: false },
+      { ...parts, onClosed: error => { closedBy = error } })
+    store.readError = failure(code)
+    await assert.rejects(authState.forBaileys.keys.get('session', ['a']), { code })
+    assert.equal(closedBy.code, code)
+  })
+}

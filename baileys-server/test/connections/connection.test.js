@@ -164,15 +164,15 @@ test('a peer that says nothing does not keep its start slot', async t => {
 
 test('who stops a session that is being stopped waits for the same writes', async () => {
   await startPaired()
-  orchestrator.behave = async call => { if (call === 'auth-state/write') await new Promise(resolve => setTimeout(resolve, 500)) }
+  orchestrator.behave = async call => { if (call === 'auth-state/write') await new Promise(resolve => setTimeout(resolve, 1500)) }
   const contact = await whatsapp.post('/contacts', { name: 'Ana' })
   await whatsapp.post('/send', { from: contact.phone, to: '5511999990000', text: 'hello' })
   await until('something is written', () => orchestrator.callsTo('/write').some(({ body }) => body.set.some(([type]) => type === 'decrypted-message')))
-  const connection = registry.describe()[0]
   let first = false
   const stopped = registry.stop(17).then(() => { first = true })
+  await until('the socket is closed', () => [...whatsapp.world.connections].length === 0)
+  await settled()
   await registry.stop(17)
-  assert.equal(connection.session_ref, 17)
   await settled(1)
   assert.ok(first)
   await stopped
@@ -204,4 +204,25 @@ test('a message that cannot be reported costs neither the next one nor the end o
   const before = opened()
   for (const connection of whatsapp.world.connections) connection.drop()
   await until('it is open again', () => opened() > before)
+})
+
+test('pairing codes are asked for one after the other, and once for each phone', async () => {
+  registry.start(session)
+  await until('a QR', () => reports.some(({ type }) => type === 'pairing.qr'))
+  const code = phone => registry.get(17).requestPairingCode(phone)
+  const codes = await Promise.all([code('5511999990000'), code('5511999990000'), code('5511999990001')])
+  assert.equal(codes[0], codes[1])
+  assert.notEqual(codes[0], codes[2])
+  assert.equal(registry.describe()[0].pairing_code, codes[2])
+  await whatsapp.post('/enter-code', { code: codes[2], phone: '5511999990001' })
+  await until('it is open', () => statesOf(17) === 'open')
+})
+
+test('a logout on a connection that is closing says so', async () => {
+  await startPaired()
+  const connection = registry.get(17)
+  const stopped = registry.stop(17)
+  await settled(1)
+  await assert.rejects(connection.logout(), { code: 'session_not_open' })
+  await stopped
 })

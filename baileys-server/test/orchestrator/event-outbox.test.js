@@ -70,6 +70,23 @@ test('a full box drops its oldest message events, counts and logs them', async (
   assert.deepEqual(logged, ['event_dropped', 'event_dropped'])
 })
 
+test('a box full of long texts drops the oldest, and no call is longer than a body may be', async () => {
+  outbox = newOutbox({ capacityCharacters: 9_000_000 })
+  behave = unavailable
+  outbox.add(state('open'))
+  const sizes = []
+  for (const n of [1, 2, 3, 4]) outbox.add(event('message.received', { n, text: 'x'.repeat(2_500_000) }))
+  await settled()
+  behave = events => { sizes.push(JSON.stringify(events).length) }
+  await clock.advance(5000)
+  assert.deepEqual(summary(), ['open', 2, 3, 4])
+  assert.equal(outbox.dropped, 1)
+  assert.ok(Math.max(...sizes) < 5_000_000)
+  for (const n of [5, 6, 7]) outbox.add(event('message.received', { n, text: 'x'.repeat(2_500_000) }))
+  await settled()
+  assert.equal(outbox.dropped, 1)
+})
+
 test('an event that is refused does not hold up the others', async () => {
   behave = events => {
     if (events.some(({ data }) => data.n === 2)) throw new RequestRefused('no', { code: 'invalid_request', status: 422 })
