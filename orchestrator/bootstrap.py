@@ -111,7 +111,7 @@ async def _start(
         log.warning(
             "waiting for the database; no session starts and none is paired before it answers",
             error=str(error),
-            cause=type(error.__cause__).__name__,
+            cause=str(error.__cause__).partition("\n")[0],
         )
 
     @backoff.on_exception(backoff.expo, DatabaseUnavailable, max_value=5, on_backoff=waiting)
