@@ -133,8 +133,10 @@ test('a lost lease closes the socket and is not argued with', async () => {
   const answer = await sidecar.send(REF, contact.jid, 'too late')
   assert.ok([404, 409, 502].includes(answer.status))
   await sidecar.inState(REF, 'stopped')
-  const { accounts } = await whatsapp.get('/accounts')
-  assert.equal(accounts.find(account => account.phone === PHONE).devices[0].connected, false)
+  await until('the socket is closed', async () => {
+    const { accounts } = await whatsapp.get('/accounts')
+    return !accounts.find(account => account.phone === PHONE).devices[0].connected
+  })
   assert.equal((await whatsapp.get('/messages?direction=out')).messages.length, 0)
 })
 
