@@ -57,6 +57,15 @@ async def devices(whatsapp: FakeWhatsApp, phone: str) -> list[dict[str, object]]
     return next(list(account["devices"]) for account in accounts if account["phone"] == phone)
 
 
+async def disconnected(whatsapp: FakeWhatsApp, phone: str) -> None:
+    """Wait until WhatsApp has seen the socket close; the device stays linked."""
+
+    async def condition() -> bool:
+        return [device["connected"] for device in await devices(whatsapp, phone)] == [False]
+
+    await eventually(condition, 5, "the socket to be closed")
+
+
 async def test_a_qr_code_comes_in_every_format_and_pairs(
     product: Tree, whatsapp: FakeWhatsApp, session_id: str, phone: str
 ) -> None:
@@ -131,7 +140,7 @@ async def test_a_stopped_session_stays_stopped_over_a_restart_and_starts_without
     before = await registrations(whatsapp)
     stopped = await product.call("POST", f"/v1/sessions/{session_id}/stop")
     assert (stopped.json["desired_state"], stopped.json["connection_state"]) == ("stopped", "stopped")
-    assert [device["connected"] for device in await devices(whatsapp, phone)] == [False]
+    await disconnected(whatsapp, phone)
     refused = await product.send(session_id, "5511988887777", "oi")
     assert (refused.status, refused.code) == (409, "session_not_open")
     await product.kill("baileys")
@@ -149,7 +158,11 @@ async def test_a_logout_removes_the_device_and_the_next_start_pairs_anew(
     await product.pair(session_id, phone, whatsapp)
     logged_out = await product.call("POST", f"/v1/sessions/{session_id}/logout")
     assert (logged_out.status, logged_out.json["connection_state"]) == (200, "stopped")
-    assert await devices(whatsapp, phone) == []
+
+    async def removed() -> bool:
+        return await devices(whatsapp, phone) == []
+
+    await eventually(removed, 5, "WhatsApp to remove the device")
     await product.call("POST", f"/v1/sessions/{session_id}/start")
     qr = await product.call("GET", f"/v1/sessions/{session_id}/qr")
     await whatsapp.scan(qr.json["qr"], phone)
@@ -195,4 +208,4 @@ async def test_a_deleted_session_is_gone_and_its_socket_closed(
     await product.pair(session_id, phone, whatsapp)
     assert (await product.call("DELETE", f"/v1/sessions/{session_id}")).status == 204
     assert (await product.call("GET", f"/v1/sessions/{session_id}")).status == 404
-    assert [device["connected"] for device in await devices(whatsapp, phone)] == [False]
+    await disconnected(whatsapp, phone)
