@@ -167,7 +167,7 @@ async def _assembled(settings: Settings, process: ProcessSettings) -> AsyncItera
             events=events,
             leases=leases,
             messaging=Messaging(sessions, leases, sidecar),
-            pairing=Pairing(sessions, leases, connections, sidecar),
+            pairing=Pairing(sessions, connections, sidecar),
             readiness=Readiness(database, supervision),
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
             sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events),

@@ -7,8 +7,7 @@ from aiohttp import web
 
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.domain.session import existing_id
-from orchestrator.services.events import Event, Subscription
-from orchestrator.services.sidecar_events import timestamp
+from orchestrator.services.events import Event, Subscription, timestamp
 
 #: Seconds between comments that keep proxies from closing a quiet stream.
 _HEARTBEAT_SECONDS = 15.0

@@ -12,7 +12,7 @@ from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.api.sessions import session_id
 from orchestrator.domain.errors import NotAcceptable
 from orchestrator.services.connections import Qr
-from orchestrator.services.sidecar_events import timestamp
+from orchestrator.services.events import timestamp
 
 
 class RequestPairingCode(msgspec.Struct, forbid_unknown_fields=True):

@@ -9,8 +9,8 @@ from orchestrator.api.bodies import json_response, read_json
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.domain.errors import FieldError, InvalidRequest
 from orchestrator.domain.session import SESSION_ID, existing_id
+from orchestrator.services.events import timestamp
 from orchestrator.services.sessions import SessionView
-from orchestrator.services.sidecar_events import timestamp
 
 
 class CreateSession(msgspec.Struct, forbid_unknown_fields=True):

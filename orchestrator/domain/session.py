@@ -61,7 +61,6 @@ class Session:
     jid: str | None
     set_aside_by: SetAsideBy | None
     epoch: int
-    lease_owner: str | None
     lease_held: bool
     last_open_at: datetime | None
     last_backup_at: datetime | None

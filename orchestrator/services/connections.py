@@ -15,6 +15,11 @@ class Qr:
     qr: str
     expires_at: datetime
 
+    @classmethod
+    def until(cls, qr: str, milliseconds: int) -> "Qr":
+        """From the sidecar's way of telling time: milliseconds since 1970."""
+        return cls(qr, datetime.fromtimestamp(milliseconds / 1000, UTC))
+
     def valid(self) -> bool:
         return self.expires_at > datetime.now(UTC)
 

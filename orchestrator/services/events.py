@@ -76,3 +76,8 @@ class EventBus:
     def _cut_off(self, subscription: Subscription) -> None:
         self._subscriptions.discard(subscription)
         subscription.queue.put_nowait(None)
+
+
+def timestamp(moment: datetime) -> str:
+    """A time as the public API writes it: ISO 8601, UTC, milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,7 +11,6 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.recipient import phone_digits
 from orchestrator.domain.session import DesiredState, Session, SetAsideBy
 from orchestrator.services.connections import Connections, Qr
-from orchestrator.services.leases import LeaseBook
 from orchestrator.sidecar.client import SidecarClient
 from orchestrator.store.sessions import SessionStore
 
@@ -20,11 +19,8 @@ QR_WAIT_SECONDS = 10.0
 
 
 class Pairing:
-    def __init__(
-        self, store: SessionStore, leases: LeaseBook, connections: Connections, sidecar: SidecarClient
-    ) -> None:
+    def __init__(self, store: SessionStore, connections: Connections, sidecar: SidecarClient) -> None:
         self._store = store
-        self._leases = leases
         self._connections = connections
         self._sidecar = sidecar
 

@@ -1,7 +1,6 @@
 """What the sidecar reports, turned into stored states, quarantines and public events."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -9,7 +8,7 @@ import structlog
 from orchestrator.domain.errors import LeaseLost
 from orchestrator.domain.session import ConnectionState, Lease, SetAsideBy
 from orchestrator.services.connections import Connections, Qr
-from orchestrator.services.events import EventBus
+from orchestrator.services.events import EventBus, timestamp
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.quarantine import Quarantine
 from orchestrator.services.supervision import Supervision
@@ -81,7 +80,7 @@ class SidecarEvents:
             self._publish(lease, "session.alert", {"alert": "conflict", "reason": reason})
 
     async def _qr(self, lease: Lease, data: Mapping[str, Any]) -> None:
-        qr = Qr(data["qr"], datetime.fromtimestamp(data["expires_at"] / 1000, UTC))
+        qr = Qr.until(data["qr"], data["expires_at"])
         await self._connections.set_qr(lease.session_ref, qr)
         self._publish(lease, "session.qr", {"qr": qr.qr, "expires_at": timestamp(qr.expires_at)})
 
@@ -102,8 +101,3 @@ class SidecarEvents:
 
     def _publish(self, lease: Lease, type_: str, data: dict[str, Any]) -> None:
         self._events.publish(lease.tenant_id, type_, lease.session_id, data)
-
-
-def timestamp(moment: datetime) -> str:
-    """A time as the public API writes it: ISO 8601, UTC, milliseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -8,7 +8,6 @@ same few lines.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 
 import structlog
 
@@ -195,8 +194,7 @@ class Supervision:
                 self._events.publish_state(lease, told.state, told.reason, told.jid)
             self._connections.set_degraded(told.session_ref, told.degraded)
             if told.qr is not None and (known.qr is None or known.qr.qr != told.qr.qr):
-                expires_at = datetime.fromtimestamp(told.qr.expires_at / 1000, UTC)
-                await self._connections.set_qr(told.session_ref, Qr(told.qr.qr, expires_at))
+                await self._connections.set_qr(told.session_ref, Qr.until(told.qr.qr, told.qr.expires_at))
 
     async def _claim(self) -> None:
         if self._instance == self._departed:

@@ -30,10 +30,6 @@ class Sealer:
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
         self._first = _key_id(keys[0]) if keys else None
 
-    @property
-    def active(self) -> bool:
-        return self._first is not None
-
     def seal(self, value: bytes, place: bytes) -> bytes:
         if self._first is None:
             return _PLAIN + _checksum(value, place) + value

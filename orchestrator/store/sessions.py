@@ -62,7 +62,6 @@ def _from_row(row: Any) -> Session:
         jid=row.account_jid,
         set_aside_by=SetAsideBy(row.set_aside_by) if row.set_aside_by else None,
         epoch=row.epoch or 0,
-        lease_owner=row.owner if held else None,
         lease_held=held,
         last_open_at=row.last_open_at,
         last_backup_at=row.last_backup_at,

@@ -18,7 +18,6 @@ STORED = Session(
     jid=None,
     set_aside_by=None,
     epoch=1,
-    lease_owner="me",
     lease_held=True,
     last_open_at=None,
     last_backup_at=None,
