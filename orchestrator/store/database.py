@@ -18,7 +18,7 @@ from orchestrator.domain.errors import DatabaseUnavailable
 STATEMENT_SECONDS = 8.0
 
 #: The newest revision in alembic/versions.
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 
 #: Server out of reach, shutting down, out of disk or memory, read-only after a failover, or hanging: all of them say
 #: nothing about the data.

@@ -13,6 +13,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    Sequence,
     Table,
     Text,
     UniqueConstraint,
@@ -120,7 +121,7 @@ creds = Table(
 )
 
 #: Signal keys: one row each, the id verbatim. No foreign key: it would cost each write a look-up, and the fence of the
-#: write has checked the session already.
+#: write has checked the session already. Partitions, and their layout, are the migrations'.
 signal_keys = Table(
     "signal_keys",
     metadata,
@@ -131,7 +132,7 @@ signal_keys = Table(
     Column("value", LargeBinary, nullable=False),
     Column("written_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("session_ref", "generation", "key_type", "key_id"),
-    postgresql_with={"fillfactor": "90"},
+    postgresql_partition_by="HASH (session_ref)",
 )
 
 #: What we sent lately, to answer a phone's retry receipt after a restart; pruned by age and number.
@@ -145,6 +146,30 @@ sent_messages = Table(
     Column("sent_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("session_ref", "message_id"),
     Index("sent_messages_sent_at_idx", "sent_at"),
+    postgresql_partition_by="HASH (session_ref)",
+)
+
+#: Messages that came in, written in the transaction of the ratchet step that decrypted them; ``event`` is sealed.
+#: ``number`` orders them for a reader that comes back. ``delivered_at`` says that some reader was given it.
+incoming_messages = Table(
+    "incoming_messages",
+    metadata,
+    Column("session_ref", BigInteger, nullable=False),
+    Column("message_key", Text, nullable=False),
+    Column("number", BigInteger, Sequence("incoming_messages_number_seq"), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("event", LargeBinary, nullable=False),
+    Column("received_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("delivered_at", DateTime(timezone=True)),
+    PrimaryKeyConstraint("session_ref", "message_key"),
+    Index(
+        "incoming_messages_undelivered_idx",
+        "session_ref",
+        "number",
+        postgresql_where=text("delivered_at IS NULL"),
+    ),
+    Index("incoming_messages_received_at_idx", "received_at"),
+    postgresql_partition_by="HASH (session_ref)",
 )
 
 #: Tokens of the public API, by digest: the token itself is shown once and never stored.
