@@ -1,0 +1,56 @@
+"""A PostgreSQL that one test may stop, start again and make hang."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.launcher.embedded_postgres import EmbeddedPostgres
+from tests.support.processes import descendants
+
+
+class OwnServer:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._postgres = EmbeddedPostgres(folder)
+        self._postgres.prepare()
+        self._running = contextlib.ExitStack()
+        self._pid = 0
+
+    @property
+    def url(self) -> str:
+        return self._postgres.url
+
+    def start(self) -> None:
+        """Returns when the server takes connections."""
+        self._pid = self._running.enter_context(self._postgres.running(log=self._folder / "log")).pid
+
+    def stop(self) -> None:
+        """As a restart by its operator does: sessions are ended, nothing is lost, and connections are refused."""
+        self._running.close()
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Connections stay, and nothing is answered."""
+        processes = [self._pid, *descendants(self._pid)]
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def own_server(folder: Path) -> Iterator[OwnServer]:
+    folder.mkdir()
+    folder.chmod(0o711)
+    server = OwnServer(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
