@@ -28,6 +28,7 @@ from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
 from orchestrator.services.connections import Connections
 from orchestrator.services.events import EventBus
+from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.pairing import Pairing
@@ -155,6 +156,7 @@ async def _assembled(settings: Settings, process: ProcessSettings) -> AsyncItera
         sessions = SessionStore(database)
         auth_states = AuthStateStore(database, Sealer(settings.session_encryption_keys))
         events = EventBus()
+        incoming = IncomingMessages(events)
         connections = Connections()
         leases = LeaseBook(LeaseStore(database, process.replica_id, settings.lease_ttl_seconds))
         quarantine = Quarantine(sessions, leases, events, sidecar)
@@ -165,6 +167,7 @@ async def _assembled(settings: Settings, process: ProcessSettings) -> AsyncItera
             access=Access(ApiTokenStore(database), settings.admin_token),
             backups=Backups(auth_states, leases, quarantine),
             events=events,
+            incoming=incoming,
             leases=leases,
             messaging=Messaging(sessions, leases, sidecar),
             pairing=Pairing(sessions, connections, sidecar),

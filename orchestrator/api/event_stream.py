@@ -55,4 +55,6 @@ async def _next_frame(subscription: Subscription) -> bytes | None:
 
 def _frame(event: Event) -> bytes:
     data = {"session_id": event.session_id, "at": timestamp(event.at), **event.data}
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.number, event.type.encode(), msgspec.json.encode(data))
+    # Only a stored message has an id, so that a reader that comes back names the last of them in Last-Event-ID.
+    number = b"" if event.number is None else b"id: %d\n" % event.number
+    return b"%sevent: %s\ndata: %s\n\n" % (number, event.type.encode(), msgspec.json.encode(data))

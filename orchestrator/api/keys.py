@@ -7,6 +7,7 @@ from aiohttp import web
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
 from orchestrator.services.events import EventBus
+from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.pairing import Pairing
@@ -23,6 +24,7 @@ class Services:
     access: Access
     backups: Backups
     events: EventBus
+    incoming: IncomingMessages
     leases: LeaseBook
     messaging: Messaging
     pairing: Pairing

@@ -1,7 +1,6 @@
 """What happens, told to whoever listens: state changes, QR codes, messages, receipts, alerts."""
 
 import asyncio
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,14 +15,14 @@ BACKLOG = 1000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event as the public API shows it; ``number`` grows within one process."""
+    """One event as the public API shows it; ``number`` is the row of a stored incoming message, None for all others."""
 
-    number: int
     tenant_id: str
     type: str
     session_id: str
     data: dict[str, Any]
     at: datetime
+    number: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -43,10 +42,11 @@ class EventBus:
 
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
-        self._numbers = itertools.count(1)
 
-    def publish(self, tenant_id: str, type_: str, session_id: str, data: dict[str, Any]) -> None:
-        event = Event(next(self._numbers), tenant_id, type_, session_id, data, datetime.now(UTC))
+    def publish(
+        self, tenant_id: str, type_: str, session_id: str, data: dict[str, Any], number: int | None = None
+    ) -> None:
+        event = Event(tenant_id, type_, session_id, data, datetime.now(UTC), number)
         for subscription in [s for s in self._subscriptions if s.wants(event)]:
             if subscription.queue.qsize() < BACKLOG:
                 subscription.queue.put_nowait(event)
