@@ -3,10 +3,10 @@
  * merged into the next, where the newest value of a key or of the creds wins. A caller's promise resolves only after
  * the store answered that its batch is committed.
  *
- * When a write finally fails its keys are rejected and forgotten: Baileys sees the failure. Creds and sent messages are
+ * When a write finally fails its keys are rejected and forgotten: Baileys sees the failure. Creds and messages are
  * not: nobody waits for them (Baileys emits creds and goes on), so they stay dirty and are part of every later write
  * until one succeeds. When the store refuses a write of several changes (a 4xx: the same would be refused again), each is
- * written by itself, so that one bad value costs only its own caller; a refused sent message is dropped.
+ * written by itself, so that one bad value costs only its own caller; a refused message is dropped.
  *
  * @typedef {[type: string, id: string, text: string | null]} KeyChange null deletes
  * @typedef {{jid: string, lid: string | null}} Account
@@ -15,6 +15,7 @@
  * @property {{text: string, account: Account}} [creds]
  * @property {KeyChange[]} [keys]
  * @property {[messageId: string, base64: string][]} [sentMessages]
+ * @property {[messageKey: string, text: string][]} [incoming] messages received, as docs/internal-api.md says
  * @property {boolean} [awaited] the caller looks at the promise, so `drained` need not tell that it was refused
  *
  * @typedef {{change: Change, resolve: () => void, reject: (error: Error) => void}} Waiter
@@ -23,8 +24,8 @@
  */
 
 const MAX_BATCH_CHARACTERS = 12 * 1024 * 1024
-const MAX_DIRTY_SENT_MESSAGES = 1000
-const MAX_DIRTY_SENT_CHARACTERS = 4 * 1024 * 1024
+const MAX_DIRTY_MESSAGES = 1000
+const MAX_DIRTY_MESSAGE_CHARACTERS = 4 * 1024 * 1024
 const DIRTY_RETRY_MS = 1000
 
 /** @param {string} type @param {string} id */
@@ -37,6 +38,8 @@ class Batch {
   keys = new Map()
   /** @type {Map<string, string>} */
   sentMessages = new Map()
+  /** @type {Map<string, string>} */
+  incoming = new Map()
   characters = 0
   /** @type {Waiter[]} in their order */
   waiters = []
@@ -51,7 +54,7 @@ class Batch {
   }
 
   get isEmpty() {
-    return !this.creds && this.keys.size === 0 && this.sentMessages.size === 0
+    return !this.creds && this.keys.size === 0 && this.sentMessages.size === 0 && this.incoming.size === 0
   }
 
   /** @param {Change} change @returns {Promise<void>} when this change is durable */
@@ -64,10 +67,11 @@ class Batch {
 
   /** @param {Waiter} waiter */
   take(waiter) {
-    const { creds, keys = [], sentMessages = [] } = waiter.change
+    const { creds, keys = [], sentMessages = [], incoming = [] } = waiter.change
     if (creds) this.creds = creds
     for (const change of keys) this.keys.set(keyName(change[0], change[1]), change)
     for (const [id, base64] of sentMessages) this.sentMessages.set(id, base64)
+    for (const [key, text] of incoming) this.incoming.set(key, text)
     this.characters += sizeOf(waiter.change)
     this.waiters.push(waiter)
   }
@@ -76,6 +80,7 @@ class Batch {
   takeOlder(older) {
     this.creds ??= older.creds
     this.sentMessages = new Map([...older.sentMessages, ...this.sentMessages])
+    this.incoming = new Map([...older.incoming, ...this.incoming])
     this.characters += older.characters
     this.waiters.unshift(...older.waiters)
   }
@@ -126,7 +131,7 @@ export class WriteQueue {
   /**
    * @param {object} parts
    * @param {(batch: {creds: string | null, account: Account | null, keys: KeyChange[],
-   *   sentMessages: [string, string][]}) => Promise<void>} parts.write resolves when committed; owns the retries
+   *   sentMessages: [string, string][], incoming: [string, string][]}) => Promise<void>} parts.write resolves when committed; owns the retries
    * @param {Clock} parts.clock
    * @param {(keys: KeyChange[]) => void} parts.onCommitted called before the callers hear of it
    * @param {(keys: KeyChange[]) => void} parts.onFailed called before the callers hear of it; their fate is unknown
@@ -281,6 +286,8 @@ export class WriteQueue {
     if (failed.creds && !this.#waiting.some(batch => batch.creds)) dirty.merge({ creds: failed.creds })
     const sentMessages = refused ? [] : newestOf([...failed.sentMessages])
     if (sentMessages.length > 0) dirty.merge({ sentMessages })
+    const incoming = refused ? [] : newestOf([...failed.incoming])
+    if (incoming.length > 0) dirty.merge({ incoming })
     if (dirty.isEmpty) return
     const next = this.#waiting[0]
     // What was refused goes to the end: the others must not be refused with it.
@@ -316,14 +323,14 @@ function isRefusal(error) {
   return !mustStop(error) && error?.status >= 400 && error.status < 500
 }
 
-/** @param {[messageId: string, base64: string][]} sentMessages oldest first */
-function newestOf(sentMessages) {
+/** @param {[id: string, text: string][]} messages oldest first */
+function newestOf(messages) {
   let characters = 0
-  const tooMany = sentMessages.slice(-MAX_DIRTY_SENT_MESSAGES).toReversed().findIndex(message => {
+  const tooMany = messages.slice(-MAX_DIRTY_MESSAGES).toReversed().findIndex(message => {
     characters += sizeOf({ sentMessages: [message] })
-    return characters > MAX_DIRTY_SENT_CHARACTERS
+    return characters > MAX_DIRTY_MESSAGE_CHARACTERS
   })
-  return sentMessages.slice(tooMany === -1 ? -MAX_DIRTY_SENT_MESSAGES : sentMessages.length - tooMany)
+  return messages.slice(tooMany === -1 ? -MAX_DIRTY_MESSAGES : messages.length - tooMany)
 }
 
 /** @param {Batch} batch */
@@ -332,14 +339,16 @@ function contentOf(batch) {
     creds: batch.creds?.text ?? null,
     account: batch.creds?.account ?? null,
     keys: [...batch.keys.values()],
-    sentMessages: /** @type {[string, string][]} */ ([...batch.sentMessages])
+    sentMessages: /** @type {[string, string][]} */ ([...batch.sentMessages]),
+    incoming: /** @type {[string, string][]} */ ([...batch.incoming])
   }
 }
 
 /** @param {Change} change */
-function sizeOf({ creds, keys = [], sentMessages = [] }) {
+function sizeOf({ creds, keys = [], sentMessages = [], incoming = [] }) {
   let characters = creds?.text.length ?? 0
   for (const [type, id, text] of keys) characters += type.length + id.length + (text?.length ?? 0) + 16
   for (const [id, base64] of sentMessages) characters += id.length + base64.length + 16
+  for (const [key, text] of incoming) characters += key.length + text.length + 16
   return characters
 }

@@ -53,9 +53,10 @@ test('what changes in the same moment is one write, creds included', async () =>
   queue.enqueue({ creds: { text: 'c1', account: ACCOUNT } })
   await Promise.resolve()
   queue.enqueue({ keys: [['pre-key', '1', 'x']] })
-  queue.enqueue({ sentMessages: [['m1', 'AA==']] })
+  queue.enqueue({ sentMessages: [['m1', 'AA==']], incoming: [['k1', '{}']] })
   await settled()
-  assert.deepEqual(batches, [{ creds: 'c1', account: ACCOUNT, keys: [['pre-key', '1', 'x']], sentMessages: [['m1', 'AA==']] }])
+  assert.deepEqual(batches, [{ creds: 'c1', account: ACCOUNT, keys: [['pre-key', '1', 'x']], sentMessages: [['m1', 'AA==']],
+    incoming: [['k1', '{}']] }])
 })
 
 test('at most one write is under way; the rest becomes one next write with the newest of each', async () => {
@@ -89,20 +90,21 @@ test('a failed write rejects its keys and lets the next ones go on', async () =>
   assert.equal(await state(second), 'durable')
 })
 
-test('creds and sent messages stay dirty until they are durable, alone or with the next change', async () => {
-  queue.enqueue({ creds: { text: 'c1', account: ACCOUNT }, keys: [['session', 'a', '1']], sentMessages: [['m1', 'AA==']] })
+test('creds and messages stay dirty until they are durable, alone or with the next change', async () => {
+  queue.enqueue({ creds: { text: 'c1', account: ACCOUNT }, keys: [['session', 'a', '1']], sentMessages: [['m1', 'AA==']], incoming: [['k1', '{}']] })
   const durable = queue.credsDurable()
   await settled()
   underWay.reject(failure('unreachable'))
   await settled()
   assert.equal(batches.length, 1)
   await clock.advance(5000)
-  assert.deepEqual(batches[1], { creds: 'c1', account: ACCOUNT, keys: [], sentMessages: [['m1', 'AA==']] })
+  const dirty = { creds: 'c1', account: ACCOUNT, sentMessages: [['m1', 'AA==']], incoming: [['k1', '{}']] }
+  assert.deepEqual(batches[1], { ...dirty, keys: [] })
   underWay.reject(failure('unreachable'))
   await settled()
   queue.enqueue({ keys: [['session', 'b', '1']] })
   await settled()
-  assert.deepEqual(batches[2], { creds: 'c1', account: ACCOUNT, keys: [['session', 'b', '1']], sentMessages: [['m1', 'AA==']] })
+  assert.deepEqual(batches[2], { ...dirty, keys: [['session', 'b', '1']] })
   assert.equal(await state(durable), 'waiting')
   underWay.resolve()
   assert.equal(await state(durable), 'durable')
