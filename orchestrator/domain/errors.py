@@ -18,12 +18,14 @@
     │   ├── AlreadyPaired
     │   ├── NotPairing
     │   ├── QrNotReady
+    │   ├── LeaseBusy
     │   └── LeaseLost
     ├── SendFailed
     ├── AuthStateCorrupt
     │   └── EncryptionKeyMissing
     └── Unavailable
         ├── DatabaseUnavailable
+        ├── Overloaded
         ├── SidecarUnavailable
         │   └── SidecarGone
         └── SendUnconfirmed
@@ -155,6 +157,12 @@ class QrNotReady(Conflict):
     code = "qr_not_ready"
 
 
+class LeaseBusy(Conflict):
+    """The lease of a process that ended has not run out; ask again in a second."""
+
+    code = "lease_busy"
+
+
 class LeaseLost(Conflict):
     """Another owner runs this session, or its epoch is past; close the socket and do not reconnect."""
 
@@ -189,6 +197,12 @@ class DatabaseUnavailable(Unavailable):
     """The database is out of reach for the moment; look whether the request was carried out before you repeat it."""
 
     code = "database_unavailable"
+
+
+class Overloaded(Unavailable):
+    """Too much is waiting to be written already and nothing of this was taken; send it again in a while."""
+
+    code = "overloaded"
 
 
 class SidecarUnavailable(Unavailable):
