@@ -4,6 +4,7 @@
 
     OrchestratorError
     ├── InvalidRequest
+    │   ├── AuthStateRefused
     │   ├── MalformedJson
     │   └── BodyTooLarge
     ├── Unauthorized
@@ -14,6 +15,7 @@
     ├── Conflict
     │   ├── SessionExists
     │   ├── SessionNotOpen
+    │   ├── SessionRunning
     │   ├── SessionQuarantined
     │   ├── AlreadyPaired
     │   ├── NotPairing
@@ -85,6 +87,12 @@ class BodyTooLarge(InvalidRequest):
     code = "body_too_large"
 
 
+class AuthStateRefused(InvalidRequest):
+    """The auth state from outside can't be taken, and nothing was stored; correct its source and send it again."""
+
+    code = "auth_state_refused"
+
+
 class Unauthorized(OrchestratorError):
     """A valid token is needed; send it as "Authorization: Bearer <token>"."""
 
@@ -131,6 +139,12 @@ class SessionNotOpen(Conflict):
     """The session is not connected to WhatsApp; wait for connection_state "open" and send again."""
 
     code = "session_not_open"
+
+
+class SessionRunning(Conflict):
+    """This service runs the session itself, so nobody else may; stop it here first."""
+
+    code = "session_running"
 
 
 class SessionQuarantined(Conflict):

@@ -42,6 +42,8 @@ class SetAsideBy(StrEnum):
     """Its stored state can't be opened; a start tries again."""
     KEY_MISSING = "key_missing"
     """Its stored state is sealed with a key that wasn't given; the next start of the process tries again."""
+    REPLACED = "replaced"
+    """A pairing that was brought in from outside took its place."""
     DELETE = "delete"
     """The session was deleted."""
 
