@@ -42,6 +42,7 @@ from orchestrator.sidecar.supervisord import SIDECAR_PROGRAM, SupervisordClient
 from orchestrator.store.api_tokens import ApiTokenStore
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.database import Database
+from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.presence import Presence
 from orchestrator.store.sealing import Sealer
@@ -90,6 +91,7 @@ async def _serve(settings: Settings, process: ProcessSettings) -> int:
     _warn_about(settings)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(_assembled(settings, process))
+        stack.push_async_callback(_mark_the_last, parts.services.incoming)  # when no stream is written to any more
         await stack.enter_async_context(_listening(parts.services, settings, process))
         background.start("parent", loops.watching_the_parent())
         background.start("start", lambda stop: _start(parts, background, stop, settings, process))
@@ -137,11 +139,19 @@ async def _start(
     background.start("presence", loops.being_present(parts.presence))
     background.start("renew", loops.renewing(services.supervision, settings.lease_ttl_seconds))
     background.start("reconcile", loops.reconciling(services.supervision))
-    background.start("prune", loops.pruning(parts.auth_states))
+    background.start("mark", loops.marking(services.incoming))
+    background.start("prune", loops.pruning(parts.auth_states, services.incoming))
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
         await pause(stop, 0.1)
     if not stop.is_set():
         _show(_banner(settings))
+
+
+async def _mark_the_last(incoming: IncomingMessages) -> None:
+    try:
+        await incoming.mark_delivered()
+    except DatabaseUnavailable:
+        log.warning("the last messages were not marked as delivered; they will be told again")
 
 
 @asynccontextmanager
@@ -154,9 +164,10 @@ async def _assembled(settings: Settings, process: ProcessSettings) -> AsyncItera
         sidecar = SidecarClient(http, settings.sidecar_port, process.internal_token)
         supervisord = SupervisordClient(process.supervisor_socket, SUPERVISOR_USERNAME, process.supervisor_password)
         sessions = SessionStore(database)
-        auth_states = AuthStateStore(database, Sealer(settings.session_encryption_keys))
+        sealer = Sealer(settings.session_encryption_keys)
+        auth_states = AuthStateStore(database, sealer)
         events = EventBus()
-        incoming = IncomingMessages(events)
+        incoming = IncomingMessages(IncomingMessageStore(database, sealer), events)
         connections = Connections()
         leases = LeaseBook(LeaseStore(database, process.replica_id, settings.lease_ttl_seconds))
         quarantine = Quarantine(sessions, leases, events, sidecar)

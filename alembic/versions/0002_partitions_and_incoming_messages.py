@@ -69,7 +69,7 @@ def upgrade() -> None:
     op.execute(
         "CREATE INDEX incoming_messages_undelivered_idx ON incoming_messages (session_ref, number) WHERE delivered_at IS NULL"
     )
-    op.execute("CREATE INDEX incoming_messages_received_at_idx ON incoming_messages (received_at)")
+    op.execute("CREATE INDEX incoming_messages_number_idx ON incoming_messages (number)")
     op.execute("ALTER TABLE creds ALTER COLUMN value SET STORAGE EXTERNAL")
     op.execute("ALTER TABLE creds SET (toast_tuple_target = 4000)")
 

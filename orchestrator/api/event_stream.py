@@ -1,22 +1,35 @@
-"""Server-sent events: what happens, as it happens."""
+"""Server-sent events: the messages that wait in PostgreSQL first, then what happens, as it happens."""
 
 import asyncio
+import re
+from collections.abc import AsyncIterator, Iterable
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from orchestrator.api.keys import SERVICES, TENANT
+from orchestrator.domain.errors import DatabaseUnavailable, FieldError, InvalidRequest
 from orchestrator.domain.session import existing_id
 from orchestrator.services.events import Event, Subscription, timestamp
+from orchestrator.services.incoming import IncomingMessages
 
-#: Seconds between comments that keep proxies from closing a quiet stream.
-_HEARTBEAT_SECONDS = 15.0
+log = structlog.get_logger(__name__)
+
+#: Seconds between looks for messages that another replica stored and gave to nobody. Each writes at least a comment,
+#: which keeps proxies from closing a quiet stream.
+_LOOK_SECONDS = 15.0
 #: Seconds that a reader may take for what is written to it.
 _WRITE_SECONDS = 30.0
 
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """Events from now on, of all sessions or of ``?session_id=``; ends when the reader is too slow or the service stops."""
+    """Events of all sessions or of ``?session_id=``; ends when the reader is too slow or the service stops.
+
+    First the messages that nobody was given and those after ``Last-Event-ID``, then everything from now on.
+    """
     services = request.app[SERVICES]
     wanted = request.query.get("session_id")
     if wanted is not None:
@@ -29,28 +42,78 @@ async def stream(request: web.Request) -> web.StreamResponse:
         }
     )
     with services.events.subscribed(request[TENANT], wanted) as subscription:
+        batches = _batches(services.incoming, subscription, _last_event_id(request))
+        batch: list[Event] | None = await anext(batches)  # before the answer begins: without the database it is a 503
         await response.prepare(request)
-        frame: bytes | None = b": connected\n\n"
-        while frame is not None:
-            try:
-                async with asyncio.timeout(_WRITE_SECONDS):
-                    await response.write(frame)
-            except TimeoutError:
-                # It reads no more; an orderly end would wait for it just the same.
-                if request.transport is not None:
-                    request.transport.abort()
-                break
-            frame = await _next_frame(subscription)
+        try:
+            while batch is not None and await _written(request, response, batch):
+                services.incoming.given(batch)
+                batch = await anext(batches, None)
+        except DatabaseUnavailable:
+            log.warning("event stream ended: the stored messages could not be read to their end")
     return response
 
 
-async def _next_frame(subscription: Subscription) -> bytes | None:
-    """The next event, or a comment when none came for a while; None when there will be no more."""
+def _last_event_id(request: web.Request) -> int | None:
+    text = request.headers.get("Last-Event-ID")
+    if text is None:
+        return None
+    if not _NUMBER.fullmatch(text):
+        raise InvalidRequest(errors=[FieldError("Last-Event-ID", "must be the id of an event of this stream")])
+    return int(text)
+
+
+async def _batches(
+    incoming: IncomingMessages, subscription: Subscription, after: int | None
+) -> AsyncIterator[list[Event]]:
+    """Stored messages, then live events, then what is stored by others meanwhile, and so on until the cut-off.
+
+    A message may be both stored and on its way through the subscription; it is told once.
+    """
+    tenant_id, session_id = subscription.tenant_id, subscription.session_id
+    told: set[int | None] = set()
+    async for page in incoming.pages(tenant_id, session_id, after):
+        told.update(event.number for event in page)
+        yield page
+    while True:
+        async for event in _live(subscription):
+            if event is None:
+                return
+            if event.number is None or event.number not in told:
+                yield [event]
+        if subscription.queue.empty():
+            told.clear()  # what was told from the last look has come through the subscription since
+        try:
+            async for page in incoming.pages(tenant_id, session_id, None):
+                told.update(event.number for event in page)
+                yield page
+        except DatabaseUnavailable:
+            yield []  # it will be there at a later look; the stream goes on
+
+
+async def _live(subscription: Subscription) -> AsyncIterator[Event | None]:
+    """Events as they come until it is time to look again; None when there will be no more."""
+    look_at = asyncio.get_running_loop().time() + _LOOK_SECONDS
+    while True:
+        try:
+            async with asyncio.timeout_at(look_at):
+                event = await subscription.queue.get()
+        except TimeoutError:
+            return
+        yield event
+
+
+async def _written(request: web.Request, response: web.StreamResponse, batch: Iterable[Event]) -> bool:
+    """Write these events, or a comment when there are none; False for a reader that reads no more."""
     try:
-        event = await asyncio.wait_for(subscription.queue.get(), _HEARTBEAT_SECONDS)
+        async with asyncio.timeout(_WRITE_SECONDS):
+            await response.write(b"".join(map(_frame, batch)) or b": listening\n\n")
     except TimeoutError:
-        return b": still here\n\n"
-    return None if event is None else _frame(event)
+        # An orderly end would wait for it just the same.
+        if request.transport is not None:
+            request.transport.abort()
+        return False
+    return True
 
 
 def _frame(event: Event) -> bytes:

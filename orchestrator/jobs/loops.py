@@ -1,4 +1,4 @@
-"""What is done again and again: renew leases, reconcile the sidecar, prune, and notice that supervisord is gone."""
+"""What is done again and again: renew leases, reconcile the sidecar, mark what was delivered, prune, watch the parent."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ import structlog
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.jobs.background import Loop, pause
+from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.supervision import Supervision
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.presence import Presence
@@ -17,12 +18,17 @@ log = structlog.get_logger(__name__)
 
 _RECONCILE_SECONDS = 1.0
 _PRESENCE_SECONDS = 1.0
+_MARK_SECONDS = 1.0
 _PRUNE_SECONDS = 600.0
 _PARENT_SECONDS = 1.0
 
 #: How long and how many sent messages of a session are kept for phones that ask again.
 SENT_MESSAGE_DAYS = 3
 SENT_MESSAGES_PER_SESSION = 1000
+
+#: How long incoming messages are kept: delivered ones for readers that come back, the others for the first reader.
+DELIVERED_HOURS = 24
+UNDELIVERED_DAYS = 7
 
 
 def renewing(supervision: Supervision, ttl_seconds: float) -> Loop:
@@ -67,13 +73,24 @@ def reconciling(supervision: Supervision) -> Loop:
     return loop
 
 
-def pruning(store: AuthStateStore) -> Loop:
+def marking(incoming: IncomingMessages) -> Loop:
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(Unavailable):  # the next round marks them with its own
+                await incoming.mark_delivered()
+            await pause(stop, _MARK_SECONDS)
+
+    return loop
+
+
+def pruning(store: AuthStateStore, incoming: IncomingMessages) -> Loop:
     async def loop(stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 await store.prune_sent_messages(days=SENT_MESSAGE_DAYS, most=SENT_MESSAGES_PER_SESSION)
+                await incoming.prune(delivered_hours=DELIVERED_HOURS, undelivered_days=UNDELIVERED_DAYS)
             except Unavailable as error:
-                log.warning("sent messages not pruned", error=error.message)
+                log.warning("messages not pruned", error=error.message)
             await pause(stop, _PRUNE_SECONDS * random.uniform(0.8, 1.2))
 
     return loop

@@ -168,7 +168,7 @@ incoming_messages = Table(
         "number",
         postgresql_where=text("delivered_at IS NULL"),
     ),
-    Index("incoming_messages_received_at_idx", "received_at"),
+    Index("incoming_messages_number_idx", "number"),
     postgresql_partition_by="HASH (session_ref)",
 )
 

@@ -184,13 +184,13 @@ async def test_events_of_one_session_are_streamed(orchestrator: Serving) -> None
     url = f"http://127.0.0.1:{orchestrator.port}/v1/events?session_id=loja-1"
     async with orchestrator.http.get(url, headers=headers) as stream:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
-        assert await stream.content.readline() == b": connected\n"
+        assert await stream.content.readline() == b": listening\n"
         await orchestrator.call("POST", "/v1/sessions/other/stop")
         await orchestrator.call("POST", SESSION + "/stop")
         async with asyncio.timeout(5):
-            lines = [await stream.content.readline() for _ in range(4)]
-    assert lines[2] == b"event: session.state\n"
-    assert b'"session_id":"loja-1"' in lines[3]
+            lines = [await stream.content.readline() for _ in range(3)]
+    assert lines[1] == b"event: session.state\n"
+    assert b'"session_id":"loja-1"' in lines[2]
     missing = await orchestrator.call("GET", "/v1/events?session_id=nobody")
     assert (missing.status, missing.code) == (404, "session_not_found")
 
