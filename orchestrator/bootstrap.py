@@ -90,7 +90,7 @@ async def _serve(settings: Settings, process: ProcessSettings) -> int:
         asyncio.get_running_loop().add_signal_handler(number, background.stop.set)
     _warn_about(settings)
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(_assembled(settings, process))
+        parts = await stack.enter_async_context(assembled(settings, process))
         stack.push_async_callback(_mark_the_last, parts.services.incoming)  # when no stream is written to any more
         await stack.enter_async_context(_listening(parts.services, settings, process))
         background.start("parent", loops.watching_the_parent())
@@ -155,7 +155,8 @@ async def _mark_the_last(incoming: IncomingMessages) -> None:
 
 
 @asynccontextmanager
-async def _assembled(settings: Settings, process: ProcessSettings) -> AsyncIterator[Parts]:
+async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterator[Parts]:
+    """Every part, put together but not at work: nothing listens, no loop runs, and the database needn't be there."""
     database = Database(process.database_url)
     await database.open()
     # No limit: sends that wait for WhatsApp must not keep the supervision from asking the sidecar.
