@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.domain.portable_state import PortableState
+from orchestrator.transfer import multi_file
+from tests.support.portable_states import BaileysState, make_folder
 from tests.support.postgres import fresh_database, server_url, short_folder
 
 
@@ -27,3 +30,16 @@ def short_path() -> Iterator[Path]:
     """A temporary folder with a name short enough for sockets."""
     with short_folder() as folder:
         yield folder
+
+
+@pytest.fixture(scope="session")
+def paired(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BaileysState]:
+    """A folder that Baileys made for a paired account, and what Baileys says is in it. Tests only read it."""
+    folder = tmp_path_factory.mktemp("paired") / "folder"
+    return folder, make_folder(folder)
+
+
+@pytest.fixture
+def state(paired: tuple[Path, BaileysState]) -> PortableState:
+    """The auth state in that folder."""
+    return multi_file.read(paired[0])
