@@ -15,6 +15,7 @@ import { makeRatchetSafeSignalRepository } from './ratchet-safe-signal.js'
  * @property {import('../clock.js').Clock} clock
  * @property {(error: Error) => void} onClosed the store says that this session must stop (lease lost, corrupt)
  * @property {(degraded: boolean, reason: string | null) => void} onDegraded writes wait for the store
+ * @property {import('./decrypted-messages.js').MessageIn} messageIn
  */
 
 /** The stored creds exist and aren't those of a paired account: nothing may be concluded from them. */
@@ -60,7 +61,7 @@ export class AuthState {
    * @param {import('@whiskeysockets/baileys').AuthenticationCreds} creds
    * @param {Parts} parts
    */
-  constructor(creds, { store, clock, onClosed, onDegraded }) {
+  constructor(creds, { store, clock, onClosed, onDegraded, messageIn }) {
     this.creds = creds
     this.#onDegraded = onDegraded
     const options = {
@@ -89,7 +90,7 @@ export class AuthState {
         }
       }
     })
-    this.#decrypted = new DecryptedMessages(this.#keyStore)
+    this.#decrypted = new DecryptedMessages(this.#keyStore, messageIn)
     /** For makeWASocket. One for all sockets: what a closed one still does must not cross what its successor does. */
     this.makeSignalRepository = makeRatchetSafeSignalRepository(this.#keyStore, this.#decrypted)
   }
@@ -128,6 +129,15 @@ export class AuthState {
    */
   stageSentMessage(messageId, message) {
     this.#queue.enqueue({ sentMessages: [[messageId, Buffer.from(message).toString('base64')]] })
+  }
+
+  /**
+   * A message that came another way than through decryption here.
+   * @param {import('./decrypted-messages.js').Incoming} incoming
+   * @returns {Promise<void>} when it is durable; rejects when that takes another try, which follows
+   */
+  stageIncoming(incoming) {
+    return this.#queue.enqueue({ incoming: [incoming] })
   }
 
   /** Resolves when everything until now is durable. */
@@ -199,12 +209,13 @@ function pairedCreds(text) {
 }
 
 /** @param {Parameters<ConstructorParameters<typeof WriteQueue>[0]['write']>[0]} batch */
-function bodyOf({ creds, account, keys, sentMessages }) {
+function bodyOf({ creds, account, keys, sentMessages, incoming }) {
   return {
     creds,
     account,
     set: keys.filter(([, , text]) => text !== null),
     delete: keys.filter(([, , text]) => text === null).map(([type, id]) => [type, id]),
-    sent_messages: sentMessages
+    sent_messages: sentMessages,
+    incoming_messages: incoming
   }
 }

@@ -9,6 +9,11 @@ import { createHash } from 'node:crypto'
  * in the same transaction as the ratchet step that made it. The next socket, of this process or of the next, answers the
  * redelivery from there: once, and never the socket that decrypted it, so that replays stay impossible. The last
  * messages are enough, because the receipt follows within milliseconds.
+ *
+ * With it goes the message itself, as it will be delivered to people: once WhatsApp is told that it arrived, it is ours.
+ *
+ * @typedef {[messageKey: string, text: string]} Incoming an entry of `incoming_messages` in docs/internal-api.md
+ * @typedef {(ciphertext: Uint8Array, plaintext: Uint8Array) => Incoming | null} MessageIn null when there is nothing for a person
  */
 
 export const DECRYPTED_MESSAGE = 'decrypted-message'
@@ -20,10 +25,12 @@ export class DecryptedMessages {
   #kept = new Map()
   #count = 0
   #keyStore
+  #messageIn
 
-  /** @param {import('./key-store.js').KeyStore} keyStore */
-  constructor(keyStore) {
+  /** @param {import('./key-store.js').KeyStore} keyStore @param {MessageIn} messageIn */
+  constructor(keyStore, messageIn) {
     this.#keyStore = keyStore
+    this.#messageIn = messageIn
   }
 
   /** @param {{count: number, digest: string, plaintext: Uint8Array}[]} messages as they were stored */
@@ -38,18 +45,26 @@ export class DecryptedMessages {
    * @param {object} socket whatever is one per socket
    * @param {Uint8Array} ciphertext
    * @param {() => Promise<Uint8Array>} decrypt
-   * @returns {Promise<Uint8Array>} the plaintext; it becomes durable together with what `decrypt` staged
+   * @returns {Promise<Uint8Array>} the plaintext; it, and the message in it, become durable together with what `decrypt` staged
    */
   async decryptOnce(socket, ciphertext, decrypt) {
     const digest = createHash('sha256').update(ciphertext).digest('base64')
     const known = this.#kept.get(digest)
     if (known && known.by !== socket) {
       known.by = socket
+      this.#stage({}, ciphertext, known.plaintext)
       return known.plaintext
     }
     const plaintext = await decrypt()
-    if (plaintext.length <= MAX_PLAINTEXT_BYTES) this.#keep(socket, digest, plaintext)
+    const kept = plaintext.length <= MAX_PLAINTEXT_BYTES ? this.#keep(socket, digest, plaintext) : {}
+    this.#stage(kept, ciphertext, plaintext)
     return plaintext
+  }
+
+  /** @param {import('./key-store.js').KeysByType} kept @param {Uint8Array} ciphertext @param {Uint8Array} plaintext */
+  #stage(kept, ciphertext, plaintext) {
+    const message = this.#messageIn(ciphertext, plaintext)
+    this.#keyStore.stage(kept, message ? [message] : [])
   }
 
   /** @param {object} socket @param {string} digest @param {Uint8Array} plaintext */
@@ -57,6 +72,6 @@ export class DecryptedMessages {
     const count = this.#count++
     this.#kept.set(digest, { plaintext, by: socket })
     if (this.#kept.size > KEPT_MESSAGES) this.#kept.delete(/** @type {string} */ (this.#kept.keys().next().value))
-    this.#keyStore.stage({ [DECRYPTED_MESSAGE]: { [count % KEPT_MESSAGES]: { count, digest, plaintext } } })
+    return { [DECRYPTED_MESSAGE]: { [count % KEPT_MESSAGES]: { count, digest, plaintext } } }
   }
 }

@@ -99,9 +99,11 @@ export class KeyStore {
   /**
    * Takes the change at once, for every reader, and lets it become durable in its order; wait with `durable`.
    * @param {KeysByType} data
+   * @param {import('./decrypted-messages.js').Incoming[]} [incoming] messages that become durable in the same write
    */
-  stage(data) {
-    this.#enqueue(changesOf(data), false)
+  stage(data, incoming = []) {
+    const changes = changesOf(data)
+    if (changes.length > 0 || incoming.length > 0) this.#enqueue(changes, false, incoming)
   }
 
   /** Resolves when everything taken until now is durable. */
@@ -165,10 +167,10 @@ export class KeyStore {
     return this.#cache.peek(keyName(type, id))?.text === (text ?? ABSENT)
   }
 
-  /** @param {KeyChange[]} changes @param {boolean} awaited */
-  #enqueue(changes, awaited) {
+  /** @param {KeyChange[]} changes @param {boolean} awaited @param {import('./decrypted-messages.js').Incoming[]} [incoming] */
+  #enqueue(changes, awaited, incoming) {
     for (const names of this.#overtaken) for (const [type, id] of changes) names.add(keyName(type, id))
-    return this.#queue.enqueue({ keys: changes, awaited })
+    return this.#queue.enqueue({ keys: changes, awaited, incoming })
   }
 
   /**

@@ -5,6 +5,7 @@ import { AuthState } from '../auth-state/auth-state.js'
 import { mustStop } from '../auth-state/write-queue.js'
 import { VerificationBackup } from '../auth-state/verification.js'
 import { backOffMs, decideAfterDisconnect } from './disconnect-policy.js'
+import { IncomingMessages } from './incoming-messages.js'
 import { SocketAttempt } from './socket-attempt.js'
 import { Sender } from './sender.js'
 import { ControlError } from './control-error.js'
@@ -68,6 +69,7 @@ export class Connection {
   #restartRequiredAt = null
   #parts
   #log
+  #incoming
 
   /**
    * @param {Session} session
@@ -77,6 +79,7 @@ export class Connection {
     this.session = session
     this.#parts = parts
     this.#log = parts.log.child({ session_id: session.sessionId, session_ref: session.sessionRef, epoch: session.epoch })
+    this.#incoming = new IncomingMessages(this.#log)
   }
 
   /**
@@ -186,7 +189,7 @@ export class Connection {
     const { signal } = this.#stopping
     try {
       const loaded = await backup.load({ signal })
-      const parts = { store: backup, clock, onClosed: this.#onStoreClosed, onDegraded: this.#onDegraded }
+      const parts = { store: backup, clock, onClosed: this.#onStoreClosed, onDegraded: this.#onDegraded, messageIn: this.#incoming.messageIn }
       this.#authState = loaded.outcome === 'found' ? AuthState.restored(loaded, parts) : AuthState.fresh(parts)
       this.#log.info({ outcome: loaded.outcome }, 'auth_state_loaded')
       return true
@@ -212,12 +215,11 @@ export class Connection {
       if (this.#stopping.signal.aborted) return NEVER_CONNECTED
       if (this.#state !== 'connecting') this.#enter('connecting', null)
       const sender = new Sender({ authState, backup, log: this.#log, report: this.#parts.report })
-      const attempt = new SocketAttempt(authState, sender, { makeWASocket, clock, log: this.#log, options: options.socket }, {
+      const attempt = new SocketAttempt(authState, sender, { makeWASocket, incoming: this.#incoming, clock, log: this.#log, options: options.socket }, {
         qr: qr => this.#onQr(qr, releaseSlot),
         paired: () => this.#enter('connecting', 'Linked; WhatsApp asks for a restart of the connection.'),
         open: pushName => { releaseSlot(); this.#onOpen(pushName) },
         credsUpdated: () => this.#verification?.credsUpdated(),
-        message: data => this.#parts.report('message.received', data),
         receipt: data => this.#parts.report('message.receipt', data)
       })
       this.#attempt = attempt

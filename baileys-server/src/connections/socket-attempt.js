@@ -2,7 +2,7 @@ import { within } from '../clock.js'
 import { baileysLogger, safeError } from '../log.js'
 import { answerPairSuccessWhenDurable } from './durable-pairing.js'
 import { ControlError } from './control-error.js'
-import { receiptFromMember, receiptFromUpdate, receivedMessage } from './messages.js'
+import { receiptFromMember, receiptFromUpdate } from './messages.js'
 
 /**
  * @typedef {{qr: string, expires_at: number}} Qr
@@ -14,10 +14,10 @@ import { receiptFromMember, receiptFromUpdate, receivedMessage } from './message
  * @property {() => void} paired
  * @property {(pushName: string | null) => void} open
  * @property {() => void} credsUpdated
- * @property {(data: Record<string, unknown>) => void} message
  * @property {(data: Record<string, unknown>) => void} receipt
  *
  * @typedef {object} Parts
+ * @property {import('./incoming-messages.js').IncomingMessages} incoming
  * @property {typeof import('@whiskeysockets/baileys').makeWASocket} makeWASocket
  * @property {import('../clock.js').Clock} clock
  * @property {import('../log.js').Logger} log
@@ -67,7 +67,7 @@ export class SocketAttempt {
    * @param {Parts} parts
    * @param {Listener} listener
    */
-  constructor(authState, sender, { makeWASocket, clock, log, options }, listener) {
+  constructor(authState, sender, { makeWASocket, incoming, clock, log, options }, listener) {
     this.#authState = authState
     this.#sender = sender
     this.#listener = listener
@@ -77,6 +77,7 @@ export class SocketAttempt {
     /** @type {Promise<SocketEnd>} */
     this.ended = new Promise(resolve => { this.#end = resolve })
     this.#sock = makeWASocket(this.#config())
+    incoming.attach(this.#sock, authState)
     this.#listen()
     this.#limitLogin()
   }
@@ -156,7 +157,6 @@ export class SocketAttempt {
       this.#listener.credsUpdated()
     })
     ev.on('connection.update', (/** @type {any} */ update) => this.#onConnectionUpdate(update))
-    ev.on('messages.upsert', (/** @type {any} */ upsert) => this.#onMessages(upsert))
     ev.on('messages.update', (/** @type {any[]} */ updates) => this.#onReceipts(updates, receiptFromUpdate))
     ev.on('message-receipt.update', (/** @type {any[]} */ updates) => this.#onReceipts(updates, receiptFromMember))
     ws.on('frame', () => { this.#lastFrameAt = this.#clock.now() })
@@ -170,8 +170,8 @@ export class SocketAttempt {
 
   /** @param {any} update */
   #onConnectionUpdate({ connection, lastDisconnect, qr, isNewLogin }) {
-    // Baileys holds messages back until a login's backlog and a first history sync are through, up to 20 s, and has
-    // told WhatsApp already that they arrived; what a crash then loses is gone. Here they go on at once.
+    // Baileys holds receipts and messages back until a login's backlog and a first history sync are through, up to
+    // 20 s, and has told WhatsApp already that they arrived; what a crash then loses is gone. Here they go on at once.
     this.#flush()
     if (qr) this.#onQr(qr)
     if (isNewLogin) {
@@ -200,20 +200,6 @@ export class SocketAttempt {
     const livesMs = this.#options.qrMs ?? (this.qr ? NEXT_QR_MS : FIRST_QR_MS)
     this.qr = { qr, expires_at: this.#clock.now() + livesMs }
     this.#listener.qr(this.qr)
-  }
-
-  /**
-   * Live messages come as `notify`, those that waited while the session was offline as `append`: both are news here.
-   * @param {{messages: any[]}} upsert
-   */
-  #onMessages({ messages }) {
-    const ownJid = this.#authState.creds.me?.id ?? ''
-    for (const message of messages) {
-      this.#guarded('message_not_reported', () => {
-        const data = receivedMessage(message, ownJid)
-        if (data) this.#listener.message(data)
-      })
-    }
   }
 
   /**

@@ -11,6 +11,7 @@ import { malformedAnswer } from './client.js'
  * @property {KeyText[]} set
  * @property {KeyName[]} delete
  * @property {[messageId: string, base64: string][]} sent_messages
+ * @property {[messageKey: string, text: string][]} incoming_messages
  *
  * @typedef {import('./client.js').CallOptions} CallOptions
  */

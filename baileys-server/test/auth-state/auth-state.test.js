@@ -14,7 +14,7 @@ beforeEach(() => {
   clock = new FakeClock()
   store = new MemoryStore()
   degraded = []
-  parts = { store, clock, onClosed: () => {}, onDegraded: (...change) => degraded.push(change) }
+  parts = { store, clock, onClosed: () => {}, onDegraded: (...change) => degraded.push(change), messageIn: () => null }
 })
 
 test('an unpaired identity writes nothing, not even after a pairing code set its number', async () => {

@@ -21,12 +21,13 @@ const PN = { ana: '5511000000001@s.whatsapp.net', loja: '5511000000002@s.whatsap
 const GROUP = '120363000000000000@g.us'
 
 class Party {
-  constructor(name, { store = new MemoryStore(), creds = initAuthCreds(), cacheBytes = undefined } = {}) {
-    Object.assign(this, { name, store, creds })
+  constructor(name, { store = new MemoryStore(), creds = initAuthCreds(), cacheBytes = undefined, messageIn = () => null } = {}) {
+    Object.assign(this, { name, store, creds, messageIn })
     const queue = new WriteQueue({
       clock: new FakeClock(),
-      write: ({ keys, sentMessages }) => store.write({
-        set: keys.filter(([, , text]) => text !== null), delete: keys.filter(([, , text]) => text === null), sent_messages: sentMessages
+      write: ({ keys, sentMessages, incoming }) => store.write({
+        set: keys.filter(([, , text]) => text !== null), delete: keys.filter(([, , text]) => text === null), sent_messages: sentMessages,
+        incoming_messages: incoming
       }),
       onCommitted: keys => this.keyStore.committed(keys),
       onFailed: keys => this.keyStore.forget(keys),
@@ -40,7 +41,7 @@ class Party {
   connect() {
     this.keys = addTransactionCapability(this.keyStore, logger, { maxCommitRetries: 1, delayBetweenTriesMs: 0 })
     if (!this.makeRepository) {
-      const decrypted = new DecryptedMessages(this.keyStore)
+      const decrypted = new DecryptedMessages(this.keyStore, this.messageIn)
       decrypted.restore(this.store.loaded.filter(([type]) => type === 'decrypted-message').map(([, , text]) => decode(text)))
       this.makeRepository = makeRatchetSafeSignalRepository(this.keyStore, decrypted)
     }
@@ -52,7 +53,7 @@ class Party {
     const store = new MemoryStore()
     store.keys = new Map(this.store.keys)
     this.store.kill()
-    return new Party(this.name, { store, creds: this.creds })
+    return new Party(this.name, { store, creds: this.creds, messageIn: this.messageIn })
   }
 
   async bundle(preKeyId) {

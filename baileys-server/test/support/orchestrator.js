@@ -19,11 +19,14 @@ export class StoredSession {
   account = null
   keys = new Map()
   sentMessages = new Map()
+  /** By message key, as docs/internal-api.md has it. */
+  incoming = new Map()
   epoch = 1
   generation = 1
 
   copy() {
-    return Object.assign(new StoredSession(), { ...this, keys: new Map(this.keys), sentMessages: new Map(this.sentMessages) })
+    return Object.assign(new StoredSession(), { ...this, keys: new Map(this.keys), sentMessages: new Map(this.sentMessages),
+      incoming: new Map(this.incoming) })
   }
 }
 
@@ -139,11 +142,20 @@ export class FakeOrchestrator {
     switch (call) {
       case 'auth-state/load': return ok(loaded(session))
       case 'auth-state/read': return ok({ values: read(session, body) })
-      case 'auth-state/write': return write(session, body), ok({ committed: true })
+      case 'auth-state/write': return this.#write(session, body), ok({ committed: true })
       case 'auth-state/verify': return ok(verify(session, body))
       case 'sent-messages/read': return ok({ message: session.sentMessages.get(body.message_id) ?? null })
       default: return problem(404, 'not_found')
     }
+  }
+
+  /** As the orchestrator does, publishes the messages that it didn't have. */
+  #write(session, body) {
+    for (const [key, text] of body.incoming_messages) {
+      if (!session.incoming.has(key)) this.events.push({ type: 'message.received', data: JSON.parse(text) })
+      session.incoming.set(key, text)
+    }
+    write(session, body)
   }
 }
 

@@ -5,6 +5,7 @@ export class MemoryStore {
   creds = null
   keys = new Map()
   sentMessages = new Map()
+  incoming = new Map()
   /** @type {any[]} every write that arrived */
   writes = []
   reads = []
@@ -44,6 +45,7 @@ export class MemoryStore {
     for (const [type, id, text] of body.set) this.keys.set(`${type} ${id}`, text)
     for (const [type, id] of body.delete) this.keys.delete(`${type} ${id}`)
     for (const [id, message] of body.sent_messages) this.sentMessages.set(id, message)
+    for (const [key, text] of body.incoming_messages ?? []) this.incoming.set(key, text)
   }
 
   /** As load would bring it. */
