@@ -1,0 +1,107 @@
+import { cleanMessage, decodeMessageNode, proto, unpadRandomMax16 } from '@whiskeysockets/baileys'
+import { digest } from '../auth-state/codec.js'
+import { safeError } from '../log.js'
+import { receivedMessage } from './messages.js'
+
+/**
+ * Messages received, on their way to the store. Baileys tells WhatsApp that a message arrived before it emits it, so a
+ * crash in between would lose it. So a message is made out of what was decrypted, as Baileys makes it a moment later,
+ * and becomes durable in the same write as the ratchet step that decrypted it.
+ *
+ * What Baileys emits without having decrypted a stanza for it (the phone sends again what came as a placeholder)
+ * becomes durable when it is emitted.
+ *
+ * @typedef {import('../auth-state/decrypted-messages.js').Incoming} Incoming
+ */
+
+const REMEMBERED_KEYS = 1000
+
+export class IncomingMessages {
+  /** @type {WeakMap<Uint8Array, {stanza: any, me: any}>} by the ciphertext: the object itself reaches the Signal repository */
+  #stanzas = new WeakMap()
+  /** @type {Set<string>} of the messages that are on their way or durable, oldest first */
+  #staged = new Set()
+  #log
+
+  /** @param {import('../log.js').Logger} log */
+  constructor(log) {
+    this.#log = log
+  }
+
+  /**
+   * @param {any} sock Baileys' socket
+   * @param {import('../auth-state/auth-state.js').AuthState} authState
+   */
+  attach({ ws, ev }, authState) {
+    // Ahead of Baileys' own listener, which decrypts.
+    ws.prependListener('CB:message', (/** @type {any} */ stanza) => this.#remember(stanza, authState.creds.me))
+    ev.on('messages.upsert', (/** @type {{messages: any[]}} */ { messages }) => {
+      for (const message of messages) this.#stageUnlessStaged(message, authState)
+    })
+  }
+
+  /**
+   * For the auth state: the message in what was decrypted, if there is one for a person.
+   * @param {Uint8Array} ciphertext
+   * @param {Uint8Array} plaintext
+   * @returns {Incoming | null}
+   */
+  messageIn = (ciphertext, plaintext) => {
+    const received = this.#stanzas.get(ciphertext)
+    if (!received) return null
+    try {
+      const { stanza, me } = received
+      const { fullMessage } = decodeMessageNode(stanza, me.id, me.lid ?? '')
+      const content = proto.Message.decode(unpadRandomMax16(plaintext))
+      const message = { ...fullMessage, message: content.deviceSentMessage?.message ?? content }
+      cleanMessage(message, me.id, me.lid ?? '')
+      const incoming = incomingOf(message, me.id)
+      if (incoming) this.#noteStaged(incoming)
+      return incoming
+    } catch (error) {
+      // Baileys fails in the same way, and asks for the message again.
+      this.#log.warn(safeError(error), 'message_not_understood')
+      return null
+    }
+  }
+
+  /** @param {any} stanza @param {any} me */
+  #remember(stanza, me) {
+    if (!me || !Array.isArray(stanza.content)) return
+    for (const { tag, content } of stanza.content) {
+      if (tag === 'enc' && content instanceof Uint8Array) this.#stanzas.set(content, { stanza, me })
+    }
+  }
+
+  /** @param {any} message @param {import('../auth-state/auth-state.js').AuthState} authState */
+  #stageUnlessStaged(message, authState) {
+    try {
+      const incoming = incomingOf(message, authState.creds.me?.id ?? '')
+      if (!incoming || this.#staged.has(incoming[0])) return
+      this.#noteStaged(incoming)
+      authState.stageIncoming(incoming).catch(error => this.#log.warn(safeError(error), 'message_not_durable_yet'))
+    } catch (error) {
+      // One odd message must not cost its neighbours.
+      this.#log.error(safeError(error), 'message_not_reported')
+    }
+  }
+
+  /** @param {Incoming} incoming */
+  #noteStaged([messageKey]) {
+    this.#staged.add(messageKey)
+    if (this.#staged.size > REMEMBERED_KEYS) this.#staged.delete(/** @type {string} */ (this.#staged.values().next().value))
+  }
+}
+
+/**
+ * @param {import('@whiskeysockets/baileys').WAMessage} message
+ * @param {string} ownJid
+ * @returns {Incoming | null}
+ */
+function incomingOf(message, ownJid) {
+  const data = receivedMessage(message, ownJid)
+  if (!data) return null
+  // A digest, because the id is whatever its sender chose.
+  const messageKey = digest(JSON.stringify([data.chat, data.sender, data.message_id]))
+  return [messageKey, JSON.stringify(data)]
+}
