@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from tests.support.processes import Child, free_port, running
+from tests.support.waiting import eventually
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -72,6 +73,14 @@ class Serving:
         headers = {"Authorization": f"Bearer {token or self.internal_token}"}
         async with self.unix.request(method, f"http://orchestrator{path}", json=body, headers=headers) as response:
             return Answer(response.status, dict(response.headers), await response.read())
+
+    async def started(self) -> None:
+        """Wait until it has reached its database."""
+
+        async def answers() -> bool:
+            return (await self.call("GET", "/v1/sessions")).status == 200
+
+        await eventually(answers, what="the orchestrator to reach its database")
 
     async def answers(self, path: str, status: int) -> bool:
         try:
