@@ -18,7 +18,7 @@ _NOT_RUNNING = 70  # supervisor.xmlrpc.Faults.NOT_RUNNING
 class SupervisordClient:
     def __init__(self, socket: Path, username: str, password: str) -> None:
         self._socket = socket
-        self._auth = aiohttp.BasicAuth(username, password)
+        self._headers = {"Authorization": aiohttp.encode_basic_auth(username, password), "Content-Type": "text/xml"}
 
     async def restart(self, program: str) -> None:
         """Stop the program in its orderly way and start it; ``Unavailable`` if supervisord can't be asked."""
@@ -36,8 +36,8 @@ class SupervisordClient:
         body = xmlrpc.client.dumps(parameters, method)
         try:
             async with (
-                aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self._socket)), auth=self._auth) as http,
-                http.post("http://supervisord/RPC2", data=body, headers={"Content-Type": "text/xml"}) as response,
+                aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self._socket))) as http,
+                http.post("http://supervisord/RPC2", data=body, headers=self._headers) as response,
             ):
                 answer = await response.text()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
