@@ -1,5 +1,6 @@
 import { DEFAULT_CONNECTION_CONFIG, isLidUser, isPnUser, jidDecode } from '@whiskeysockets/baileys'
 import { tidySenderKey } from './tidy-sender-key.js'
+import { tidySession } from './tidy-session.js'
 import { withoutDamage } from './undamaged-sessions.js'
 
 /**
@@ -29,6 +30,9 @@ import { withoutDamage } from './undamaged-sessions.js'
  * Deadlocks: a transaction is always entered before a lock (a send holds its transaction while it encrypts), and what
  * runs under a lock waits for no other lock or transaction.
  */
+
+/** @type {Record<string, (value: unknown) => any>} records that grow without end unless somebody looks after them */
+const TIDY = { session: tidySession, 'sender-key': tidySenderKey }
 
 /** Identity keys are written together with the deletion of the session record that they make worthless. */
 const RATCHET_TYPES = ['session', 'sender-key', 'identity-key']
@@ -73,8 +77,8 @@ function bypassTransactions(keys, keyStore) {
  * @returns {[type: string, values: Record<string, unknown>]}
  */
 function tidied([type, values]) {
-  if (type !== 'sender-key') return [type, values]
-  return [type, Object.fromEntries(Object.entries(values).map(([id, value]) => [id, tidySenderKey(value)]))]
+  const tidy = TIDY[type]
+  return [type, tidy ? Object.fromEntries(Object.entries(values).map(([id, value]) => [id, tidy(value)])) : values]
 }
 
 /**
@@ -111,7 +115,7 @@ function guarded(inner, { keys, keyStore, decrypted, locks }) {
     const { [id]: before } = await keyStore.get('session', [id])
     const plaintext = await inner.decryptMessage(message)
     const { [id]: after } = await keyStore.get('session', [id])
-    const repaired = withoutDamage(before, after)
+    const repaired = withoutDamage(TIDY.session(before), after)
     if (repaired) keyStore.stage({ session: { [id]: repaired } })
     return plaintext
   }
