@@ -9,6 +9,7 @@ from orchestrator.api.bodies import json_response, read_json
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.domain.errors import FieldError, InvalidRequest
 from orchestrator.domain.session import SESSION_ID, existing_id
+from orchestrator.services.connections import Verification
 from orchestrator.services.events import timestamp
 from orchestrator.services.sessions import SessionView
 
@@ -84,6 +85,16 @@ def shown(view: SessionView) -> dict[str, Any]:
         "degraded": view.degraded,
         "last_open_at": timestamp(session.last_open_at) if session.last_open_at else None,
         "last_backup_at": timestamp(view.last_backup_at) if view.last_backup_at else None,
+        "verification": _shown_verification(view.verification) if view.verification else None,
         "reason": session.reason,
         "created_at": timestamp(session.created_at),
+    }
+
+
+def _shown_verification(verification: Verification) -> dict[str, Any]:
+    return {
+        "at": timestamp(verification.at),
+        "keys": verification.keys,
+        "repaired_keys": verification.repaired_keys,
+        "repaired_creds": verification.repaired_creds,
     }

@@ -24,6 +24,17 @@ class Qr:
         return self.expires_at > datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The last verification backup, and what all of them repaired since this orchestrator or the lease began."""
+
+    at: datetime
+    keys: int
+    """Signal keys that were compared."""
+    repaired_keys: int
+    repaired_creds: int
+
+
 @dataclass(slots=True)
 class Connection:
     state: ConnectionState = ConnectionState.STARTING
@@ -32,6 +43,7 @@ class Connection:
     opened_at: datetime | None = None
     degraded: bool = False
     qr: Qr | None = None
+    verification: Verification | None = None
 
 
 class Connections:
@@ -62,6 +74,14 @@ class Connections:
 
     def set_degraded(self, session_ref: int, degraded: bool) -> None:
         self._connections.setdefault(session_ref, Connection()).degraded = degraded
+
+    def set_verified(self, session_ref: int, keys: int, *, repaired_keys: int, repaired_creds: bool) -> None:
+        """A verification backup compared ``keys`` signal keys and the creds; the repairs add up."""
+        connection = self._connections.setdefault(session_ref, Connection())
+        before = connection.verification or Verification(datetime.now(UTC), 0, 0, 0)
+        connection.verification = Verification(
+            datetime.now(UTC), keys, before.repaired_keys + repaired_keys, before.repaired_creds + repaired_creds
+        )
 
     def forget(self, session_ref: int) -> None:
         self._connections.pop(session_ref, None)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from orchestrator.domain.errors import SessionNotOpen, SessionQuarantined
 from orchestrator.domain.session import ConnectionState, DesiredState, Session, SetAsideBy
-from orchestrator.services.connections import Connections
+from orchestrator.services.connections import Connections, Verification
 from orchestrator.services.events import EventBus
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.quarantine import Quarantine
@@ -25,6 +25,7 @@ class SessionView:
     session: Session
     degraded: bool
     last_backup_at: datetime | None
+    verification: Verification | None
 
 
 class Sessions:
@@ -113,7 +114,7 @@ class Sessions:
     def _view(self, session: Session) -> SessionView:
         """Add what this replica knows better than the store, if it is the one that runs the session."""
         if session.session_ref not in self._leases.held:
-            return SessionView(session, degraded=False, last_backup_at=session.last_backup_at)
+            return SessionView(session, degraded=False, last_backup_at=session.last_backup_at, verification=None)
         connection = self._connections.of(session.session_ref)
         session = replace(
             session,
@@ -123,4 +124,4 @@ class Sessions:
             last_open_at=connection.opened_at or session.last_open_at,
         )
         last = self._leases.last_backup_at(session.session_ref) or session.last_backup_at
-        return SessionView(session, degraded=connection.degraded, last_backup_at=last)
+        return SessionView(session, connection.degraded, last, connection.verification)

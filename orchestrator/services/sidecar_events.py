@@ -54,14 +54,12 @@ class SidecarEvents:
                 self._publish(
                     lease, "session.degraded", {"degraded": bool(data["degraded"]), "reason": data.get("reason")}
                 )
-            case "session.repaired":
-                log.warning(
-                    "verification repaired", session_id=lease.session_id, creds=data.get("creds"), keys=data.get("keys")
-                )
-                self._publish(
-                    lease, "session.repaired", {"creds": bool(data.get("creds")), "keys": data.get("keys", 0)}
-                )
-            case "message.received" | "message.receipt":
+            case "session.verified":
+                self._verified(lease, int(data["keys"]), bool(data["repaired"]["creds"]), int(data["repaired"]["keys"]))
+            case "session.alert":
+                log.warning("session alert", session_id=lease.session_id, alert=data["alert"], details=dict(data))
+                self._publish(lease, "session.alert", dict(data))
+            case "message.receipt":
                 self._publish(lease, type_, dict(data))
             case _:
                 log.warning("unknown event from the sidecar", type=type_)
@@ -83,6 +81,14 @@ class SidecarEvents:
         qr = Qr.until(data["qr"], data["expires_at"])
         await self._connections.set_qr(lease.session_ref, qr)
         self._publish(lease, "session.qr", {"qr": qr.qr, "expires_at": timestamp(qr.expires_at)})
+
+    def _verified(self, lease: Lease, keys: int, repaired_creds: bool, repaired_keys: int) -> None:
+        self._connections.set_verified(
+            lease.session_ref, keys, repaired_keys=repaired_keys, repaired_creds=repaired_creds
+        )
+        if repaired_creds or repaired_keys:
+            log.warning("verification repaired", session_id=lease.session_id, creds=repaired_creds, keys=repaired_keys)
+            self._publish(lease, "session.repaired", {"creds": repaired_creds, "keys": repaired_keys})
 
     async def _pairing_failed(self, lease: Lease, data: Mapping[str, Any]) -> None:
         """The attempt is over: the session stops, so that nobody is shown QR codes for ever."""
