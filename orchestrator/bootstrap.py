@@ -32,6 +32,7 @@ from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.pairing import Pairing
+from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.quarantine import Quarantine
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.sessions import Sessions
@@ -44,6 +45,7 @@ from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.database import Database
 from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.leases import LeaseStore
+from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.presence import Presence
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
@@ -183,6 +185,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             leases=leases,
             messaging=Messaging(sessions, leases, sidecar),
             pairing=Pairing(sessions, connections, sidecar),
+            posted_folders=PostedFolders(sessions, PortableStateStore(database, sealer)),
             readiness=Readiness(database, supervision),
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
             sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events),

@@ -11,6 +11,7 @@ from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.pairing import Pairing
+from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.sidecar_events import SidecarEvents
@@ -28,6 +29,7 @@ class Services:
     leases: LeaseBook
     messaging: Messaging
     pairing: Pairing
+    posted_folders: PostedFolders
     readiness: Readiness
     sessions: Sessions
     sidecar_events: SidecarEvents

@@ -61,8 +61,12 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem(OrchestratorError())
 
 
+def status_of(error: OrchestratorError) -> HTTPStatus:
+    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+
+
 def problem(error: OrchestratorError) -> web.Response:
-    status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+    status = status_of(error)
     body: dict[str, object] = {
         "type": "about:blank",
         "title": status.phrase,

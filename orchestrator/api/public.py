@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from orchestrator.api import event_stream, health, messages, pairing, sessions
+from orchestrator.api import event_stream, health, messages, pairing, seed, sessions
 from orchestrator.api.keys import SERVICES, TENANT, Services
 from orchestrator.api.problems import Handler, problems
 from orchestrator.domain.errors import NotFound
@@ -12,7 +12,7 @@ BODY_LIMIT = 1024 * 1024
 
 
 def public_app(services: Services) -> web.Application:
-    app = web.Application(middlewares=[problems, authenticated], client_max_size=BODY_LIMIT)
+    app = web.Application(middlewares=[problems, seed.plain_answers, authenticated], client_max_size=BODY_LIMIT)
     app[SERVICES] = services
     app.add_routes(
         [
@@ -29,6 +29,10 @@ def public_app(services: Services) -> web.Application:
             web.post("/v1/sessions/{session_id}/pairing-code", pairing.pairing_code),
             web.post("/v1/sessions/{session_id}/messages", messages.send),
             web.get("/v1/events", event_stream.stream),
+            web.post(f"{seed.PREFIX}backup", seed.backup),
+            web.get(f"{seed.PREFIX}restore", seed.restore),
+            web.delete(f"{seed.PREFIX}delete", seed.delete),
+            web.get(f"{seed.PREFIX}status", seed.status),
         ]
     )
     return app
@@ -36,15 +40,15 @@ def public_app(services: Services) -> web.Application:
 
 @web.middleware
 async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let only a valid token into /v1, before anything is looked up: the answer is the same whether a session exists."""
+    """Let only a valid token into the APIs, before anything is looked up: the answer is the same whether a session exists."""
     if request.path in ("/healthz", "/readyz"):
         return await handler(request)
-    if not request.path.startswith("/v1/"):
+    if not request.path.startswith(("/v1/", seed.PREFIX)):
         raise NotFound
     services = request.app[SERVICES]
     if not services.access.ready:
         services.readiness.require_started()
-    request[TENANT] = services.access.tenant_of(bearer(request))
+    request[TENANT] = services.access.tenant_of(bearer(request) or seed.api_key(request))
     services.readiness.require_started()
     return await handler(request)
 

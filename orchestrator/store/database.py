@@ -17,6 +17,9 @@ from orchestrator.domain.errors import DatabaseUnavailable
 #: from an answer rather than from silence.
 STATEMENT_SECONDS = 8.0
 
+#: The same for the transactions of `Database.whole_transaction`.
+_WHOLE_TRANSACTION_SECONDS = 120.0
+
 #: The newest revision in alembic/versions.
 SCHEMA_VERSION = "0002"
 
@@ -35,10 +38,10 @@ _OUTAGES = (
 
 
 @asynccontextmanager
-async def outages_translated() -> AsyncIterator[None]:
+async def outages_translated(seconds: float = STATEMENT_SECONDS) -> AsyncIterator[None]:
     """Raise ``DatabaseUnavailable`` for what an outage raises or for what takes too long; let every other error through."""
     try:
-        async with asyncio.timeout(STATEMENT_SECONDS):
+        async with asyncio.timeout(seconds):
             yield
     except _OUTAGES as error:
         raise DatabaseUnavailable from error
@@ -57,6 +60,13 @@ _BOUND_STATEMENTS = f"SET statement_timeout = {int((STATEMENT_SECONDS - 1) * 100
 
 async def _bounded(connection: psycopg.AsyncConnection[Any]) -> None:
     await connection.execute(_BOUND_STATEMENTS)
+
+
+async def connected(url: str, application_name: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """A connection beside the pool, in autocommit, bounded like those in it; its user closes it."""
+    connection = await _Connection.connect(url, autocommit=True, application_name=application_name)
+    await _bounded(connection)
+    return connection
 
 
 class _Connection(psycopg.AsyncConnection[Any]):
@@ -97,9 +107,8 @@ class Database:
             async_creator=self._connect,
         )
 
-    async def _connect(self) -> _Connection:
-        connection = await _Connection.connect(self._url, autocommit=True, application_name="orchestrator")
-        await _bounded(connection)
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        connection = await connected(self._url, "orchestrator")
         await connection.set_autocommit(False)
         return connection
 
@@ -128,6 +137,22 @@ class Database:
         """A bare psycopg connection in autocommit: each statement is a transaction of its own."""
         async with outages_translated(), self._pool.connection() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def whole_transaction(
+        self, *, snapshot: bool = False
+    ) -> AsyncIterator[psycopg.AsyncConnection[tuple[Any, ...]]]:
+        """A bare psycopg connection of its own in one transaction, for work on a whole auth state: minutes are allowed.
+
+        ``snapshot``: read-only, and everything as it was at one moment.
+        """
+        async with outages_translated(_WHOLE_TRANSACTION_SECONDS):
+            connection = await _Connection.connect(self._url, application_name="orchestrator whole auth state")
+            async with connection:
+                if snapshot:
+                    await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+                    await connection.set_read_only(True)
+                yield connection
 
     async def migrate(self) -> None:
         """Bring the schema to this version's; replicas that start together do it one after the other."""

@@ -60,9 +60,9 @@ def portable_state(creds: bytes, keys: Mapping[SignalKeyName, bytes]) -> Portabl
     return PortableState(creds, _account(creds), present)
 
 
-def identity_of(state: PortableState) -> str:
-    """The public identity key, base64: what makes one pairing different from another, even of the same account."""
-    return _paired(state.creds).signed_identity_key.public.data
+def identity_of(creds: bytes) -> str:
+    """The public identity key of creds, base64: what makes one pairing different from another, even of the same account."""
+    return _paired(creds).signed_identity_key.public.data
 
 
 def baileys_json(name: str, text: bytes) -> bytes:
