@@ -1,7 +1,7 @@
 """An auth state outside of the store: what an import brings in and an export hands out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.domain.auth_state import Account, SignalKeyName
 
@@ -10,6 +10,6 @@ from orchestrator.domain.auth_state import Account, SignalKeyName
 class PortableState:
     """The creds of a paired account and all of its signal keys; every value is Baileys' JSON text in UTF-8."""
 
-    creds: bytes
+    creds: bytes = field(repr=False)
     account: Account
-    keys: Mapping[SignalKeyName, bytes]
+    keys: Mapping[SignalKeyName, bytes] = field(repr=False)

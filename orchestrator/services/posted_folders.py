@@ -6,7 +6,7 @@ from then on it is ours, and what is posted is refused.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import structlog
@@ -36,7 +36,7 @@ class Form(StrEnum):
 class Folder:
     """Contents in JSON by file name, and the form in which they were posted."""
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes] = field(repr=False)
     form: Form
 
 
