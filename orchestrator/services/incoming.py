@@ -5,6 +5,7 @@ message that no stream of its tenant was given stays undelivered, and is told to
 """
 
 from collections.abc import AsyncIterator, Iterable
+from itertools import islice
 
 import structlog
 
@@ -16,8 +17,9 @@ from orchestrator.store.incoming_messages import IncomingMessageStore, StoredMes
 log = structlog.get_logger(__name__)
 
 _TYPE = "message.received"
-#: Messages that are read, or forgotten, in one statement.
+#: Messages that one statement reads, marks or forgets; far from the seconds that a statement may take.
 _READ_AT_ONCE = 200
+_MARK_AT_ONCE = 5000
 _FORGET_AT_ONCE = 5000
 
 
@@ -58,23 +60,20 @@ class IncomingMessages:
 
     async def mark_delivered(self) -> None:
         """Record what was given since the last time. Raises ``DatabaseUnavailable``; nothing is forgotten then."""
-        given = frozenset(self._given)
-        if given:
+        while given := frozenset(islice(self._given, _MARK_AT_ONCE)):
             await self._store.mark_delivered(given)
             self._given -= given
 
     async def prune(self, *, delivered_hours: int, undelivered_days: int) -> None:
         """Forget messages that were delivered that long ago, and those that nobody asked for in all that time."""
-        dropped = 0
         while True:
             delivered, undelivered = await self._store.prune(
                 delivered_hours=delivered_hours, undelivered_days=undelivered_days, most=_FORGET_AT_ONCE
             )
-            dropped += undelivered
+            if undelivered:
+                log.warning("messages dropped that nobody was given", number=undelivered, after_days=undelivered_days)
             if delivered + undelivered < _FORGET_AT_ONCE:
-                break
-        if dropped:
-            log.warning("messages dropped that nobody was given", number=dropped, after_days=undelivered_days)
+                return
 
     def _event(self, tenant_id: str, row: StoredMessage) -> Event | None:
         try:

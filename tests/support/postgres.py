@@ -51,3 +51,17 @@ def fresh_database(server: str) -> Iterator[str]:
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextlib.contextmanager
+def out_of_reach(server: str, database_url: str) -> Iterator[None]:
+    """An outage of one database: its connections end, and it takes no new ones."""
+    name = urlsplit(database_url).path.removeprefix("/")
+    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(allow(sql.Identifier(name), sql.Literal(False)))
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            yield
+        finally:
+            connection.execute(allow(sql.Identifier(name), sql.Literal(True)))

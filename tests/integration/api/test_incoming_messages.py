@@ -14,6 +14,7 @@ from orchestrator.store.database import Database
 from orchestrator.store.sealing import Sealer, place_of
 from orchestrator.store.sessions import SessionStore
 from tests.support.event_stream import Heard, listening
+from tests.support.postgres import out_of_reach
 from tests.support.public_api import PublicApi, public_api
 from tests.support.serving import serving
 from tests.support.waiting import eventually
@@ -255,6 +256,20 @@ async def test_a_message_that_another_replica_stored_reaches_a_listener_here_onc
         await api.services.incoming.mark_delivered()
         await receive(api, lease, "c")
         await nothing_more(api, heard, lease, "a", "b", "c")
+
+
+async def test_a_listener_outlasts_an_outage_of_the_database_and_a_new_one_is_told_of_it(
+    api: PublicApi, lease: Lease, postgres_server: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "_LOOK_SECONDS", 0.05)
+    url, headers = f"http://127.0.0.1:{api.port}/v1/events", {"Authorization": f"Bearer {api.token}"}
+    async with listening(api) as heard:
+        with out_of_reach(postgres_server, database_url):
+            async with api.http.get(url, headers=headers) as response:
+                assert (response.status, (await response.json())["code"]) == (503, "database_unavailable")
+            await nothing_more(api, heard, lease)
+        await store(api.database, lease, "a")
+        await heard.wait_for("message.received", message_id="a")
 
 
 async def test_old_messages_are_forgotten_and_what_nobody_was_given_with_a_line_in_the_log(
