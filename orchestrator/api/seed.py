@@ -17,6 +17,7 @@ from orchestrator.domain.errors import BodyTooLarge, InvalidRequest, Orchestrato
 from orchestrator.domain.session import SESSION_ID, Session
 from orchestrator.services.events import timestamp
 from orchestrator.services.posted_folders import Folder, Form
+from orchestrator.transfer.multi_file import CREDS_FILE
 
 PREFIX = "/api/session/"
 
@@ -81,14 +82,14 @@ async def status(request: web.Request) -> web.Response:
 
 
 def _folder(session_data: dict[str, msgspec.Raw]) -> Folder:
-    texts = [bytes(content).lstrip().startswith(b'"') for content in session_data.values()]
-    if any(texts) and not all(texts):
-        raise InvalidRequest("session_data mixes contents as texts and contents as objects; post one or the other.")
-    if not any(texts):
+    """What was posted. The creds tell the form, because they are never a string; a parsed LID mapping is one."""
+    if not bytes(session_data.get(CREDS_FILE, b"")).lstrip().startswith(b'"'):
         return Folder({name: bytes(content) for name, content in session_data.items()}, Form.OBJECT)
-    return Folder(
-        {name: msgspec.json.decode(content, type=str).encode() for name, content in session_data.items()}, Form.TEXT
-    )
+    try:
+        texts = {name: msgspec.json.decode(content, type=str) for name, content in session_data.items()}
+        return Folder({name: text.encode() for name, text in texts.items()}, Form.TEXT)
+    except (msgspec.ValidationError, UnicodeError) as error:
+        raise InvalidRequest(f"session_data has {CREDS_FILE} as a text, so all contents must be texts.") from error
 
 
 def _required_id(session_id: str | None) -> str:
