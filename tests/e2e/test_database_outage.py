@@ -46,7 +46,7 @@ async def test_traffic_goes_on_while_postgresql_is_away_and_the_journal_drains(
             assert await logins_of(whatsapp) == logins  # the socket stayed
             assert sum(file.stat().st_size for file in journal.iterdir()) == 0
             for message in await whatsapp.messages("in", PHONE):
-                await heard.wait_for("message.received", message_id=message["id"])
+                await heard.wait_for("message.received", seconds=30, message_id=message["id"])
             ours.kill_everything()
         # All of it is in PostgreSQL: a new container, without the journal's disk, goes on where the old one was.
         shutil.rmtree(data)
@@ -79,7 +79,7 @@ async def test_a_sidecar_killed_during_an_outage_leaves_its_journal_to_the_next(
                 await talk.accepts_more_than(len(talk.accepted) + 20)
             assert await verdict(talk, HEALING_SECONDS) == NOTHING_WRONG
             for message in await whatsapp.messages("in", PHONE):
-                await heard.wait_for("message.received", message_id=message["id"])
+                await heard.wait_for("message.received", seconds=30, message_id=message["id"])
             assert await ours.terminate() == 0
 
 

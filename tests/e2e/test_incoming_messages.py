@@ -44,7 +44,7 @@ async def test_every_message_becomes_an_event_though_the_sidecar_is_killed(
         sent = await whatsapp.messages("in", PHONE)
         assert len(sent) == KILLS * MESSAGES_EACH_TIME
         for message in sent:
-            await heard.wait_for("message.received", message_id=message["id"], text=message["text"])
+            await heard.wait_for("message.received", seconds=30, message_id=message["id"], text=message["text"])
         print(f"{len(sent)} messages, {len(heard.of('message.received'))} events, {KILLS} kills")
         assert await ours.terminate() == 0
 
