@@ -23,6 +23,7 @@ PYTHON_RUN := $(VENV)/.installed-run
 PYTHON_DEV := $(VENV)/.installed-dev
 NODE_RUN := $(SIDECAR)/node_modules/.installed-run
 NODE_DEV := $(SIDECAR)/node_modules/.installed-dev
+BENCH_PEERS := tests/bench/peers/node_modules/.installed
 
 # Hashes: a changed file on the way is refused. No resolver: the lock is complete.
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes --no-deps
@@ -42,8 +43,8 @@ demo: node-here $(PYTHON_DEV) $(NODE_DEV) ## Two accounts survive kill -9, witho
 	@exec $(BIN)/python -m tests.demo
 
 .PHONY: bench
-bench: $(PYTHON_DEV) $(NODE_DEV) ## Measure restarts and memory; takes some minutes
-	@exec $(BIN)/python -m tests.bench.restart
+bench: node-here $(PYTHON_DEV) $(NODE_DEV) $(BENCH_PEERS) ## Measure us and others side by side: 40 minutes, ARGUMENTS=--quick 3
+	@exec $(BIN)/python -m tests.bench $(ARGUMENTS)
 
 .PHONY: install
 install: node-here $(PYTHON_DEV) $(NODE_DEV) ## Install everything, tools for developers included
@@ -82,7 +83,7 @@ LOCK_FORMAT := --universal --python-version 3.11 --generate-hashes --no-emit-ind
 
 .PHONY: clean
 clean: ## Remove what was installed and cached; the data stays
-	@rm -rf $(VENV) $(SIDECAR)/node_modules .mypy_cache .ruff_cache .import_linter_cache
+	@rm -rf $(VENV) $(SIDECAR)/node_modules tests/bench/peers/node_modules .mypy_cache .ruff_cache .import_linter_cache
 	@find orchestrator tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- installing ---------------------------------------------------------------------------------------------------------
@@ -122,3 +123,8 @@ $(NODE_DEV): $(SIDECAR)/package-lock.json $(SIDECAR)/package.json | node-here
 	@echo "Installing Node packages, tools for developers included ..."
 	@cd $(SIDECAR) && $(NPM_CI)
 	@touch $@ $(NODE_RUN)
+
+$(BENCH_PEERS): tests/bench/peers/package-lock.json tests/bench/peers/package.json | node-here
+	@echo "Installing the stores that we are compared with ..."
+	@cd tests/bench/peers && $(NPM_CI)
+	@touch $@

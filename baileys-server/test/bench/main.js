@@ -1,11 +1,11 @@
-import { argv, exit } from 'node:process'
+import { env, exit } from 'node:process'
 import '../../src/silence-console.js'
 import { Window, released, say } from './window.js'
 import { readWorkload } from './workload.js'
 
 /**
- * `node main.js OPTIONS` (JSON): one store under one load in a process of its own. Says when measuring begins and ends,
- * waits until its input is closed, and says the result.
+ * One store under one load, in a process of its own that tests/bench/loads.py starts, with its options as JSON in
+ * BENCH_OPTIONS. Says when measuring begins and ends, waits until its input is closed, and says the result.
  *
  * @typedef {object} Session Baileys' SignalKeyStore, and the creds
  * @property {(set: import('./workload.js').KeySet) => Promise<void>} set resolves when durable
@@ -32,14 +32,14 @@ import { readWorkload } from './workload.js'
  */
 
 /** @type {Options} */
-const options = JSON.parse(argv[2])
+const options = JSON.parse(env.BENCH_OPTIONS ?? '')
 const workload = readWorkload(options.workload)
 const { openStore } = await import(options.store)
 const { run } = await import(`./loads/${options.load}.js`)
 const window = new Window()
 const store = await openStore(options.service, workload)
 const more = await run({ store, workload, window, options })
-await released()
+await released
 say({ event: 'result', ...window.result, ...more })
 await store.close()
 exit(0)

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { stdin, stdout } from 'node:process'
 
@@ -70,8 +71,6 @@ export function say(line) {
   stdout.write(`${JSON.stringify(line)}\n`)
 }
 
-/** Until the program that started us has read its meters. */
-export async function released() {
-  stdin.resume()
-  await new Promise(resolve => stdin.once('end', resolve))
-}
+/** Resolves when the program that started us wants no more of us. */
+export const released = new Promise(resolve => stdin.once('end', resolve))
+stdin.resume()

@@ -1,11 +1,21 @@
+import { performance } from 'node:perf_hooks'
+
 /**
  * The first key that a session asks for: one read after the other, each of a key that was never read before.
  *
  * @param {import('../main.js').Bench} bench
  */
-export async function run({ store, workload, window, options }) {
+export function run(bench) {
+  return readEachOnce(bench, number => bench.store.session(number))
+}
+
+/**
+ * @param {import('../main.js').Bench} bench
+ * @param {(number: number) => Promise<import('../main.js').Session>} open
+ */
+export async function readEachOnce({ workload, window, options }, open) {
   const ids = sessionIdsOf(workload)
-  const [warm, ...sessions] = await Promise.all(options.sessions.map(number => store.session(number)))
+  const [warm, ...sessions] = await Promise.all(options.sessions.map(open))
   for (const id of ids) await warm.get('session', [id])
   window.begin()
   for (const session of sessions) {
@@ -20,7 +30,7 @@ export async function run({ store, workload, window, options }) {
 }
 
 /**
- * One session of all that a message of the recording wrote, so that there is something to read.
+ * The Signal sessions that the recording leaves behind.
  * @param {import('../workload.js').Workload} workload
  */
 export function sessionIdsOf({ messages }) {

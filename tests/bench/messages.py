@@ -1,0 +1,158 @@
+"""What one message costs the whole product: real sessions of real Baileys against the fake WhatsApp, on our PostgreSQL."""
+
+import asyncio
+import contextlib
+import secrets
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from tests.bench.disks import BenchPostgres, Disk
+from tests.bench.meters import Meters, Reading
+from tests.bench.plan import MESSAGE
+from tests.bench.runs import Run
+from tests.support.event_stream import listening
+from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
+from tests.support.postgres import short_folder
+from tests.support.tree import Tree, tree
+
+PAIRINGS_AT_ONCE = 4
+MEMBERS = 8
+RECEIVED_PER_SECOND = 60.0
+SENDING_AT_ONCE = 8
+IDLE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Account:
+    """A paired session with a contact, and a group of that contact and others."""
+
+    session_id: str
+    phone: str
+    contact: str
+    group: str
+
+
+@dataclass
+class Stage:
+    product: Tree
+    whatsapp: FakeWhatsApp
+    accounts: list[Account]
+    meters: Meters
+
+    async def receive(self, number: int, *, group: bool) -> None:
+        """``number`` messages in all, to all accounts in turn."""
+        each, rate = number // len(self.accounts), RECEIVED_PER_SECOND / len(self.accounts)
+        for account in self.accounts:
+            chats = (
+                {"contacts": [], "groups": [account.group]} if group else {"contacts": [account.contact], "groups": []}
+            )
+            body = {"phone": account.phone, **chats, "rate_per_second": rate, "count": each}
+            await self.whatsapp.call("POST", "/traffic", body)
+        await self._settled()
+
+    async def send(self, number: int, *, group: bool) -> None:
+        gate = asyncio.Semaphore(SENDING_AT_ONCE)
+
+        async def send_all(account: Account) -> None:
+            for count in range(number // len(self.accounts)):
+                async with gate:
+                    to = account.group if group else account.contact
+                    answer = await self.product.send(account.session_id, to, f"message {count}")
+                    assert answer.status == 201, answer.body
+
+        await asyncio.gather(*(send_all(account) for account in self.accounts))
+        await self._settled()
+
+    async def _settled(self) -> None:
+        idle = await self.whatsapp.idle(120)
+        assert idle["idle"], f"messages are outstanding: {idle}"
+
+
+async def measure(disk: Disk, sessions: int, number: int, round_: int) -> AsyncIterator[Run]:
+    """One run for each kind of message; what the product does while it is idle is taken off."""
+    async with stage(disk, sessions) as on:
+        await asyncio.sleep(2.0)  # the verification backups that follow a connection
+        idle = await _idle_rates(on.meters)
+        for kind, work in _kinds(on).items():
+            await work(sessions)  # new contacts cost more than known ones
+            begin = on.meters.read()
+            await work(number)
+            end = on.meters.read()
+            sys.stderr.write(f"  {disk.name}, {sessions} sessions, {kind}\n")
+            yield Run(disk.name, f"{MESSAGE}{kind}", "ours", sessions, round_, _cost(begin, end, idle, number))
+
+
+def _kinds(on: Stage) -> dict[str, Callable[[int], Awaitable[None]]]:
+    return {
+        "received 1:1": lambda number: on.receive(number, group=False),
+        "received in a group": lambda number: on.receive(number, group=True),
+        "sent 1:1": lambda number: on.send(number, group=False),
+        "sent to a group": lambda number: on.send(number, group=True),
+    }
+
+
+async def _idle_rates(meters: Meters) -> dict[str, float]:
+    """What each second costs without messages: renewals, keep-alives."""
+    begin = meters.read()
+    await asyncio.sleep(IDLE_SECONDS)
+    end = meters.read()
+    return {name: value / (end.at - begin.at) for name, value in _differences(begin, end).items()}
+
+
+def _cost(begin: Reading, end: Reading, idle: dict[str, float], number: int) -> dict[str, float]:
+    """Of one message; CPU in seconds for 10,000."""
+    seconds = end.at - begin.at
+    spent = {name: value - idle[name] * seconds for name, value in _differences(begin, end).items()}
+    cost = {f"{name}_per_message": spent[name] / number for name in ("commits", "wal_bytes")}
+    return cost | {name: value / number * 1e4 for name, value in spent.items() if name.startswith("cpu_")}
+
+
+def _differences(begin: Reading, end: Reading) -> dict[str, float]:
+    cpu = {f"cpu_{name}": seconds - begin.cpu_seconds[name] for name, seconds in end.cpu_seconds.items()}
+    return {**cpu, "commits": end.commits - begin.commits, "wal_bytes": end.wal_bytes - begin.wal_bytes}
+
+
+@contextlib.asynccontextmanager
+async def stage(disk: Disk, sessions: int) -> AsyncIterator[Stage]:
+    """Paired sessions with somebody who listens to their events."""
+    with short_folder("bm") as service, short_folder("bn") as folder:
+        postgres = BenchPostgres(service, disk)
+        postgres.prepare()
+        with postgres.running(log=service / "log") as server:
+            environ = {
+                **disk.environ,
+                "DATABASE_URL": postgres.url,
+                "SESSION_ENCRYPTION_KEYS": secrets.token_hex(32),
+                "BACKUP_INITIAL_DELAY_SECONDS": "1",
+            }
+            async with (
+                fake_whatsapp() as whatsapp,
+                tree(folder / "data", folder / "log", {**environ, **whatsapp.environ}) as product,
+            ):
+                await product.ready()
+                accounts = await paired(product, whatsapp, sessions)
+                pids = {
+                    name: product.pid(program)
+                    for name, program in (("node", "baileys"), ("orchestrator", "orchestrator"))
+                }
+                meters = Meters(
+                    postgres.url, {"postgres": server.pid, **{name: pid for name, pid in pids.items() if pid}}
+                )
+                async with listening(product):
+                    yield Stage(product, whatsapp, accounts, meters)
+                meters.close()
+
+
+async def paired(product: Tree, whatsapp: FakeWhatsApp, sessions: int, first: int = 0) -> list[Account]:
+    """Sessions ``first`` and following, paired, each with a contact and a group of its own."""
+    gate = asyncio.Semaphore(PAIRINGS_AT_ONCE)
+
+    async def one(number: int) -> Account:
+        async with gate:
+            phone = f"55119{number:08}"
+            await product.pair(f"s{number}", phone, whatsapp)
+            members = [await whatsapp.contact() for _ in range(MEMBERS)]
+            return Account(f"s{number}", phone, members[0], await whatsapp.group(*members, phone))
+
+    return list(await asyncio.gather(*(one(number) for number in range(first, first + sessions))))

@@ -1,0 +1,246 @@
+"""The report: tables for the terminal and for docs/benchmarks.md, both from the same runs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.bench import plan, stores
+from tests.bench.disks import FAST
+from tests.bench.plan import FIRST_KEY, KILLED, LIGHT, MESSAGE, PAIRING, PREFETCHED_KEY, RESTART, RESTORE, WRITES
+from tests.bench.runs import Runs, Spread
+from tests.bench.targets import SLOW, Verdict
+
+DISKS = (FAST.name, SLOW)
+
+METHOD = """\
+How: {rounds} rounds; in each, all stores run one right after the other, every round in another order, each in a fresh
+process for {seconds:g} s after 0.7 s of warming up. Ratios are of the same round, then the median is taken. The workload is
+recorded from Baileys itself (its signal repository and transactions with real libsignal, 60 contacts, 6 groups) and
+replayed by each session from another place; a message writes {payload:.0f} bytes of JSON. Load, stores and databases share the
+machine's cores. PostgreSQL runs with fsync, full_page_writes and synchronous_commit on; only its checkpoints are put off.
+"ours" is the sidecar's own modules and the real orchestrator, with authentication, encryption at rest, fencing and the
+journal on. Everybody reaches PostgreSQL and Redis through unix sockets, with 10 connections where there is a pool.
+"prepared upsert" and "group commit in Node" are written for this comparison, without encryption and fencing.
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+def tables(runs: Runs, verdicts: Iterable[Verdict]) -> list[Table]:
+    """All tables that have anything in them, the targets first."""
+    made = [
+        targets_table(list(verdicts)),
+        *(writes_table(runs, disk) for disk in DISKS),
+        *(
+            load_table(runs, disk, LIGHT, f"{plan.LIGHT_MESSAGES_PER_SECOND:g} messages/s over 100 sessions")
+            for disk in DISKS
+        ),
+        *(load_table(runs, disk, PAIRING, "pairing: 812 pre-keys in one set, then the creds") for disk in DISKS),
+        growth_table(runs),
+        restore_table(runs),
+        messages_table(runs),
+        restarts_table(runs),
+        kills_table(runs),
+    ]
+    return [table for table in made if table.rows]
+
+
+def targets_table(verdicts: Sequence[Verdict]) -> Table:
+    rows = [
+        [
+            str(verdict.target.number),
+            verdict.target.what,
+            verdict.disk,
+            _with_range(verdict.spread, verdict.target.unit),
+            _limit(verdict, verdict.gate),
+            _limit(verdict, verdict.stretch),
+            verdict.word,
+        ]
+        for verdict in verdicts
+    ]
+    note = "Medians of ratios paired within a round, [lowest-highest]. x: times the peer's."
+    return Table("Targets", ["#", "target", "disk", "value", "gate", "stretch", ""], rows, note)
+
+
+def writes_table(runs: Runs, disk: str) -> Table:
+    rows = [
+        [str(sessions), store.name, *_columns(runs, store.name, disk, WRITES, sessions)]
+        for sessions in (*plan.BUSY_SESSIONS, plan.MANY_SESSIONS)
+        for store in plan.ALL
+        if runs.values("p50_ms", store.name, disk=disk, load=WRITES, sessions=sessions)
+    ]
+    return Table(
+        f"Each session awaits its set, then does the next: {_disk(disk)}", ["sessions", "store", *_COLUMNS], rows
+    )
+
+
+def load_table(runs: Runs, disk: str, load: str, words: str) -> Table:
+    rows = [
+        [store.name, *_columns(runs, store.name, disk, load, None)]
+        for store in plan.ALL
+        if runs.values("p50_ms", store.name, disk=disk, load=load)
+    ]
+    return Table(f"{words[:1].upper()}{words[1:]}: {_disk(disk)}", ["store", *_COLUMNS], rows)
+
+
+_FIGURES: Mapping[str, tuple[str, str]] = {
+    "keys/s": ("keys_per_second", ".0f"),
+    "p50 ms": ("p50_ms", ".2f"),
+    "p99 ms": ("p99_ms", ".1f"),
+    "commits/message": ("commits_per_message", ".3g"),
+    "WAL bytes/message": ("wal_bytes_per_message", ".0f"),
+    "CPU s/10,000 messages": ("cpu", ".2f"),
+    "node": ("cpu_node", ".2f"),
+    "orchestrator": ("cpu_orchestrator", ".2f"),
+    "postgres": ("cpu_postgres", ".2f"),
+}
+_COLUMNS = tuple(_FIGURES)
+
+
+def _columns(runs: Runs, store: str, disk: str, load: str, sessions: int | None) -> list[str]:
+    return [
+        _plain(runs.spread(figure, store, disk=disk, load=load, sessions=sessions), form)
+        for figure, form in _FIGURES.values()
+    ]
+
+
+def growth_table(runs: Runs) -> Table:
+    """How the cost of a message grows with what the sessions have stored already."""
+    loads = sorted({run.load for run in runs.all if run.load.startswith(plan.FILLED)}, key=plan.filled_keys)
+    rows = [
+        [f"{plan.filled_keys(load):,}", disk, *_columns(runs, stores.OURS.name, disk, load, None)]
+        for disk in DISKS
+        for load in loads
+        if runs.values("p50_ms", stores.OURS.name, disk=disk, load=load)
+    ]
+    return Table("Ours, 10 sessions, by keys that each has stored already", ["keys/session", "disk", *_COLUMNS], rows)
+
+
+def restore_table(runs: Runs) -> Table:
+    rows = []
+    for store in (stores.OURS, stores.POSTGRES_BAILEYS, stores.SNAPSHOT, stores.PREPARED_UPSERT):
+        for load, figure, words in (
+            (RESTORE, "seconds", "all creds in hand"),
+            (FIRST_KEY, "p50_ms", "first key on demand"),
+            (PREFETCHED_KEY, "p50_ms", "first key after the prefetch"),
+        ):
+            spread = runs.spread(figure, store.name, disk=FAST.name, load=load)
+            if spread is not None:
+                unit = " ms" if figure == "p50_ms" else " s"
+                rows.append([store.name, words, _plain(spread, ".3f") + unit])
+    return Table("Restore", ["store", "what", "median"], rows, "Reads only, so on the disk as it is only.")
+
+
+def messages_table(runs: Runs) -> Table:
+    """The whole product: orchestrator, sidecar with real Baileys, PostgreSQL, against the fake WhatsApp."""
+    measured = [run for run in runs.all if run.load.startswith(MESSAGE)]
+    rows = [
+        [
+            run.load.removeprefix(MESSAGE),
+            str(run.sessions),
+            run.disk,
+            f"{run.figures['commits_per_message']:.2f}",
+            f"{run.figures['wal_bytes_per_message']:.0f}",
+            *(f"{run.figures[f'cpu_{process}'] / 10:.2f}" for process in ("node", "orchestrator", "postgres")),
+        ]
+        for run in measured
+    ]
+    header = ["message", "sessions", "disk", "commits", "WAL bytes", "CPU ms: sidecar", "orchestrator", "postgres"]
+    note = "Real sessions of real Baileys against a fake WhatsApp server; each message for itself, the idle cost taken off."
+    return Table("What one message costs the whole product", header, rows, note)
+
+
+def restarts_table(runs: Runs) -> Table:
+    measured = [run for run in runs.all if run.load == RESTART]
+    rows = []
+    for store, sessions in dict.fromkeys((run.store, run.sessions) for run in measured):
+        figures = [
+            runs.spread(figure, store, disk=FAST.name, load=RESTART, sessions=sessions)
+            for figure in (
+                "ready_seconds",
+                "opened_seconds",
+                "resident_megabytes_baileys",
+                "resident_megabytes_orchestrator",
+            )
+        ]
+        ready, opened, *memory = (_plain(spread, ".1f") for spread in figures)
+        worst = f"{figures[1].high:.1f}" if figures[1] else "-"
+        rows.append([store, str(sessions), ready, opened, worst, *memory])
+    header = ["", "sessions", "API ready s", "all open s", "worst", "sidecar MB", "orchestrator MB"]
+    note = "Seconds from SIGKILL of the whole process tree; starting the processes is part of them."
+    return Table("Restart of real sessions", header, rows, note)
+
+
+def kills_table(runs: Runs) -> Table:
+    rows = [
+        [run.store, run.disk, f"{run.figures['acknowledged']:.0f}", f"{run.figures['lost']:.0f}"]
+        for run in runs.all
+        if run.load == KILLED
+    ]
+    return Table("kill -9 under load", ["killed", "disk", "acknowledged writes", "sessions that lost any"], rows)
+
+
+def page(facts: Mapping[str, Any], tables: Iterable[Table]) -> str:
+    """The text of docs/benchmarks.md."""
+    described = [f"- {facts[name]}" for name in ("machine", "system", "disk", "versions")]
+    size = facts["size"]
+    return "\n".join(
+        [
+            "# Benchmarks",
+            "",
+            "`make bench` measures all of this anew; it takes about 40 minutes on two cores and needs Linux. "
+            "`make bench ARGUMENTS=--quick` shows in about three minutes that it works.",
+            "",
+            "![Keys per second, CPU and latency of all stores](benchmarks.svg)",
+            "",
+            "Measured on",
+            "",
+            *described,
+            f"- the second disk: 2 ms more for each fdatasync, by {facts['slow_disk']}",
+            "",
+            METHOD.format(rounds=size["rounds"], seconds=size["seconds"], payload=facts["payload_bytes_per_message"]),
+            *(markdown(table) for table in tables),
+        ]
+    )
+
+
+def terminal(table: Table) -> str:
+    widths = [max(len(row[n]) for row in [table.header, *table.rows]) for n in range(len(table.header))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [table.header, *table.rows]
+    ]
+    return "\n".join([table.title, *([table.note] if table.note else []), "", *lines, ""])
+
+
+def markdown(table: Table) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in [table.header, ["---"] * len(table.header), *table.rows]]
+    return "\n".join([f"### {table.title}", "", *([table.note, ""] if table.note else []), *lines, ""])
+
+
+def _disk(name: str) -> str:
+    return "the disk as it is" if name == FAST.name else "2 ms more for each fdatasync"
+
+
+def _plain(spread: Spread | None, form: str) -> str:
+    return "-" if spread is None else format(spread.median, form)
+
+
+def _with_range(spread: Spread | None, unit: str) -> str:
+    if spread is None:
+        return "-"
+    return f"{_number(spread.median)}{unit} [{_number(spread.low)}-{_number(spread.high)}]"
+
+
+def _limit(verdict: Verdict, limit: float) -> str:
+    return f"{'>=' if verdict.target.at_least else '<='} {_number(limit)}{verdict.target.unit}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
