@@ -14,10 +14,14 @@
  * @property {number} backupIntervalMs
  * @property {number} backupInitialDelayMs
  * @property {number} keepAliveMs
+ * @property {string | null} journalDir null: no journal
+ * @property {number} journalMaxBytes
+ * @property {readonly Buffer[]} journalKeys each 32 bytes; the first seals, all of them open
  * @property {string} logLevel
  */
 
 const DEFAULT_WEB_URL = 'wss://web.whatsapp.com/ws/chat'
+const MIB = 1024 * 1024
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
 export class InvalidConfig extends Error {
@@ -50,6 +54,9 @@ export function readConfig(env) {
     backupIntervalMs: read.seconds('BACKUP_INTERVAL_SECONDS', 300),
     backupInitialDelayMs: read.seconds('BACKUP_INITIAL_DELAY_SECONDS', 10),
     keepAliveMs: read.seconds('KEEP_ALIVE_SECONDS', 30),
+    journalDir: read.optional('JOURNAL_DIR'),
+    journalMaxBytes: read.integer('JOURNAL_MAX_MIB', 256, 1, 1024) * MIB,
+    journalKeys: read.keys('JOURNAL_KEYS', 32),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info')
   }
   if (problems.length > 0) throw new InvalidConfig(problems)
@@ -73,6 +80,17 @@ function readers(env, problems) {
       const text = value(name)
       if (!text) problems.push(`${name} is missing.`)
       return text ?? ''
+    },
+    optional(/** @type {string} */ name) {
+      return value(name) ?? null
+    },
+    /** Keys in hexadecimal digits, separated by commas. */
+    keys(/** @type {string} */ name, /** @type {number} */ bytes) {
+      const texts = value(name)?.split(',').map(text => text.trim()) ?? []
+      if (!texts.every(text => /^[0-9a-fA-F]+$/.test(text) && text.length === bytes * 2)) {
+        problems.push(`${name} must be keys of ${bytes * 2} hexadecimal digits, separated by commas.`)
+      }
+      return texts.map(text => Buffer.from(text, 'hex'))
     },
     integer(/** @type {string} */ name, /** @type {number} */ fallback, /** @type {number} */ min, /** @type {number} */ max) {
       const text = value(name)

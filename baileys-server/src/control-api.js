@@ -8,6 +8,7 @@ import { safeError } from './log.js'
  *
  * @typedef {object} Parts
  * @property {import('./connections/registry.js').Registry} registry
+ * @property {{draining: boolean, bytes: number, limit: number}} journal as it is at the moment of the question
  * @property {string} instance
  * @property {string} token
  * @property {import('./log.js').Logger} log
@@ -34,6 +35,7 @@ const PROBLEMS = {
   invalid_request: [422, 'Invalid request'],
   internal_error: [500, 'Internal error'],
   send_failed: [502, 'Send failed'],
+  draining: [503, 'Draining'],
   shutting_down: [503, 'Shutting down']
 }
 
@@ -89,15 +91,21 @@ async function answerTo(request, routes, isAuthorized) {
  * @param {Parts} parts
  * @returns {{method: string, pattern: RegExp, handler: Handler}[]}
  */
-function makeRoutes({ registry, instance }) {
+function makeRoutes({ registry, journal, instance }) {
   /** @type {(method: string, pattern: RegExp, handler: Handler) => {method: string, pattern: RegExp, handler: Handler}} */
   const route = (method, pattern, handler) => ({ method, pattern, handler })
   const session = /^\/v1\/sessions\/(\d{1,16})$/
   return [
     route('GET', /^\/health$/, () => ok({ instance, sessions: registry.size })),
-    route('GET', /^\/v1\/sessions$/, () => ok({ instance, sessions: registry.describe() })),
+    route('GET', /^\/v1\/sessions$/, () => {
+      const { draining, bytes, limit } = journal
+      return ok({ instance, draining, journal: { bytes, limit }, sessions: registry.describe() })
+    }),
     route('PUT', session, ({ sessionRef, body }) => {
-      registry.start({ sessionRef, ...sessionOf(body) })
+      const session = { sessionRef, ...sessionOf(body) }
+      // What an earlier process kept is newer than what the store has; a session that starts would load the old.
+      if (journal.draining) throw new ControlError('draining', 'The journal of an earlier process is being written; start again later.')
+      registry.start(session)
       return { status: 202, body: {} }
     }),
     route('DELETE', session, async ({ sessionRef }) => {

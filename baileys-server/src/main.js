@@ -4,13 +4,17 @@ import process from 'node:process'
 import { WA_CERT_DETAILS } from '@whiskeysockets/baileys'
 import { sleep, systemClock as clock, within } from './clock.js'
 import { InvalidConfig, readConfig } from './config.js'
+import { Journal } from './auth-state/journal.js'
 import { Registry } from './connections/registry.js'
 import { StartSlots } from './connections/start-slots.js'
 import { createControlApi } from './control-api.js'
 import { createLog, safeError } from './log.js'
+import { JournalRecovery } from './connections/journal-recovery.js'
 import { OrchestratorClient } from './orchestrator/client.js'
+import { CredsLoader } from './orchestrator/creds-loader.js'
 import { EventOutbox } from './orchestrator/event-outbox.js'
 import { SessionBackup } from './orchestrator/session-backup.js'
+import { decodeRecord, encodeRecord, encodeRecovery } from './orchestrator/write-frame.js'
 
 const SOCKETS_STARTING_AT_ONCE = 8
 const HELLO_RETRY_MS = 500
@@ -30,18 +34,25 @@ const client = new OrchestratorClient({
   token: config.internalToken,
   timeoutMs: config.backupTimeoutMs,
   retries: config.backupRetries,
-  clock
+  clock,
+  log
 })
+const journal = config.journalDir === null ? null : journalOrExit(config.journalDir)
+let draining = journal !== null && journal.left.length > 0
 const outbox = new EventOutbox({ client, instance, clock, log })
+const credsLoader = new CredsLoader(client)
 const startSlots = new StartSlots(SOCKETS_STARTING_AT_ONCE)
 const registry = new Registry(session => ({
+  credsLoader,
   backup: new SessionBackup(client, session),
   report: (type, data) => outbox.add({ session_ref: session.sessionRef, epoch: session.epoch, type, data }),
+  journal,
   startSlots,
   clock,
   random: Math.random,
   log,
   options: {
+    writeRetries: config.backupRetries,
     socket: { webSocketUrl: config.whatsappWebUrl, keepAliveMs: config.keepAliveMs },
     verification: {
       initialDelayMs: config.backupInitialDelayMs,
@@ -50,7 +61,17 @@ const registry = new Registry(session => ({
     }
   }
 }))
-const controlApi = createControlApi({ registry, instance, token: config.internalToken, log })
+const controlApi = createControlApi({
+  registry,
+  journal: {
+    get draining() { return draining },
+    get bytes() { return journal?.bytes ?? 0 },
+    get limit() { return journal?.limit ?? 0 }
+  },
+  instance,
+  token: config.internalToken,
+  log
+})
 
 trustOtherServer()
 watchForFailures()
@@ -65,8 +86,18 @@ controlApi.on('error', error => {
 controlApi.listen(config.sidecarPort, '127.0.0.1', () => {
   const address = /** @type {import('node:net').AddressInfo} */ (controlApi.address())
   log.info({ instance, port: address.port }, 'sidecar_listening')
-  sayHello()
+  begin()
 })
+
+/** Says hello once more when there is no journal of an earlier process any more: only then sessions may start. */
+async function begin() {
+  await sayHello()
+  if (!journal || !draining) return
+  const backupOf = (/** @type {import('./auth-state/journal.js').Lease} */ lease) => new SessionBackup(client, lease)
+  await new JournalRecovery({ journal, backupOf, clock, log, signal: shuttingDown.signal }).run()
+  draining = false
+  await sayHello()
+}
 
 /** Without an orchestrator there is nothing to do, so this goes on until it answers. */
 async function sayHello() {
@@ -131,6 +162,17 @@ function trustOtherServer() {
   if (config.whatsappRootKey) WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(config.whatsappRootKey)
   if (!config.whatsappWebUrlIsDefault) {
     log.warn({ url: config.whatsappWebUrl }, 'whatsapp_url_is_not_the_default')
+  }
+}
+
+/** @param {string} folder */
+function journalOrExit(folder) {
+  const format = { encode: encodeRecord, encodeRecovery, decode: decodeRecord }
+  try {
+    return new Journal({ folder, limit: config.journalMaxBytes, keys: config.journalKeys, format, clock, log })
+  } catch (error) {
+    process.stderr.write(`The journal in ${folder} can't be used: ${/** @type {Error} */ (error).message}\n`)
+    process.exit(1)
   }
 }
 

@@ -4,11 +4,13 @@ import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { initAuthCreds } from '@whiskeysockets/baileys'
 import { createControlApi } from '../src/control-api.js'
 import { ControlError } from '../src/connections/control-error.js'
 import { AuthState } from '../src/auth-state/auth-state.js'
-import { decode } from '../src/auth-state/codec.js'
+import { decode, encode } from '../src/auth-state/codec.js'
 import { OrchestratorClient } from '../src/orchestrator/client.js'
+import { CredsLoader } from '../src/orchestrator/creds-loader.js'
 import { EventOutbox } from '../src/orchestrator/event-outbox.js'
 import { SessionBackup } from '../src/orchestrator/session-backup.js'
 import { FakeClock } from './support/clock.js'
@@ -58,22 +60,38 @@ async function outcomeOf(name, call) {
 }
 
 const requestOf = name => examples[name].request
-const load = backup => backup.load()
 const writeOf = name => backup => backup.write(
   (({ creds, account, set, delete: deleted, sent_messages }) =>
     ({ creds, account, set, delete: deleted, sent_messages }))(requestOf(name)))
 
+/** What each session of the example gets, or the code of its error. */
+async function loadOf(name) {
+  let outcomes
+  await outcomeOf(name, async (_backup, client) => {
+    const loader = new CredsLoader(client)
+    const asked = requestOf(name).sessions.map(([sessionRef, generation, epoch]) => loader.load({ sessionRef, generation, epoch }))
+    outcomes = await Promise.all(asked.map(loaded => loaded.catch(error => error.code)))
+  })
+  return outcomes
+}
+
 test('load: found, absent, and everything that is neither', async () => {
-  const found = await outcomeOf('auth-state-load-found', load)
-  assert.equal(found.outcome, 'found')
-  assert.equal(found.complete, true)
-  assert.equal(found.keys.length, 5)
+  const [found] = await loadOf('auth-states-load-found')
   assert.equal(decode(found.creds).me.name, 'Loja')
-  assert.equal((await outcomeOf('auth-state-load-found-partly', load)).complete, false)
-  assert.deepEqual(await outcomeOf('auth-state-load-absent', load), { outcome: 'absent' })
-  assert.equal(await outcomeOf('auth-state-load-unknown', load), 'database_unavailable')
-  assert.equal(await outcomeOf('auth-state-load-corrupt', load), 'auth_state_corrupt')
-  assert.equal(await outcomeOf('auth-state-load-lease-lost', load), 'lease_lost')
+  assert.deepEqual(found.account, { jid: '5511999990000:7@s.whatsapp.net', lid: '100000000000001:7@lid' })
+  assert.deepEqual(await loadOf('auth-states-load-absent'), [{ outcome: 'absent' }])
+  assert.deepEqual(await loadOf('auth-states-load-unknown'), ['database_unavailable'])
+  assert.deepEqual(await loadOf('auth-states-load-corrupt'), ['auth_state_corrupt'])
+  assert.deepEqual(await loadOf('auth-states-load-lease-lost'), ['lease_lost', 'lease_lost'])
+})
+
+test('prefetch: the keys, all or some', async () => {
+  const prefetch = backup => backup.prefetch()
+  const { keys, complete } = await outcomeOf('auth-state-prefetch', prefetch)
+  assert.ok(complete && keys.length > 1)
+  assert.equal((await outcomeOf('auth-state-prefetch-partly', prefetch)).complete, false)
+  assert.equal(await outcomeOf('auth-state-prefetch-unknown', prefetch), 'database_unavailable')
+  assert.equal(await outcomeOf('auth-state-prefetch-lease-lost', prefetch), 'lease_lost')
 })
 
 test('read: a missing id is absent', async () => {
@@ -95,10 +113,10 @@ test('write: the auth state itself makes exactly the example', async () => {
   const { request } = example('auth-state-write-keys')
   let body
   const store = { write: async write => { body = write }, read: async () => new Map(request.delete.map(([, id]) => [id, '"x"'])) }
-  const { creds } = requestOf('auth-state-write-creds')
-  const complete = { ...JSON.parse(creds), signedIdentityKey: { private: { type: 'Buffer', data: 'AA==' } } }
-  const authState = AuthState.restored({ creds: JSON.stringify(complete), keys: [], complete: false },
-    { store, clock: new FakeClock(), onClosed: () => {}, onDegraded: () => {}, messageIn: () => null })
+  const { creds, account } = requestOf('auth-state-write-creds')
+  const { me, account: signed } = decode(creds)
+  const authState = AuthState.restored({ creds: encode({ ...initAuthCreds(), me, account: signed }), account },
+    { store, journal: null, writeRetries: 0, clock: new FakeClock(), onClosed: () => {}, onDegraded: () => {}, onLost: () => {}, messageIn: () => null })
   const data = {}
   for (const [type, id, text] of request.set) (data[type] ??= {})[id] = decode(text)
   for (const [type, id] of request.delete) (data[type] ??= {})[id] = null

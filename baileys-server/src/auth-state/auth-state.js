@@ -1,27 +1,28 @@
 import { initAuthCreds } from '@whiskeysockets/baileys'
+import { mustStop } from './batch.js'
 import { decode, digest, encode } from './codec.js'
 import { DECRYPTED_MESSAGE, DecryptedMessages } from './decrypted-messages.js'
 import { KeyStore } from './key-store.js'
-import { WriteQueue, mustStop } from './write-queue.js'
+import { WriteQueue } from './write-queue.js'
 import { makeRatchetSafeSignalRepository } from './ratchet-safe-signal.js'
+import { credsOf, missingKeys } from './restore-check.js'
 
 /**
  * @typedef {object} Store the backup API of one session, as SessionBackup offers it
- * @property {(write: any, options?: any) => Promise<void>} write
+ * @property {(request: import('./write-queue.js').WriteRequest) => Promise<void>} write
  * @property {(type: string, ids: string[], options?: any) => Promise<Map<string, string>>} read
+ * @property {(options?: any) => Promise<{keys: [string, string, string][], complete: boolean}>} prefetch
  *
  * @typedef {object} Parts
  * @property {Store} store
+ * @property {import('./journal.js').JournalPart | null} journal
+ * @property {number} writeRetries attempts after the first that a write is given when it can't be journaled
  * @property {import('../clock.js').Clock} clock
  * @property {(error: Error) => void} onClosed the store says that this session must stop (lease lost, corrupt)
  * @property {(degraded: boolean, reason: string | null) => void} onDegraded writes wait for the store
+ * @property {(error: Error) => void} onLost a write was refused after it was promised to be durable, or creds could not be journaled
  * @property {import('./decrypted-messages.js').MessageIn} messageIn
  */
-
-/** The stored creds exist and aren't those of a paired account: nothing may be concluded from them. */
-export class UnusableCreds extends Error {
-  code = 'unusable_creds'
-}
 
 /**
  * The auth state of one generation, as Baileys wants it (`creds`, `keys`), durable behind its back. An identity that
@@ -33,7 +34,9 @@ export class AuthState {
   #decrypted
   #aborting = new AbortController()
   #degraded = false
-  #onDegraded
+  /** Whether the keys that the store has were brought, as far as they fit. */
+  #prefetched = false
+  #store
 
   /**
    * A new identity. Only for a generation that is proven absent.
@@ -41,49 +44,48 @@ export class AuthState {
    */
   static fresh(parts) {
     const authState = new AuthState(initAuthCreds(), parts)
-    authState.#keyStore.prefetched([], true)
+    authState.#takeKeys([], true)
     return authState
   }
 
   /**
-   * @param {{creds: string, keys: [string, string, string][], complete: boolean}} found
+   * Creds only: a session that waits for its turn needs no keys.
+   * @param {{creds: string, account: import('./batch.js').Account}} found
    * @param {Parts} parts
-   * @throws {UnusableCreds}
+   * @throws {import('./restore-check.js').UnusableCreds}
    */
-  static restored(found, parts) {
-    const authState = new AuthState(pairedCreds(found.creds), parts)
-    authState.#keyStore.prefetched(found.keys, found.complete)
-    authState.#decrypted.restore(found.keys.filter(([type]) => type === DECRYPTED_MESSAGE).map(([, , text]) => decode(text)))
-    return authState
+  static restored({ creds, account }, parts) {
+    return new AuthState(credsOf(creds, account), parts)
   }
 
   /**
    * @param {import('@whiskeysockets/baileys').AuthenticationCreds} creds
    * @param {Parts} parts
    */
-  constructor(creds, { store, clock, onClosed, onDegraded, messageIn }) {
+  constructor(creds, { store, journal, writeRetries, clock, onClosed, onDegraded, onLost, messageIn }) {
     this.creds = creds
-    this.#onDegraded = onDegraded
-    const options = {
-      signal: this.#aborting.signal,
-      onAttemptFailed: (/** @type {Error} */ error) => this.#setDegraded(true, error.message)
-    }
+    this.#store = store
     this.#queue = new WriteQueue({
       clock,
+      journal,
+      retries: writeRetries,
       onClosed,
+      onLost,
       held: !this.isPaired,
       onCommitted: keys => this.#keyStore.committed(keys),
       onFailed: keys => this.#keyStore.forget(keys),
-      write: async batch => {
-        await store.write(bodyOf(batch), options)
-        this.#setDegraded(false, null)
-      }
+      onDegraded: (degraded, reason) => {
+        this.#degraded = degraded
+        onDegraded(degraded, reason)
+      },
+      write: request => store.write(request)
     })
     this.#keyStore = new KeyStore({
       queue: this.#queue,
       read: async (type, ids) => {
         try {
-          return await store.read(type, ids, { signal: this.#aborting.signal })
+          // Absent is not failed, and Baileys would take a failed read for a lost session: it waits for the answer.
+          return await store.read(type, ids, { signal: this.#aborting.signal, retries: Infinity })
         } catch (error) {
           if (mustStop(error)) onClosed(/** @type {Error} */ (error))
           throw error
@@ -109,6 +111,16 @@ export class AuthState {
     return { creds: this.creds, keys: /** @type {any} */ (this.#keyStore) }
   }
 
+  /**
+   * Before a socket opens: brings the keys of a restored auth state, once.
+   * @returns {Promise<string[]>} what it lacks, as restore-check.js says
+   */
+  async wake() {
+    if (this.#prefetched) return []
+    const { keys, complete } = await this.#store.prefetch({ signal: this.#aborting.signal })
+    this.#takeKeys(keys, complete)
+    return await missingKeys(this.creds, this.#keyStore)
+  }
 
   /**
    * For Baileys' `creds.update`, which waits for nobody: the creds stay dirty until they are durable.
@@ -128,7 +140,7 @@ export class AuthState {
    * @param {Uint8Array} message encoded proto.Message
    */
   stageSentMessage(messageId, message) {
-    this.#queue.enqueue({ sentMessages: [[messageId, Buffer.from(message).toString('base64')]] })
+    this.#queue.enqueue({ sentMessages: [[messageId, message]] })
   }
 
   /**
@@ -152,7 +164,7 @@ export class AuthState {
 
   /**
    * What a verification backup compares: null while something is on its way.
-   * @returns {{credsDigest: string, credsText: string, keys: import('./write-queue.js').KeyChange[]} | null}
+   * @returns {{credsDigest: string, credsText: string, keys: import('./batch.js').KeyChange[]} | null}
    */
   snapshot() {
     if (!this.#queue.isQuiet || !this.isPaired) return null
@@ -165,7 +177,7 @@ export class AuthState {
     return this.#enqueueCreds()
   }
 
-  /** @param {import('./write-queue.js').KeyChange} key */
+  /** @param {import('./batch.js').KeyChange} key */
   repairKey(key) {
     return this.#keyStore.repair(key)
   }
@@ -176,46 +188,15 @@ export class AuthState {
     this.#queue.close(reason)
   }
 
+  /** @param {[type: string, id: string, text: string][]} keys newest first @param {boolean} complete */
+  #takeKeys(keys, complete) {
+    this.#prefetched = true
+    this.#keyStore.prefetched(keys, complete)
+    this.#decrypted.restore(keys.filter(([type]) => type === DECRYPTED_MESSAGE).map(([, , text]) => decode(text)))
+  }
+
   #enqueueCreds() {
     const { id, lid } = /** @type {{id: string, lid?: string}} */ (this.creds.me)
     return this.#queue.enqueue({ creds: { text: encode(this.creds), account: { jid: id, lid: lid ?? null } } })
-  }
-
-  /**
-   * @param {boolean} degraded
-   * @param {string | null} reason
-   */
-  #setDegraded(degraded, reason) {
-    if (this.#degraded === degraded) return
-    this.#degraded = degraded
-    this.#onDegraded(degraded, reason)
-  }
-}
-
-/**
- * @param {string} text
- * @returns {import('@whiskeysockets/baileys').AuthenticationCreds}
- */
-function pairedCreds(text) {
-  let creds
-  try {
-    creds = decode(text)
-  } catch {
-    throw new UnusableCreds('The stored creds are not readable.')
-  }
-  const complete = creds?.me?.id && creds.account && creds.noiseKey?.private && creds.signedIdentityKey?.private
-  if (!complete) throw new UnusableCreds('The stored creds are not those of a paired account.')
-  return creds
-}
-
-/** @param {Parameters<ConstructorParameters<typeof WriteQueue>[0]['write']>[0]} batch */
-function bodyOf({ creds, account, keys, sentMessages, incoming }) {
-  return {
-    creds,
-    account,
-    set: keys.filter(([, , text]) => text !== null),
-    delete: keys.filter(([, , text]) => text === null).map(([type, id]) => [type, id]),
-    sent_messages: sentMessages,
-    incoming_messages: incoming
   }
 }

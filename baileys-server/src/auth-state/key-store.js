@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
+import { keyName } from './batch.js'
 import { decodeKey, encode } from './codec.js'
-import { keyName } from './write-queue.js'
 
 /**
  * The signal keys of one session: Baileys' SignalKeyStore over the write queue and the backup API.
@@ -9,7 +9,7 @@ import { keyName } from './write-queue.js'
  * for each reader, so that no two readers share an object; it is filled only with what is durable. Absence is cached
  * too: under the lease nobody else writes. A read that failed rejects: absent is not failed.
  *
- * @typedef {import('./write-queue.js').KeyChange} KeyChange
+ * @typedef {import('./batch.js').KeyChange} KeyChange
  * @typedef {Record<string, Record<string, any>>} KeysByType as Baileys passes them: type -> id -> value or null
  */
 

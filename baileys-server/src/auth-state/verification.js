@@ -119,7 +119,7 @@ export class VerificationBackup {
   }
 
   /**
-   * @param {import('./write-queue.js').KeyChange[]} compared
+   * @param {import('./batch.js').KeyChange[]} compared
    * @param {[type: string, id: string][]} different
    */
   async #repairKeys(compared, different) {

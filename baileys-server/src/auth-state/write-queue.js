@@ -1,150 +1,84 @@
+import { Backlog } from './backlog.js'
+import { Batch, isRefusal, keyName, mustStop, sizeOf, writeOf } from './batch.js'
+
 /**
  * One session's way into the store, in order. At most one write is under way; everything that arrives meanwhile is
  * merged into the next, where the newest value of a key or of the creds wins. A caller's promise resolves only after
- * the store answered that its batch is committed.
+ * the store answered that its batch is committed, or, while the store is away, after the batch is in the journal.
  *
- * When a write finally fails its keys are rejected and forgotten: Baileys sees the failure. Creds and messages are
- * not: nobody waits for them (Baileys emits creds and goes on), so they stay dirty and are part of every later write
- * until one succeeds. When the store refuses a write of several changes (a 4xx: the same would be refused again), each is
- * written by itself, so that one bad value costs only its own caller; a refused message is dropped.
+ * The store repeats a write by itself and tells of each attempt that failed. Two seconds after the first of them
+ * everything goes to the journal and into the backlog, and the session is degraded until the store has the backlog.
+ * Creds go to the journal before anything else and in every case, and from nowhere else: an older record of them can't follow a
+ * newer one.
  *
- * @typedef {[type: string, id: string, text: string | null]} KeyChange null deletes
- * @typedef {{jid: string, lid: string | null}} Account
+ * Without a journal, or when it takes nothing, a write that failed `retries` times more has failed: its keys are
+ * rejected and forgotten, and Baileys sees that. Creds and messages are not: nobody waits for them (Baileys emits creds
+ * and goes on), so they stay dirty and are part of every later write until one succeeds. When the store refuses a write
+ * of several changes (a 4xx: the same would be refused again), each is written by itself, so that one bad value costs
+ * only its own caller; a refused message is dropped.
  *
- * @typedef {object} Change
- * @property {{text: string, account: Account}} [creds]
- * @property {KeyChange[]} [keys]
- * @property {[messageId: string, base64: string][]} [sentMessages]
- * @property {[messageKey: string, text: string][]} [incoming] messages received, as docs/internal-api.md says
- * @property {boolean} [awaited] the caller looks at the promise, so `drained` need not tell that it was refused
- *
- * @typedef {{change: Change, resolve: () => void, reject: (error: Error) => void}} Waiter
- *
+ * @typedef {import('./batch.js').KeyChange} KeyChange
+ * @typedef {import('./batch.js').Change} Change
+ * @typedef {import('./batch.js').Write} Write
+ * @typedef {import('./batch.js').Creds} Creds
  * @typedef {import('../clock.js').Clock} Clock
+ *
+ * @typedef {object} WriteRequest
+ * @property {() => Write | null} take what is to be written, asked at each attempt; null: nothing any more
+ * @property {(error: Error, downMs: number) => void} attemptFailed an attempt that will be repeated; `downMs` since the first
+ *
+ * @typedef {object} QueueParts
+ * @property {(request: WriteRequest) => Promise<void>} write resolves when what was taken is committed; owns the repeating
+ * @property {number} retries attempts after the first that a write is given when it can't be journaled
+ * @property {import('./journal.js').JournalPart | null} journal
+ * @property {Clock} clock
+ * @property {(keys: KeyChange[]) => void} onCommitted these are durable; called before the callers hear of it
+ * @property {(keys: KeyChange[]) => void} onFailed called before the callers hear of it; their fate is unknown
+ * @property {(error: Error) => void} onClosed called once, when the store says that this writer must stop
+ * @property {(degraded: boolean, reason: string | null) => void} onDegraded
+ * @property {(error: Error) => void} onLost something that was promised to be durable was refused by the store, or the journal
+ * @property {boolean} [held] collects until `release`: an identity that isn't paired writes nothing
  */
 
-const MAX_BATCH_CHARACTERS = 12 * 1024 * 1024
+const MAX_BATCH_CHARACTERS = 8 * 1024 * 1024
 const MAX_DIRTY_MESSAGES = 1000
 const MAX_DIRTY_MESSAGE_CHARACTERS = 4 * 1024 * 1024
 const DIRTY_RETRY_MS = 1000
-
-/** @param {string} type @param {string} id */
-export const keyName = (type, id) => `${type}\n${id}`
-
-class Batch {
-  /** @type {{text: string, account: Account} | undefined} */
-  creds
-  /** @type {Map<string, KeyChange>} */
-  keys = new Map()
-  /** @type {Map<string, string>} */
-  sentMessages = new Map()
-  /** @type {Map<string, string>} */
-  incoming = new Map()
-  characters = 0
-  /** @type {Waiter[]} in their order */
-  waiters = []
-
-  constructor() {
-    /** @type {Promise<void>} */
-    this.durable = new Promise((resolve, reject) => {
-      this.resolve = resolve
-      this.reject = reject
-    })
-    this.durable.catch(() => {})
-  }
-
-  get isEmpty() {
-    return !this.creds && this.keys.size === 0 && this.sentMessages.size === 0 && this.incoming.size === 0
-  }
-
-  /** @param {Change} change @returns {Promise<void>} when this change is durable */
-  merge(change) {
-    const durable = new Promise((resolve, reject) => this.take({ change, resolve: () => resolve(undefined), reject }))
-    // Whoever cares awaits it; a staged ratchet step that nobody awaits must not end the process.
-    durable.catch(() => {})
-    return /** @type {Promise<void>} */ (durable)
-  }
-
-  /** @param {Waiter} waiter */
-  take(waiter) {
-    const { creds, keys = [], sentMessages = [], incoming = [] } = waiter.change
-    if (creds) this.creds = creds
-    for (const change of keys) this.keys.set(keyName(change[0], change[1]), change)
-    for (const [id, base64] of sentMessages) this.sentMessages.set(id, base64)
-    for (const [key, text] of incoming) this.incoming.set(key, text)
-    this.characters += sizeOf(waiter.change)
-    this.waiters.push(waiter)
-  }
-
-  /** Puts what failed before in front; what is here already is newer. @param {Batch} older */
-  takeOlder(older) {
-    this.creds ??= older.creds
-    this.sentMessages = new Map([...older.sentMessages, ...this.sentMessages])
-    this.incoming = new Map([...older.incoming, ...this.incoming])
-    this.characters += older.characters
-    this.waiters.unshift(...older.waiters)
-  }
-
-  /** One batch for each change; this one is settled with them. */
-  split() {
-    const parts = this.waiters.map(waiter => {
-      const part = new Batch()
-      part.take(waiter)
-      return part
-    })
-    Promise.all(parts.map(part => part.durable)).then(() => this.resolve?.(), this.reject)
-    return parts
-  }
-
-  succeed() {
-    for (const waiter of this.waiters) waiter.resolve()
-    this.resolve?.()
-  }
-
-  /** @param {Error} error */
-  fail(error) {
-    for (const waiter of this.waiters) waiter.reject(error)
-    if (isRefusal(error) && this.waiters.every(({ change }) => change.awaited)) this.resolve?.()
-    else this.reject?.(error)
-  }
-}
+const JOURNAL_AFTER_MS = 2000
 
 export class WriteQueue {
   /** @type {Batch[]} */
   #waiting = []
-  /** @type {Batch | null} */
+  /** @type {Batch | null} on its way to the store */
   #underWay = null
+  /** @type {Batch | null} on its way to the journal; never together with one on its way to the store */
+  #journaling = null
+  #backlog = new Backlog()
+  /** What the store took last. @type {'batch' | 'backlog' | 'nothing'} */
+  #taken = 'nothing'
+  /** The store has been away for so long that changes go to the journal. */
+  #outage = false
+  #degraded = false
+  #failures = 0
+  #running = false
+  /** @type {Creds | null} the newest that the journal has */
+  #journaledCreds = null
   /** @type {Error | null} why nothing can be written any more */
   #closed = null
-  #running = false
   #held
   /** @type {() => void} */
   #cancelRetry = () => {}
   /** @type {{resolve: () => void, reject: (error: Error) => void}[]} */
   #credsWaiters = []
-  #write
-  #clock
-  #onCommitted
-  #onFailed
-  #onClosed
+  #parts
+  #journal
 
-  /**
-   * @param {object} parts
-   * @param {(batch: {creds: string | null, account: Account | null, keys: KeyChange[],
-   *   sentMessages: [string, string][], incoming: [string, string][]}) => Promise<void>} parts.write resolves when committed; owns the retries
-   * @param {Clock} parts.clock
-   * @param {(keys: KeyChange[]) => void} parts.onCommitted called before the callers hear of it
-   * @param {(keys: KeyChange[]) => void} parts.onFailed called before the callers hear of it; their fate is unknown
-   * @param {(error: Error) => void} parts.onClosed called once, when the store says that this writer must stop
-   * @param {boolean} [parts.held] collects until `release`: an identity that isn't paired writes nothing
-   */
-  constructor({ write, clock, onCommitted, onFailed, onClosed, held = false }) {
-    this.#write = write
-    this.#clock = clock
-    this.#onCommitted = onCommitted
-    this.#onFailed = onFailed
-    this.#onClosed = onClosed
-    this.#held = held
+  /** @param {QueueParts} parts */
+  constructor(parts) {
+    this.#parts = parts
+    this.#held = parts.held ?? false
+    this.#journal = parts.journal
+    this.#journal?.attach(() => this.#undrained())
   }
 
   /**
@@ -157,15 +91,18 @@ export class WriteQueue {
       refused.catch(() => {})
       return refused
     }
-    const batch = this.#batchFor(sizeOf(change))
-    const durable = batch.merge(change)
+    if (change.creds && !this.#held) this.#journalCreds(change.creds)
+    const durable = this.#batchFor(sizeOf(change)).merge(change)
     this.#start()
     return durable
   }
 
   /** Lets the held changes go. */
   release() {
+    if (!this.#held) return
     this.#held = false
+    const creds = this.#waiting.findLast(batch => batch.creds)?.creds
+    if (creds) this.#journalCreds(creds)
     this.#start()
   }
 
@@ -177,21 +114,24 @@ export class WriteQueue {
    */
   pendingValue(type, id) {
     const name = keyName(type, id)
-    const inOrder = this.#underWay ? [this.#underWay, ...this.#waiting] : this.#waiting
-    return inOrder.findLast(batch => batch.keys.has(name))?.keys.get(name)?.[2]
+    for (let n = this.#waiting.length - 1; n >= 0; n--) {
+      const change = this.#waiting[n].keys.get(name)
+      if (change) return change[2]
+    }
+    return (this.#journaling?.keys.get(name) ?? this.#underWay?.keys.get(name) ?? this.#backlog.key(name))?.[2]
   }
 
   get isQuiet() {
-    return !this.#underWay && this.#waiting.length === 0
+    return this.#open.length === 0 && this.#backlog.isEmpty
   }
 
   get credsAreDirty() {
-    return Boolean(this.#underWay?.creds) || this.#waiting.some(batch => batch.creds)
+    return this.#open.some(batch => batch.creds)
   }
 
   /** Resolves when everything that was enqueued until now is durable; rejects when any of it is not. */
   async drained() {
-    const open = [this.#underWay, ...this.#waiting].filter(batch => batch !== null)
+    const open = this.#open
     if (open.length > 0) await Promise.all(open.map(batch => batch.durable))
     else if (this.#closed) throw this.#closed
   }
@@ -204,16 +144,28 @@ export class WriteQueue {
   }
 
   /**
-   * Rejects everything that isn't durable; later changes are refused with the same error.
+   * Rejects everything that isn't durable; later changes are refused with the same error. What the journal has goes on
+   * to the store, unless the store has said that this writer must stop.
    * @param {Error} error
    */
   close(error) {
     if (this.#closed) return
     this.#closed = error
     this.#cancelRetry()
-    for (const batch of this.#waiting.splice(0)) batch.fail(error)
-    this.#underWay?.fail(error)
+    const open = this.#open
+    if (this.#journaledCreds && this.credsAreDirty) this.#backlog.add(Object.assign(new Batch(), { creds: this.#journaledCreds }))
+    if (mustStop(error)) this.#backlog.clear()
+    this.#waiting = []
+    this.#underWay = null
+    for (const batch of open) batch.fail(error)
     for (const waiter of this.#credsWaiters.splice(0)) waiter.reject(error)
+    if (this.#backlog.isEmpty && !this.#journaling) this.#journal?.release()
+    this.#run()
+  }
+
+  /** Batches whose callers wait, oldest first. */
+  get #open() {
+    return [this.#underWay, this.#journaling, ...this.#waiting].filter(batch => batch !== null)
   }
 
   /** @param {number} characters */
@@ -226,53 +178,169 @@ export class WriteQueue {
   }
 
   #start() {
-    if (this.#running || this.#held || this.#closed) return
-    this.#running = true
+    if (this.#held) return
     this.#cancelRetry()
-    // After the microtasks: creds that change together with keys, and the ratchets of one send, become one write.
-    setImmediate(() => this.#run())
+    if (this.#outage) setImmediate(() => this.#journalWaiting())
+    this.#run()
+  }
+
+  get #hasWork() {
+    return !this.#backlog.isEmpty || (!this.#closed && !this.#journaling && Boolean(this.#underWay ?? this.#waiting[0]))
   }
 
   async #run() {
-    while (this.#waiting.length > 0 && !this.#closed) {
-      const batch = /** @type {Batch} */ (this.#waiting.shift())
-      this.#underWay = batch
+    if (this.#running) return
+    this.#running = true
+    while (this.#hasWork) {
       try {
-        await this.#write(contentOf(batch))
-        if (!this.#closed) this.#committed(batch)
+        await this.#parts.write({ take: this.#take, attemptFailed: this.#attemptFailed })
+        if (this.#taken !== 'nothing') this.#committed()
       } catch (error) {
-        if (!this.#closed) this.#failed(batch, /** @type {Error} */ (error))
-        if (this.#onlyDirtyLeft(batch)) break
+        if (mustStop(error)) return this.#stop(/** @type {Error} */ (error))
+        this.#refused(/** @type {Error} */ (error))
+        if (this.#onlyDirtyLeft()) break
       }
+      if (this.#isSettled) await this.#settle()
     }
     this.#running = false
   }
 
-  /** @param {Batch} batch */
-  #committed(batch) {
+  /** @returns {Write | null} */
+  #take = () => {
+    this.#taken = 'backlog'
+    if (!this.#backlog.isEmpty) return this.#backlog.take()
+    if (!this.#journaling) this.#underWay ??= this.#waiting.shift() ?? null
+    this.#taken = this.#underWay ? 'batch' : 'nothing'
+    return this.#underWay && this.#underWay.write
+  }
+
+  #committed() {
+    this.#outage = false
+    this.#failures = 0
+    if (this.#taken === 'backlog') return this.#backlog.committed()
+    const batch = this.#underWay
     this.#underWay = null
-    this.#onCommitted([...batch.keys.values()])
+    if (!batch) return
+    this.#parts.onCommitted([...batch.keys.values()])
     batch.succeed()
+  }
+
+  /** Nothing is promised that the store doesn't have, but for creds that are on their way. */
+  get #isSettled() {
+    return this.#taken !== 'nothing' && !this.#outage && this.#backlog.isEmpty && !this.#journaling
+  }
+
+  async #settle() {
     if (!this.credsAreDirty) for (const waiter of this.#credsWaiters.splice(0)) waiter.resolve()
+    // Before newer values go past the journal: after a crash its older ones would replace them.
+    if (this.#journal?.isUndrained) await this.#journal.settle(this.credsAreDirty)
+    this.#setDegraded(false, null)
+    if (this.#closed) this.#journal?.release()
+  }
+
+  #attemptFailed = (/** @type {Error} */ error, /** @type {number} */ downMs) => {
+    if (this.#closed) return
+    if (!this.#journal) {
+      this.#setDegraded(true, error.message)
+      this.#countFailure(error)
+    } else if (downMs >= JOURNAL_AFTER_MS || !this.#backlog.isEmpty) {
+      this.#outage = true
+      this.#setDegraded(true, error.message)
+      if (this.#underWay) this.#waiting.unshift(this.#underWay)
+      this.#underWay = null
+      this.#journalWaiting()
+    }
+  }
+
+  /** @param {Error} error */
+  #countFailure(error) {
+    this.#underWay ??= this.#waiting.shift() ?? null
+    if (!this.#underWay || this.#failures++ < this.#parts.retries) return
+    const batch = this.#underWay
+    this.#underWay = null
+    this.#failures = 0
+    this.#giveUp(batch, error)
+  }
+
+  /** Into the journal, batch after batch; their callers are done then. */
+  async #journalWaiting() {
+    if (this.#journaling || this.#underWay) return
+    while (this.#outage && !this.#closed && this.#waiting.length > 0) {
+      const batch = /** @type {Batch} */ (this.#waiting.shift())
+      this.#journaling = batch
+      try {
+        await this.#journalBatch(batch)
+      } catch (error) {
+        this.#journaling = null
+        if (!this.#closed) this.#giveUp(batch, /** @type {Error} */ (error))
+        break
+      }
+      this.#journaling = null
+      this.#backlog.add(batch)
+      this.#parts.onCommitted([...batch.keys.values()])
+      batch.succeed()
+      if (!this.credsAreDirty) for (const waiter of this.#credsWaiters.splice(0)) waiter.resolve()
+    }
+    this.#run()
+  }
+
+  /** @param {Batch} batch */
+  async #journalBatch(batch) {
+    if (batch.creds) {
+      const newest = this.#waiting.findLast(({ creds }) => creds)?.creds ?? batch.creds
+      if (newest !== this.#journaledCreds) this.#journalCreds(newest)
+      if (newest !== this.#journaledCreds) throw new Error('The journal does not take the creds.')
+    }
+    const write = { ...batch.write, creds: null, account: null }
+    if (batch.keys.size + batch.sentMessages.size + batch.incoming.size > 0) await this.#journal?.append(write)
+  }
+
+  /** @param {Creds} creds */
+  #journalCreds(creds) {
+    if (!this.#journal) return
+    try {
+      this.#journal.appendSync(writeOf({ creds }))
+      this.#journaledCreds = creds
+    } catch (error) {
+      this.#parts.onLost(/** @type {Error} */ (error))
+    }
+  }
+
+  /** For a journal that is written anew. @returns {Generator<Write>} */
+  *#undrained() {
+    yield* this.#backlog.parts()
+    if (this.#journaledCreds && this.credsAreDirty) yield writeOf({ creds: this.#journaledCreds })
+  }
+
+  /** @param {Error} error the store's last word about what it took */
+  #refused(error) {
+    this.#outage = false
+    const batch = this.#underWay
+    this.#underWay = null
+    if (this.#taken === 'backlog') {
+      if (this.#backlog.refused()) this.#parts.onLost(error)
+    } else if (batch && isRefusal(error) && batch.waiters.length > 1) {
+      this.#waiting.unshift(...batch.split())
+    } else if (batch) {
+      this.#giveUp(batch, error)
+    }
+  }
+
+  /** @param {Error} error */
+  #stop(error) {
+    if (!this.#backlog.isEmpty) this.#parts.onLost(error)
+    this.#backlog.clear()
+    if (this.#closed) return this.#journal?.release()
+    this.close(error)
+    this.#parts.onClosed(error)
   }
 
   /**
    * @param {Batch} batch
    * @param {Error} error
    */
-  #failed(batch, error) {
-    this.#underWay = null
-    if (mustStop(error)) {
-      batch.fail(error)
-      this.close(error)
-      this.#onClosed(error)
-      return
-    }
-    if (isRefusal(error) && batch.waiters.length > 1) {
-      this.#waiting.unshift(...batch.split())
-      return
-    }
-    this.#onFailed([...batch.keys.values()])
+  #giveUp(batch, error) {
+    this.#parts.onFailed([...batch.keys.values()])
     this.#keepDirty(batch, isRefusal(error))
     batch.fail(error)
   }
@@ -295,60 +363,34 @@ export class WriteQueue {
     else next.takeOlder(dirty)
   }
 
-  /**
-   * Nobody waits for what is left, so it is tried again a little later, or with the next change.
-   * @param {Batch} failed
-   */
-  #onlyDirtyLeft(failed) {
+  /** Nobody waits for what is left of a refused write, so it is tried again a little later, or with the next change. */
+  #onlyDirtyLeft() {
     const [next, ...others] = this.#waiting
-    if (this.#closed || !next || others.length > 0 || next.keys.size > 0 || next === failed) return false
-    this.#cancelRetry = this.#clock.after(DIRTY_RETRY_MS, () => this.#start())
+    if (this.#closed || !next || others.length > 0 || next.keys.size > 0) return false
+    this.#cancelRetry = this.#parts.clock.after(DIRTY_RETRY_MS, () => this.#start())
     return true
+  }
+
+  /**
+   * @param {boolean} degraded
+   * @param {string | null} reason
+   */
+  #setDegraded(degraded, reason) {
+    if (this.#degraded === degraded) return
+    this.#degraded = degraded
+    this.#parts.onDegraded(degraded, reason)
   }
 }
 
 /**
- * Decided by code, because this room knows the store only through what it is given.
- * @param {any} error
+ * @template {string | Uint8Array} T
+ * @param {[id: string, message: T][]} messages oldest first
  */
-export function mustStop(error) {
-  return error?.code === 'lease_lost' || error?.code === 'auth_state_corrupt'
-}
-
-/**
- * Any other 4xx: the same write would be refused again.
- * @param {any} error
- */
-function isRefusal(error) {
-  return !mustStop(error) && error?.status >= 400 && error.status < 500
-}
-
-/** @param {[id: string, text: string][]} messages oldest first */
 function newestOf(messages) {
   let characters = 0
-  const tooMany = messages.slice(-MAX_DIRTY_MESSAGES).toReversed().findIndex(message => {
-    characters += sizeOf({ sentMessages: [message] })
+  const tooMany = messages.slice(-MAX_DIRTY_MESSAGES).toReversed().findIndex(([id, message]) => {
+    characters += id.length + message.length + 16
     return characters > MAX_DIRTY_MESSAGE_CHARACTERS
   })
   return messages.slice(tooMany === -1 ? -MAX_DIRTY_MESSAGES : messages.length - tooMany)
-}
-
-/** @param {Batch} batch */
-function contentOf(batch) {
-  return {
-    creds: batch.creds?.text ?? null,
-    account: batch.creds?.account ?? null,
-    keys: [...batch.keys.values()],
-    sentMessages: /** @type {[string, string][]} */ ([...batch.sentMessages]),
-    incoming: /** @type {[string, string][]} */ ([...batch.incoming])
-  }
-}
-
-/** @param {Change} change */
-function sizeOf({ creds, keys = [], sentMessages = [], incoming = [] }) {
-  let characters = creds?.text.length ?? 0
-  for (const [type, id, text] of keys) characters += type.length + id.length + (text?.length ?? 0) + 16
-  for (const [id, base64] of sentMessages) characters += id.length + base64.length + 16
-  for (const [key, text] of incoming) characters += key.length + text.length + 16
-  return characters
 }

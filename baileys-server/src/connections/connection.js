@@ -2,7 +2,8 @@ import { makeWASocket } from '@whiskeysockets/baileys'
 import { sleep, within } from '../clock.js'
 import { masked, safeError } from '../log.js'
 import { AuthState } from '../auth-state/auth-state.js'
-import { mustStop } from '../auth-state/write-queue.js'
+import { UnusableCreds } from '../auth-state/restore-check.js'
+import { mustStop } from '../auth-state/batch.js'
 import { VerificationBackup } from '../auth-state/verification.js'
 import { backOffMs, decideAfterDisconnect } from './disconnect-policy.js'
 import { IncomingMessages } from './incoming-messages.js'
@@ -15,17 +16,22 @@ import { ControlError } from './control-error.js'
  * @typedef {{sessionRef: number, sessionId: string, generation: number, epoch: number}} Session
  *
  * @typedef {object} Parts
+ * @property {import('../orchestrator/creds-loader.js').CredsLoader} credsLoader
  * @property {import('../orchestrator/session-backup.js').SessionBackup} backup
  * @property {(type: string, data: Record<string, unknown>) => void} report adds an event of this session
+ * @property {import('../auth-state/journal.js').Journal | null} journal
  * @property {import('./start-slots.js').StartSlots} startSlots
  * @property {import('../clock.js').Clock} clock
  * @property {() => number} random
  * @property {import('../log.js').Logger} log
- * @property {{socket: import('./socket-attempt.js').SocketOptions, verification: import('../auth-state/verification.js').Timing}} options
+ * @property {{socket: import('./socket-attempt.js').SocketOptions, verification: import('../auth-state/verification.js').Timing,
+ *   writeRetries: number}} options
  */
 
 const SENDS_DRAIN_MS = 5000
 const WRITES_DRAIN_MS = 4000
+/** Between two starts, so that hundreds of them don't ask for everything in the same moment. */
+const START_JITTER_MS = 50
 /** A connection that was open this long proves that its successor starts with a short back-off. */
 const PROVEN_OPEN_MS = 30_000
 /** Replaced again after this long is a new incident, not a ping-pong with another program. */
@@ -65,6 +71,8 @@ export class Connection {
   #openedAt = 0
   #consecutiveUnauthorized = 0
   #retriedReplaced = false
+  /** @type {string | null} why the stored creds were refused, which is told once */
+  #refusedBecause = null
   /** @type {number | null} */
   #restartRequiredAt = null
   #parts
@@ -177,6 +185,7 @@ export class Connection {
       if (!this.#authState && !(await this.#load())) continue
       const disconnect = await this.#connect()
       if (this.#stopping.signal.aborted) return
+      if (disconnect === NEVER_CONNECTED) continue
       const decision = await this.#decide(disconnect)
       this.#log.info({ action: decision.action, code: disconnect.statusCode, delay_ms: decision.delayMs }, 'disconnected')
       if (await this.#isOverAfter(decision, disconnect.statusCode)) return
@@ -185,25 +194,64 @@ export class Connection {
 
   /** @returns {Promise<boolean>} false: unknown, after a pause; only a proven absence may mint an identity */
   async #load() {
-    const { backup, clock, random } = this.#parts
-    const { signal } = this.#stopping
     try {
-      const loaded = await backup.load({ signal })
-      const parts = { store: backup, clock, onClosed: this.#onStoreClosed, onDegraded: this.#onDegraded, messageIn: this.#incoming.messageIn }
+      const loaded = await unlessAborted(this.#parts.credsLoader.load(this.session), this.#stopping.signal)
+      if (!loaded) return false
+      const parts = this.#authStateParts()
       this.#authState = loaded.outcome === 'found' ? AuthState.restored(loaded, parts) : AuthState.fresh(parts)
+      this.#refusedBecause = null
       this.#log.info({ outcome: loaded.outcome }, 'auth_state_loaded')
       return true
     } catch (error) {
-      if (mustStop(error)) {
-        this.#onStoreClosed(/** @type {Error} */ (error))
-        return false
-      }
-      const delayMs = backOffMs(this.#failedAttempts++, random())
-      this.#log.warn({ ...safeError(error), delay_ms: delayMs }, 'auth_state_unknown')
-      this.#enter('waiting_retry', `The stored auth state could not be loaded: ${/** @type {Error} */ (error).message} Nothing is paired meanwhile.`)
-      await sleep(clock, delayMs, signal)
+      await this.#authStateIsUnknown(/** @type {Error} */ (error))
       return false
     }
+  }
+
+  /**
+   * The keys, once it is this session's turn.
+   * @param {AuthState} authState
+   * @param {() => void} releaseSlot
+   * @returns {Promise<boolean>} false: unknown, after a pause
+   */
+  async #wake(authState, releaseSlot) {
+    const { clock, random } = this.#parts
+    const { signal } = this.#stopping
+    try {
+      await sleep(clock, random() * START_JITTER_MS, signal)
+      const missing = await unlessAborted(authState.wake(), signal)
+      if (missing && missing.length > 0) this.#alertIncomplete(missing)
+      return !signal.aborted
+    } catch (error) {
+      releaseSlot()
+      await this.#authStateIsUnknown(/** @type {Error} */ (error))
+      return false
+    }
+  }
+
+  /** Nothing is concluded from it; after a pause it is tried again. @param {Error} error */
+  async #authStateIsUnknown(error) {
+    if (mustStop(error)) return this.#onStoreClosed(error)
+    const { clock, random } = this.#parts
+    const delayMs = backOffMs(this.#failedAttempts++, random())
+    this.#log.warn({ ...safeError(error), delay_ms: delayMs }, 'auth_state_unknown')
+    if (error instanceof UnusableCreds) this.#alertRefused(error.message)
+    this.#enter('waiting_retry', `The stored auth state could not be loaded: ${error.message} Nothing is paired meanwhile.`)
+    await sleep(clock, delayMs, this.#stopping.signal)
+  }
+
+  /** @param {string} reason */
+  #alertRefused(reason) {
+    if (this.#refusedBecause === reason) return
+    this.#refusedBecause = reason
+    this.#parts.report('session.alert', { alert: 'restore_refused', reason })
+  }
+
+  /** @param {string[]} missing */
+  #alertIncomplete(missing) {
+    this.#log.error({ missing }, 'restore_incomplete')
+    const reason = `The stored auth state lacks what WhatsApp or the phone must send anew: ${missing.join(', ')}. The connection opens nevertheless.`
+    this.#parts.report('session.alert', { alert: 'restore_incomplete', missing, reason })
   }
 
   /** One socket, from its creation to its end. @returns {Promise<import('./socket-attempt.js').SocketEnd>} */
@@ -212,7 +260,7 @@ export class Connection {
     const authState = /** @type {AuthState} */ (this.#authState)
     const releaseSlot = await startSlots.take(this.#stopping.signal)
     try {
-      if (this.#stopping.signal.aborted) return NEVER_CONNECTED
+      if (this.#stopping.signal.aborted || !(await this.#wake(authState, releaseSlot))) return NEVER_CONNECTED
       if (this.#state !== 'connecting') this.#enter('connecting', null)
       const sender = new Sender({ authState, backup, log: this.#log, report: this.#parts.report })
       const attempt = new SocketAttempt(authState, sender, { makeWASocket, incoming: this.#incoming, clock, log: this.#log, options: options.socket }, {
@@ -319,6 +367,26 @@ export class Connection {
     this.#attempt?.close()
   }
 
+  /** @returns {import('../auth-state/auth-state.js').Parts} */
+  #authStateParts() {
+    const { backup, clock, journal, options } = this.#parts
+    return {
+      store: backup,
+      journal: journal?.part(this.session, this.#onJournalFilling) ?? null,
+      writeRetries: options.writeRetries,
+      clock,
+      onClosed: this.#onStoreClosed,
+      onDegraded: this.#onDegraded,
+      onLost: error => this.#log.error(safeError(error), 'write_not_kept'),
+      messageIn: this.#incoming.messageIn
+    }
+  }
+
+  #onJournalFilling = (/** @type {{bytes: number, limit: number}} */ filling) => {
+    const reason = 'Half of the space for writes that wait for the database is used; when it is full, messages fail.'
+    this.#parts.report('session.alert', { alert: 'journal_filling', reason, ...filling })
+  }
+
   #onDegraded = (/** @type {boolean} */ degraded, /** @type {string | null} */ reason) => {
     this.#log[degraded ? 'error' : 'info']({ degraded, reason: masked(reason) }, 'session_degraded')
     this.#parts.report('session.degraded', { degraded, reason })
@@ -354,7 +422,7 @@ export class Connection {
   #onVerified(keys, repaired) {
     const different = repaired.creds || repaired.keys > 0
     this.#log[different ? 'error' : 'debug']({ keys, repaired }, different ? 'auth_state_repaired' : 'auth_state_verified')
-    if (different) this.#parts.report('session.repaired', repaired)
+    this.#parts.report('session.verified', { keys, repaired })
   }
 
   async #isLeaseHeld() {

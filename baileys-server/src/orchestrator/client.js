@@ -1,6 +1,8 @@
 import http from 'node:http'
 import { sleep } from '../clock.js'
-import { OrchestratorError, OrchestratorUnavailable, errorFromAnswer } from './errors.js'
+import { OrchestratorError, OrchestratorUnavailable, errorFromAnswer, malformedAnswer } from './errors.js'
+import { WriteLane } from './write-lane.js'
+import { WriteSocket } from './write-socket.js'
 
 /** @typedef {import('../clock.js').Clock} Clock */
 
@@ -12,11 +14,14 @@ import { OrchestratorError, OrchestratorUnavailable, errorFromAnswer } from './e
  */
 
 const RETRY_STEP_MS = 2000
+const MAX_RETRY_STEPS = 3
 const IDLE_SOCKET_MS = 30_000
+/** More would not be faster: in each, the orchestrator writes one transaction after the other. */
+const WRITE_LANES = 2
 
 /**
- * JSON over the orchestrator's unix socket. This is the one place that repeats calls: up to `retries` times after
- * 2, 4, 6 ... seconds. Baileys' own commit retries are off.
+ * The backup API over the orchestrator's unix socket: JSON calls, and the lanes of the write path. This room is the one
+ * that repeats: a call up to `retries` times after 2, 4, 6, 6 ... seconds. Baileys' own commit retries are off.
  */
 export class OrchestratorClient {
   #agent = new http.Agent({ keepAlive: true, timeout: IDLE_SOCKET_MS })
@@ -25,14 +30,29 @@ export class OrchestratorClient {
   #timeoutMs
   #retries
   #clock
+  #lanes
 
-  /** @param {{socketPath: string, token: string, timeoutMs: number, retries: number, clock: Clock}} options */
-  constructor({ socketPath, token, timeoutMs, retries, clock }) {
+  /**
+   * @param {{socketPath: string, token: string, timeoutMs: number, retries: number, clock: Clock,
+   *   log: import('../log.js').Logger}} options
+   */
+  constructor({ socketPath, token, timeoutMs, retries, clock, log }) {
     this.#socketPath = socketPath
     this.#token = token
     this.#timeoutMs = timeoutMs
     this.#retries = retries
     this.#clock = clock
+    this.#lanes = Array.from({ length: WRITE_LANES }, () =>
+      new WriteLane({ socket: new WriteSocket({ socketPath, token, timeoutMs, clock }), clock, log }))
+  }
+
+  /**
+   * Always in the session's own lane, so that no two writes of it can cross.
+   * @param {number} sessionRef
+   * @param {import('./write-lane.js').WriteRequest} request
+   */
+  write(sessionRef, request) {
+    return this.#lanes[sessionRef % WRITE_LANES].write(request)
   }
 
   /**
@@ -51,7 +71,7 @@ export class OrchestratorClient {
         const failure = asOrchestratorError(error)
         onAttemptFailed?.(failure)
         if (failure.final || attempt >= retries) throw failure
-        await sleep(this.#clock, RETRY_STEP_MS * (attempt + 1), signal)
+        await sleep(this.#clock, RETRY_STEP_MS * Math.min(attempt + 1, MAX_RETRY_STEPS), signal)
         if (signal?.aborted) throw failure
       }
     }
@@ -59,6 +79,7 @@ export class OrchestratorClient {
 
   close() {
     this.#agent.destroy()
+    for (const lane of this.#lanes) lane.close()
   }
 
   /**
@@ -136,14 +157,6 @@ function bodyOf(status, text) {
   if (status !== 200) throw errorFromAnswer(status, body)
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw malformedAnswer('The answer is not a JSON object.')
   return body
-}
-
-/**
- * A 200 whose body isn't what the contract says: nothing can be concluded from it, so it counts as no answer.
- * @param {string} message
- */
-export function malformedAnswer(message) {
-  return new OrchestratorUnavailable(message, { code: 'malformed_answer', status: 200 })
 }
 
 /** @param {unknown} error */

@@ -48,3 +48,21 @@ export function errorFromAnswer(status, problem) {
   if (status >= 400 && status < 500) return new RequestRefused(message, details)
   return new OrchestratorUnavailable(message, details)
 }
+
+/**
+ * The error for one write of a frame that was answered.
+ * @param {string} code
+ */
+export function errorFromOutcome(code) {
+  if (code === 'lease_lost') return errorFromAnswer(409, { code })
+  if (code === 'invalid_request') return errorFromAnswer(422, { code })
+  return errorFromAnswer(503, { code })
+}
+
+/**
+ * A 200 whose body isn't what the contract says: nothing can be concluded from it, so it counts as no answer.
+ * @param {string} message
+ */
+export function malformedAnswer(message) {
+  return new OrchestratorUnavailable(message, { code: 'malformed_answer', status: 200 })
+}

@@ -1,17 +1,21 @@
-import { malformedAnswer } from './client.js'
+import { malformedAnswer } from './errors.js'
+import { wireWrite } from './write-frame.js'
 
 /**
  * @typedef {[type: string, id: string, text: string]} KeyText
  * @typedef {[type: string, id: string]} KeyName
- * @typedef {{outcome: 'found', creds: string, keys: KeyText[], complete: boolean} | {outcome: 'absent'}} Loaded
  *
  * @typedef {object} AuthStateWrite
  * @property {string | null} creds
  * @property {{jid: string, lid: string | null} | null} account
  * @property {KeyText[]} set
  * @property {KeyName[]} delete
- * @property {[messageId: string, base64: string][]} sent_messages
+ * @property {[messageId: string, message: Uint8Array][]} sent_messages encoded proto.Message
  * @property {[messageKey: string, text: string][]} incoming_messages
+ *
+ * @typedef {object} WriteRequest
+ * @property {() => AuthStateWrite | null} take what is to be written, asked at each attempt; null: nothing any more
+ * @property {(error: Error, downMs: number) => void} attemptFailed an attempt that will be repeated; `downMs` since the first
  *
  * @typedef {import('./client.js').CallOptions} CallOptions
  */
@@ -22,6 +26,7 @@ const KEYS_PER_READ = 5000
 /** The backup API for one session under one lease: every call carries its generation and epoch. */
 export class SessionBackup {
   #client
+  #session
   #folder
   #lease
 
@@ -31,22 +36,20 @@ export class SessionBackup {
    */
   constructor(client, { sessionRef, generation, epoch }) {
     this.#client = client
+    this.#session = { sessionRef, generation, epoch }
     this.#folder = `/internal/v1/sessions/${sessionRef}`
     this.#lease = { generation, epoch }
   }
 
   /**
+   * Everything but pre-keys, or as much of it as fits.
    * @param {CallOptions} [options]
-   * @returns {Promise<Loaded>} only `absent` proves that this generation never paired; everything else throws
+   * @returns {Promise<{keys: KeyText[], complete: boolean}>} newest first; complete: nothing but pre-keys was left out
    */
-  async load(options) {
-    const answer = await this.#client.call(`${this.#folder}/auth-state/load`, this.#lease, options)
-    if (answer.outcome === 'absent') return { outcome: 'absent' }
-    const found = answer.outcome === 'found' && typeof answer.creds === 'string' && answer.creds !== ''
-    if (!found || !Array.isArray(answer.keys) || !answer.keys.every(isKeyText)) {
-      throw malformedAnswer('The answer to load is neither found nor absent.')
-    }
-    return { outcome: 'found', creds: answer.creds, keys: answer.keys, complete: answer.complete === true }
+  async prefetch(options) {
+    const { keys, complete } = await this.#client.call(`${this.#folder}/auth-state/prefetch`, this.#lease, options)
+    if (!Array.isArray(keys) || !keys.every(isKeyText)) throw malformedAnswer('The answer to prefetch has no keys.')
+    return { keys, complete: complete === true }
   }
 
   /**
@@ -70,13 +73,22 @@ export class SessionBackup {
   }
 
   /**
-   * Returns when PostgreSQL committed all of it.
-   * @param {AuthStateWrite} write
-   * @param {CallOptions} [options]
+   * Returns when PostgreSQL committed what was taken. Repeated until it is committed or refused.
+   * @param {WriteRequest} request
    */
-  async write(write, options) {
-    const answer = await this.#client.call(`${this.#folder}/auth-state/write`, { ...this.#lease, ...write }, options)
-    if (answer.committed !== true) throw malformedAnswer('The answer to write does not say that it was committed.')
+  write({ take, attemptFailed }) {
+    const takeForWire = () => {
+      const write = take()
+      return write && wireWrite(this.#session, write)
+    }
+    return this.#client.write(this.#session.sessionRef, { take: takeForWire, attemptFailed })
+  }
+
+  /** @returns {Promise<number | null>} the epoch with which a journal of this lease is to be written; null: it is worthless */
+  async recoverJournal() {
+    const { epoch } = await this.#client.call(`${this.#folder}/journal/recover`, this.#lease, { retries: 0 })
+    if (epoch !== null && !Number.isSafeInteger(epoch)) throw malformedAnswer('The answer to journal/recover has no epoch.')
+    return epoch
   }
 
   /**

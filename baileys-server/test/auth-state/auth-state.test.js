@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict'
 import { beforeEach, test } from 'node:test'
 import { initAuthCreds } from '@whiskeysockets/baileys'
-import { AuthState, UnusableCreds } from '../../src/auth-state/auth-state.js'
+import { AuthState } from '../../src/auth-state/auth-state.js'
 import { encode } from '../../src/auth-state/codec.js'
+import { UnusableCreds } from '../../src/auth-state/restore-check.js'
 import { FakeClock, settled } from '../support/clock.js'
 import { MemoryStore, failure } from '../support/store.js'
 
 const PAIRED = { me: { id: '1:2@s.whatsapp.net', lid: '9:2@lid', name: 'x' }, account: { details: Buffer.from('d') } }
+const ACCOUNT = { jid: '1:2@s.whatsapp.net', lid: '9:2@lid' }
+
+const restored = (others = {}) =>
+  AuthState.restored({ creds: encode({ ...initAuthCreds(), ...PAIRED }), account: ACCOUNT }, { ...parts, ...others })
 
 let clock, store, degraded, parts
 
@@ -14,7 +19,7 @@ beforeEach(() => {
   clock = new FakeClock()
   store = new MemoryStore()
   degraded = []
-  parts = { store, clock, onClosed: () => {}, onDegraded: (...change) => degraded.push(change), messageIn: () => null }
+  parts = { store, journal: null, writeRetries: 0, clock, onClosed: () => {}, onDegraded: (...change) => degraded.push(change), onLost: () => {}, messageIn: () => null }
 })
 
 test('an unpaired identity writes nothing, not even after a pairing code set its number', async () => {
@@ -38,7 +43,7 @@ test('with the account its creds, and what was held back, are written in one tra
 })
 
 test('creds that change right before keys go into the same transaction', async () => {
-  const authState = AuthState.restored({ creds: encode({ ...initAuthCreds(), ...PAIRED }), keys: [], complete: true }, parts)
+  const authState = restored()
   authState.updateCreds({ nextPreKeyId: 6 })
   await authState.forBaileys.keys.set({ 'pre-key': { 5: { n: 1 } } })
   assert.equal(store.writes.length, 1)
@@ -53,40 +58,51 @@ for (const [what, text] of Object.entries({
   null: 'null'
 })) {
   test(`${what} is not taken for a paired account`, () => {
-    assert.throws(() => AuthState.restored({ creds: text, keys: [], complete: true }, parts), UnusableCreds)
+    assert.throws(() => AuthState.restored({ creds: text, account: ACCOUNT }, parts), UnusableCreds)
   })
 }
 
-test('it is degraded from the first failed attempt to the next success', async () => {
-  const authState = AuthState.restored({ creds: encode({ ...initAuthCreds(), ...PAIRED }), keys: [], complete: true }, parts)
-  store.write = async (_body, { onAttemptFailed }) => {
-    onAttemptFailed(new Error('no answer'))
-    throw failure('unreachable')
+test('without a journal it is degraded from the first failed attempt to the next success', async () => {
+  const authState = restored()
+  const written = authState.forBaileys.keys.set({ session: { a: 1 } })
+  store.write = async ({ take, attemptFailed }) => {
+    if (take()) attemptFailed(new Error('no answer'), 0)
   }
-  await assert.rejects(authState.forBaileys.keys.set({ session: { a: 1 } }))
+  await assert.rejects(written, { message: 'no answer' })
   assert.deepEqual(degraded, [[true, 'no answer']])
-  store.write = async () => {}
+  assert.equal(authState.degraded, true)
+  store.write = async ({ take }) => { take() }
   await authState.forBaileys.keys.set({ session: { a: 1 } })
   assert.deepEqual(degraded.at(-1), [false, null])
 })
 
-test('a closed auth state refuses and stops repeating', async () => {
-  const authState = AuthState.restored({ creds: encode({ ...initAuthCreds(), ...PAIRED }), keys: [], complete: true }, parts)
-  let signal
-  store.write = (_body, options) => { signal = options.signal; return new Promise(() => {}) }
+test('a closed auth state refuses, and writes nothing any more', async () => {
+  const authState = restored()
+  let request
+  store.write = asked => { request = asked; return new Promise(() => {}) }
   const written = authState.forBaileys.keys.set({ session: { a: 1 } })
   await settled()
   authState.close(failure('lease_lost'))
   await assert.rejects(written, { code: 'lease_lost' })
   await assert.rejects(authState.forBaileys.keys.set({ session: { b: 1 } }), { code: 'lease_lost' })
-  assert.equal(signal.aborted, true)
+  assert.equal(request.take(), null)
+})
+
+test('a read waits for the store until it answers or the session is closed', async () => {
+  const authState = restored()
+  let options
+  store.read = (_type, _ids, given) => { options = given; return new Promise(() => {}) }
+  authState.forBaileys.keys.get('session', ['a'])
+  await settled()
+  assert.equal(options.retries, Infinity)
+  authState.close(failure('lease_lost'))
+  assert.equal(options.signal.aborted, true)
 })
 
 for (const code of ['lease_lost', 'auth_state_corrupt']) {
   test(`${code} as the answer to a read closes the session too`, async () => {
     let closedBy
-    const authState = AuthState.restored({ creds: encode({ ...initAuthCreds(), ...PAIRED }), keys: [], complete: false },
-      { ...parts, onClosed: error => { closedBy = error } })
+    const authState = restored({ onClosed: error => { closedBy = error } })
     store.readError = failure(code)
     await assert.rejects(authState.forBaileys.keys.get('session', ['a']), { code })
     assert.equal(closedBy.code, code)

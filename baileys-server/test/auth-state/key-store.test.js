@@ -10,12 +10,12 @@ let store, keys
 function newKeyStore(options = {}) {
   const queue = new WriteQueue({
     clock: new FakeClock(),
-    write: ({ keys: changes }) => store.write({
-      set: changes.filter(([, , text]) => text !== null), delete: changes.filter(([, , text]) => text === null), sent_messages: []
-    }),
+    journal: null,
+    retries: 0,
+    write: request => store.write(request),
     onCommitted: changes => keyStore.committed(changes),
     onFailed: changes => keyStore.forget(changes),
-    onClosed: () => {}
+    onClosed: () => {}, onDegraded: () => {}, onLost: () => {}
   })
   const keyStore = new KeyStore({ queue, read: (type, ids) => store.read(type, ids), ...options })
   return keyStore

@@ -25,13 +25,12 @@ class Party {
     Object.assign(this, { name, store, creds, messageIn })
     const queue = new WriteQueue({
       clock: new FakeClock(),
-      write: ({ keys, sentMessages, incoming }) => store.write({
-        set: keys.filter(([, , text]) => text !== null), delete: keys.filter(([, , text]) => text === null), sent_messages: sentMessages,
-        incoming_messages: incoming
-      }),
+      journal: null,
+      retries: 0,
+      write: request => store.write(request),
       onCommitted: keys => this.keyStore.committed(keys),
       onFailed: keys => this.keyStore.forget(keys),
-      onClosed: nothing
+      onClosed: nothing, onDegraded: nothing, onLost: nothing
     })
     this.keyStore = new KeyStore({ queue, read: (type, ids) => store.read(type, ids), cacheBytes })
     this.connect()

@@ -20,7 +20,8 @@ beforeEach(async () => {
   const creds = encode({ ...initAuthCreds(), me: { id: '1@s.whatsapp.net', name: 'x' }, account: { details: Buffer.from('d') } })
   store.creds = creds
   store.keys.set('session a', '"1"').set('session b', '"2"')
-  authState = AuthState.restored({ creds, keys: store.loaded, complete: true }, { store, clock, onClosed: () => {}, onDegraded: () => {}, messageIn: () => null })
+  authState = AuthState.restored({ creds, account: { jid: '1@s.whatsapp.net', lid: null } }, { store, journal: null, writeRetries: 0, clock, onClosed: () => {}, onDegraded: () => {}, onLost: () => {}, messageIn: () => null })
+  await authState.wake()
   backup = new VerificationBackup({
     authState,
     verify: async digests => {

@@ -6,18 +6,44 @@ import { failure } from '../support/store.js'
 
 const ACCOUNT = { jid: '1@s.whatsapp.net', lid: null }
 
-let clock, underWay, batches, committed, forgotten, closedBy, queue
+let clock, underWay, batches, committed, forgotten, closedBy, degraded, lost, queue
+
+/** A store that takes after the current turn, as a lane does; `fail` ends an attempt that is repeated at once. */
+function write({ take, attemptFailed }) {
+  return new Promise((resolve, reject) => {
+    const attempt = () => {
+      const batch = take()
+      if (!batch) return resolve()
+      batches.push(batch)
+      underWay = { resolve, reject, fail: (error, downMs) => { attemptFailed(error, downMs); setImmediate(attempt) } }
+    }
+    setImmediate(attempt)
+  })
+}
+
+/** A store that answers each write at once. @param {(batch: any) => void} check throws what the store refuses */
+const answering = check => async ({ take }) => {
+  await new Promise(resolve => setImmediate(resolve))
+  const batch = take()
+  if (!batch) return
+  batches.push(batch)
+  check(batch)
+}
+
+const keysOf = batch => [...batch.set, ...batch.delete.map(([type, id]) => [type, id, null])]
+const only = parts => ({ creds: null, account: null, set: [], delete: [], sent_messages: [], incoming_messages: [], ...parts })
 
 function newQueue(options = {}) {
   return new WriteQueue({
     clock,
-    write: batch => {
-      batches.push(batch)
-      return new Promise((resolve, reject) => { underWay = { resolve, reject } })
-    },
+    write,
+    retries: 0,
+    journal: null,
     onCommitted: keys => committed.push(...keys),
     onFailed: keys => forgotten.push(...keys),
     onClosed: error => { closedBy = error },
+    onDegraded: (isDegraded, reason) => degraded.push([isDegraded, reason]),
+    onLost: error => lost.push(error.message),
     ...options
   })
 }
@@ -28,6 +54,8 @@ beforeEach(() => {
   committed = []
   forgotten = []
   closedBy = null
+  degraded = []
+  lost = []
   queue = newQueue()
 })
 
@@ -55,8 +83,8 @@ test('what changes in the same moment is one write, creds included', async () =>
   queue.enqueue({ keys: [['pre-key', '1', 'x']] })
   queue.enqueue({ sentMessages: [['m1', 'AA==']], incoming: [['k1', '{}']] })
   await settled()
-  assert.deepEqual(batches, [{ creds: 'c1', account: ACCOUNT, keys: [['pre-key', '1', 'x']], sentMessages: [['m1', 'AA==']],
-    incoming: [['k1', '{}']] }])
+  assert.deepEqual(batches, [only({ creds: 'c1', account: ACCOUNT, set: [['pre-key', '1', 'x']], sent_messages: [['m1', 'AA==']],
+    incoming_messages: [['k1', '{}']] })])
 })
 
 test('at most one write is under way; the rest becomes one next write with the newest of each', async () => {
@@ -71,7 +99,7 @@ test('at most one write is under way; the rest becomes one next write with the n
   assert.equal(queue.pendingValue('session', 'a'), null)
   underWay.resolve()
   await settled()
-  assert.deepEqual(batches[1].keys, [['session', 'a', null], ['session', 'b', '3']])
+  assert.deepEqual(keysOf(batches[1]), [['session', 'b', '3'], ['session', 'a', null]])
   assert.equal(batches[1].creds, 'c2')
   underWay.resolve()
   assert.equal(await state(last), 'durable')
@@ -85,7 +113,7 @@ test('a failed write rejects its keys and lets the next ones go on', async () =>
   assert.equal(await state(first), 'unreachable')
   assert.deepEqual(forgotten, [['session', 'a', '1']])
   assert.equal(queue.pendingValue('session', 'a'), undefined)
-  assert.deepEqual(batches[1].keys, [['session', 'b', '1']])
+  assert.deepEqual(keysOf(batches[1]), [['session', 'b', '1']])
   underWay.resolve()
   assert.equal(await state(second), 'durable')
 })
@@ -98,13 +126,13 @@ test('creds and messages stay dirty until they are durable, alone or with the ne
   await settled()
   assert.equal(batches.length, 1)
   await clock.advance(5000)
-  const dirty = { creds: 'c1', account: ACCOUNT, sentMessages: [['m1', 'AA==']], incoming: [['k1', '{}']] }
-  assert.deepEqual(batches[1], { ...dirty, keys: [] })
+  const dirty = only({ creds: 'c1', account: ACCOUNT, sent_messages: [['m1', 'AA==']], incoming_messages: [['k1', '{}']] })
+  assert.deepEqual(batches[1], dirty)
   underWay.reject(failure('unreachable'))
   await settled()
   queue.enqueue({ keys: [['session', 'b', '1']] })
   await settled()
-  assert.deepEqual(batches[2], { ...dirty, keys: [['session', 'b', '1']] })
+  assert.deepEqual(batches[2], { ...dirty, set: [['session', 'b', '1']] })
   assert.equal(await state(durable), 'waiting')
   underWay.resolve()
   assert.equal(await state(durable), 'durable')
@@ -163,7 +191,7 @@ test('a batch stays well below the limit of a body', async () => {
   for (const id of ['1', '2', '3']) queue.enqueue({ keys: [['sender-key', id, large]] })
   underWay.resolve()
   await settled()
-  assert.deepEqual(batches[1].keys.map(([, id]) => id), ['1', '2'])
+  assert.deepEqual(keysOf(batches[1]).map(([, id]) => id), ['1'])
 })
 
 test('drained rejects when an earlier one of the open batches failed', async () => {
@@ -192,16 +220,15 @@ test('dirty sent messages keep the newest four MiB and count in the batch that t
   await clock.advance(1000)
   assert.ok(Math.max(...batches.map(size)) < 20 * 2 ** 20)
   assert.ok(size(batches.at(-1)) < 5 * 2 ** 20)
-  assert.equal(batches.at(-1).sentMessages.at(-1)[0], 'm599')
+  assert.equal(batches.at(-1).sent_messages.at(-1)[0], 'm599')
 })
 
 const refused = () => Object.assign(failure('invalid_request'), { status: 422 })
 
 test('a refused write is done change by change: one bad value costs only its own caller', async () => {
-  queue = newQueue({ write: async batch => {
-    batches.push(batch)
-    if (batch.keys.some(([, id]) => id === 'bad') || batch.sentMessages.some(([id]) => id === 'bad')) throw refused()
-  } })
+  queue = newQueue({ write: answering(batch => {
+    if (batch.set.some(([, id]) => id === 'bad') || batch.sent_messages.some(([id]) => id === 'bad')) throw refused()
+  }) })
   const good = queue.enqueue({ keys: [['session', 'a', '1']] })
   const bad = queue.enqueue({ keys: [['session', 'b', '1'], ['pre-key', 'bad', '1']], awaited: true })
   const later = queue.enqueue({ keys: [['session', 'a', '2']] })
@@ -217,10 +244,9 @@ test('a refused write is done change by change: one bad value costs only its own
 })
 
 test('refused creds stay dirty and do not hold up anybody', async () => {
-  queue = newQueue({ write: async batch => {
-    batches.push(batch)
+  queue = newQueue({ write: answering(batch => {
     if (batch.creds === 'bad') throw refused()
-  } })
+  }) })
   queue.enqueue({ creds: { text: 'bad', account: ACCOUNT } })
   const keys = [1, 2, 3].map(n => queue.enqueue({ keys: [['session', String(n), 'x']] }))
   assert.deepEqual(await Promise.all(keys.map(outcome)), ['durable', 'durable', 'durable'])

@@ -8,6 +8,7 @@ import { Registry } from '../../src/connections/registry.js'
 import { LOGIN_LIMIT_MS } from '../../src/connections/socket-attempt.js'
 import { StartSlots } from '../../src/connections/start-slots.js'
 import { OrchestratorClient } from '../../src/orchestrator/client.js'
+import { CredsLoader } from '../../src/orchestrator/creds-loader.js'
 import { SessionBackup } from '../../src/orchestrator/session-backup.js'
 import { settled } from '../support/clock.js'
 import { FakeOrchestrator, TOKEN } from '../support/orchestrator.js'
@@ -26,21 +27,24 @@ beforeEach(async () => {
   orchestrator = await new FakeOrchestrator().listen()
   whatsapp = await startWhatsApp()
   WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(whatsapp.rootKey, 'hex')
-  client = new OrchestratorClient({ socketPath: orchestrator.socketPath, token: TOKEN, timeoutMs: 1000, retries: 0, clock: systemClock })
+  client = new OrchestratorClient({ socketPath: orchestrator.socketPath, token: TOKEN, timeoutMs: 1000, retries: 0, clock: systemClock, log })
   reports = []
   qrMs = undefined
   webSocketUrl = whatsapp.wsUrl
   clock = systemClock
   onReport = nothing
   const startSlots = new StartSlots(1)
+  const credsLoader = new CredsLoader(client)
   registry = new Registry(started => ({
+    credsLoader,
     backup: new SessionBackup(client, started),
     report: (type, data) => {
       onReport(type, data)
       reports.push({ type, ...data })
     },
-    startSlots, clock, random: () => 0.05, log,
+    journal: null, startSlots, clock, random: () => 0.05, log,
     options: {
+      writeRetries: 0,
       socket: { webSocketUrl, keepAliveMs: 30_000, qrMs },
       verification: { initialDelayMs: 10_000, throttleMs: 30_000, intervalMs: 300_000 }
     }
@@ -120,7 +124,7 @@ test('the phone is not answered before the creds are durable', async () => {
 })
 
 test('stopping while the store hangs ends in time', async () => {
-  orchestrator.behave = call => call === 'auth-state/load' ? 'hang' : undefined
+  orchestrator.behave = call => call === 'auth-states/load' ? 'hang' : undefined
   registry.start(session)
   await until('it loads', () => orchestrator.callsTo('/load').length > 0)
   const startedAt = Date.now()

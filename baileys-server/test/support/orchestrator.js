@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { decode, encode } from '@msgpack/msgpack'
+import { WebSocketServer } from 'ws'
 
 /**
  * Test equipment: the orchestrator's half of docs/internal-api.md, in memory, on a real unix socket, with switches to
@@ -37,15 +39,20 @@ export class FakeOrchestrator {
   events = []
   hellos = []
   goodbyes = []
+  /** @type {Set<import('ws').WebSocket>} */
+  webSockets = new Set()
   /** @type {Map<number, StoredSession>} */
   sessions = new Map()
   /**
    * Decides about a call before it is handled: undefined handles it, 'hang' never answers, 'drop' closes the
-   * connection, 'lose' handles it and closes the connection, 'garbage' answers 200 with nonsense, or an answer.
+   * connection, 'lose' handles it and closes the connection, 'garbage' answers 200 with nonsense, or an answer. It is asked
+   * about each frame (`auth-states/writes`) and about each write in it (`auth-state/write`).
    * @type {(call: string, body: any) => any}
    */
   behave = () => undefined
-  /** Milliseconds before each write is answered. */
+  /** How many writes each frame had. @type {number[]} */
+  frames = []
+  /** Milliseconds before each frame is answered. */
   writeDelayMs = 0
 
   async listen() {
@@ -58,6 +65,13 @@ export class FakeOrchestrator {
   /** Also after `shut`: the same socket path, the same memory. */
   async open() {
     this.server = http.createServer((request, response) => this.#handle(request, response))
+    const webSockets = new WebSocketServer({ server: this.server, perMessageDeflate: false, maxPayload: 32 * 1024 * 1024 })
+    webSockets.on('connection', (webSocket, request) => {
+      if (request.headers.authorization !== `Bearer ${TOKEN}`) return webSocket.terminate()
+      this.webSockets.add(webSocket)
+      webSocket.on('close', () => this.webSockets.delete(webSocket))
+      webSocket.on('message', data => this.#handleFrame(webSocket, data))
+    })
     await new Promise(resolve => this.server.listen(this.socketPath, resolve))
   }
 
@@ -65,6 +79,7 @@ export class FakeOrchestrator {
   async shut() {
     const closed = new Promise(resolve => this.server.close(resolve))
     this.server.closeAllConnections()
+    for (const webSocket of this.webSockets) webSocket.terminate()
     await closed
   }
 
@@ -124,15 +139,44 @@ export class FakeOrchestrator {
     if (decision && decision !== 'lose') return reply(response, decision)
     const answer = this.#answer(call, request.url, body)
     if (decision === 'lose') return request.socket.destroy()
-    if (call === 'auth-state/write' && this.writeDelayMs) await new Promise(resolve => setTimeout(resolve, this.writeDelayMs))
     reply(response, answer)
+  }
+
+  async #handleFrame(webSocket, data) {
+    const [, writes] = decode(data)
+    this.frames.push(writes.length)
+    const bodies = writes.map(bodyOfWrite)
+    for (const [n, body] of bodies.entries()) {
+      this.calls.push({ path: `/internal/v1/sessions/${writes[n][0]}/auth-state/write`, body, at: Date.now() })
+    }
+    const decisions = [await this.behave('auth-states/writes', writes)]
+    for (const body of bodies) decisions.push(await this.behave('auth-state/write', body))
+    if (decisions.includes('hang')) return
+    if (decisions.includes('drop')) return webSocket.terminate()
+    if (decisions.includes('garbage')) return webSocket.send(Buffer.from('nonsense'))
+    const [refusal, ...ofWrites] = decisions
+    if (refusal?.status) return webSocket.send(JSON.stringify(refusal.body))
+    const outcomes = bodies.map((body, n) => ofWrites[n]?.body ? [ofWrites[n].body.code, ''] : this.#outcome(writes[n][0], body))
+    if (decisions.includes('lose')) return webSocket.terminate()
+    if (this.writeDelayMs) await new Promise(resolve => setTimeout(resolve, this.writeDelayMs))
+    webSocket.send(encode(outcomes))
+  }
+
+  /** @param {number} ref @param {any} body */
+  #outcome(ref, body) {
+    const session = this.session(ref)
+    if (body.epoch !== session.epoch || body.generation !== session.generation) return ['lease_lost', '']
+    this.#write(session, body)
+    return null
   }
 
   #answer(call, path, body) {
     if (call === 'sidecar/hello') return this.hellos.push(body.instance), ok({})
     if (call === 'sidecar/goodbye') return this.goodbyes.push(body.instance), ok({})
     if (call === 'events') return this.events.push(...body.events), ok({})
+    if (call === 'auth-states/load') return ok({ sessions: body.sessions.map(lease => this.#loaded(...lease)) })
     const session = this.session(Number(/sessions\/(\d+)\//.exec(path)[1]))
+    if (call === 'journal/recover') return ok({ epoch: body.epoch === session.epoch ? ++session.epoch : null })
     if (call === 'lease/check') return ok({ held: body.epoch === session.epoch })
     if (body.epoch !== session.epoch || body.generation !== session.generation) return problem(409, 'lease_lost')
     return this.#sessionCall(call, session, body)
@@ -140,13 +184,18 @@ export class FakeOrchestrator {
 
   #sessionCall(call, session, body) {
     switch (call) {
-      case 'auth-state/load': return ok(loaded(session))
+      case 'auth-state/prefetch': return ok(prefetched(session))
       case 'auth-state/read': return ok({ values: read(session, body) })
-      case 'auth-state/write': return this.#write(session, body), ok({ committed: true })
       case 'auth-state/verify': return ok(verify(session, body))
-      case 'sent-messages/read': return ok({ message: session.sentMessages.get(body.message_id) ?? null })
+      case 'sent-messages/read': return ok({ message: session.sentMessages.get(body.message_id)?.toString('base64') ?? null })
       default: return problem(404, 'not_found')
     }
+  }
+
+  #loaded(ref, generation, epoch) {
+    const session = this.session(ref)
+    if (epoch !== session.epoch || generation !== session.generation) return { outcome: 'error', code: 'lease_lost', detail: '' }
+    return session.creds ? { outcome: 'found', creds: session.creds, account: session.account } : { outcome: 'absent' }
   }
 
   /** As the orchestrator does, publishes the messages that it didn't have. */
@@ -159,10 +208,19 @@ export class FakeOrchestrator {
   }
 }
 
-function loaded(session) {
-  if (!session.creds) return { outcome: 'absent' }
-  const keys = [...session.keys].map(([name, text]) => [...JSON.parse(name), text]).filter(([type]) => type !== 'pre-key')
-  return { outcome: 'found', creds: session.creds, keys, complete: true }
+/** A write of a frame, as the JSON call has it. */
+function bodyOfWrite([, generation, epoch, creds, account, set, deleted, sentMessages, incomingMessages]) {
+  const text = bytes => Buffer.from(bytes).toString()
+  return {
+    generation, epoch, creds: creds && text(creds), account: account && { jid: account[0], lid: account[1] },
+    set: set.map(([type, id, bytes]) => [type, id, text(bytes)]), delete: deleted,
+    sent_messages: sentMessages.map(([id, bytes]) => [id, Buffer.from(bytes)]),
+    incoming_messages: incomingMessages.map(([key, bytes]) => [key, text(bytes)])
+  }
+}
+
+function prefetched(session) {
+  return { keys: [...session.keys].map(([name, text]) => [...JSON.parse(name), text]).filter(([type]) => type !== 'pre-key'), complete: true }
 }
 
 function read(session, { key_type: type, key_ids: ids }) {

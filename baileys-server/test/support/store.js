@@ -23,7 +23,10 @@ export class MemoryStore {
     for (const write of this.waiting.splice(0)) write.fail(failure('killed'))
   }
 
-  async write(body) {
+  async write({ take }) {
+    await new Promise(resolve => setImmediate(resolve))
+    const body = take()
+    if (!body) return
     this.writes.push(body)
     if (this.#dead) throw failure('killed')
     if (!this.open) {
@@ -48,7 +51,11 @@ export class MemoryStore {
     for (const [key, text] of body.incoming_messages ?? []) this.incoming.set(key, text)
   }
 
-  /** As load would bring it. */
+  async prefetch() {
+    return { keys: this.loaded.filter(([type]) => type !== 'pre-key'), complete: true }
+  }
+
+  /** Every key that is stored. */
   get loaded() {
     return [...this.keys].map(([name, text]) => {
       const space = name.indexOf(' ')

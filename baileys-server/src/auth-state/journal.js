@@ -1,0 +1,223 @@
+import { JournalFile } from './journal-file.js'
+import { JournalSeal } from './journal-seal.js'
+import { safeError } from '../log.js'
+
+/**
+ * What is durable in this process only: the changes of all sessions that the store hasn't committed yet, in one
+ * append-only file. See "Who retries, and the journal" in docs/internal-api.md.
+ *
+ * @typedef {{sessionRef: number, generation: number, epoch: number}} Lease
+ * @typedef {import('./batch.js').Write} Write
+ *
+ * @typedef {object} Format of a record
+ * @property {(lease: Lease, write: Write | null) => Uint8Array} encode null: what earlier records of this session hold,
+ *   other than creds, is committed
+ * @property {(lease: Lease, epoch: number) => Uint8Array} encodeRecovery the earlier records of this lease are being
+ *   written under a newer epoch
+ * @property {(record: Uint8Array) => JournalRecord} decode
+ *
+ * @typedef {{lease: Lease, write: Write | null, recoveredAs: number | null}} JournalRecord
+ */
+
+const COMPACTION_PAUSE_MS = 10_000
+
+export class Journal {
+  /** @type {Set<JournalPart>} the sessions that have something in the journal which the store doesn't have */
+  #undrained = new Set()
+  #isFilling = false
+  #compactedAt = -Infinity
+  #file
+  #seal
+  #format
+  #limit
+  #clock
+  #log
+
+  /**
+   * @param {object} options
+   * @param {string} options.folder made when it is missing
+   * @param {number} options.limit bytes
+   * @param {readonly Buffer[]} options.keys
+   * @param {Format} options.format
+   * @param {import('../clock.js').Clock} options.clock
+   * @param {import('../log.js').Logger} options.log
+   */
+  constructor({ folder, limit, keys, format, clock, log }) {
+    this.#file = new JournalFile({ folder, limit, makeRoom: () => this.#compact(), log })
+    this.#seal = new JournalSeal(keys)
+    this.#format = format
+    this.#limit = limit
+    this.#clock = clock
+    this.#log = log
+    /** What an earlier process left. It stays in the file until `forgetLeft`. @type {JournalRecord[]} */
+    this.left = this.#file.read(sealed => this.#seal.open(sealed)).map(record => format.decode(record))
+  }
+
+  get bytes() {
+    return this.#file.size
+  }
+
+  get limit() {
+    return this.#limit
+  }
+
+  /** @param {Lease} lease @param {(filling: {bytes: number, limit: number}) => void} onFilling half of the limit is used */
+  part(lease, onFilling) {
+    return new JournalPart(this, lease, onFilling)
+  }
+
+  /** @param {JournalPart} part @param {Write | null} write */
+  async append(part, write) {
+    const before = this.#undrained.has(part)
+    this.#undrained.add(part)
+    try {
+      await this.#file.append(this.#recordOf(part.lease, write))
+    } catch (error) {
+      if (!before) this.#undrained.delete(part)
+      throw error
+    }
+    this.#watchSize()
+  }
+
+  /** @param {JournalPart} part @param {Write} write */
+  appendSync(part, write) {
+    this.#file.appendSync(this.#recordOf(part.lease, write))
+    this.#undrained.add(part)
+    this.#watchSize()
+  }
+
+  /** Notes under which epoch the records of an earlier process are being written. @param {Lease} lease @param {number} epoch */
+  noteRecovery(lease, epoch) {
+    this.#file.appendSync(this.#seal.seal(this.#format.encodeRecovery(lease, epoch)))
+  }
+
+  /** What an earlier process left is in the store, or worthless. */
+  forgetLeft() {
+    this.left = []
+    this.#file.clear({ durably: true })
+  }
+
+  /** @param {JournalPart} part */
+  isUndrained(part) {
+    return this.#undrained.has(part)
+  }
+
+  /**
+   * The store has what the part wrote.
+   * @param {JournalPart} part
+   * @param {{credsAreDirty: boolean, hasKeys: boolean}} what of it is in the file, and not in the store
+   */
+  async settle(part, { credsAreDirty, hasKeys }) {
+    if (!credsAreDirty) this.#undrained.delete(part)
+    if (this.#clearWhenDrained({ durably: hasKeys }) || !hasKeys) return
+    try {
+      await this.#file.append(this.#recordOf(part.lease, null))
+      this.#clearWhenDrained({ durably: false })
+    } catch (error) {
+      this.#log.error({ session_ref: part.lease.sessionRef, ...safeError(error) }, 'journal_not_settled')
+    }
+  }
+
+  /** @param {JournalPart} part */
+  release(part) {
+    if (this.#undrained.delete(part)) this.#clearWhenDrained({ durably: true })
+  }
+
+  close() {
+    this.#file.close()
+  }
+
+  /** @param {Lease} lease @param {Write | null} write */
+  #recordOf(lease, write) {
+    return this.#seal.seal(this.#format.encode(lease, write))
+  }
+
+  /** @param {{durably: boolean}} options */
+  #clearWhenDrained(options) {
+    if (this.#undrained.size > 0 || this.left.length > 0 || !this.#file.clear(options)) return false
+    this.#isFilling = false
+    return true
+  }
+
+  #watchSize() {
+    const filling = { bytes: this.bytes, limit: this.#limit }
+    const isFilling = filling.bytes >= this.#limit / 2
+    if (isFilling && !this.#isFilling) {
+      this.#log.error({ ...filling, sessions: this.#undrained.size }, 'journal_filling')
+      for (const part of this.#undrained) part.onFilling(filling)
+    }
+    this.#isFilling = isFilling
+  }
+
+  /** Writes the file anew with the newest value of each key, when that makes room enough. */
+  #compact() {
+    const now = this.#clock.now()
+    if (this.left.length > 0 || now - this.#compactedAt < COMPACTION_PAUSE_MS) return
+    this.#compactedAt = now
+    const before = this.bytes
+    try {
+      this.#file.replace(this.#undrainedRecords(), (this.#limit * 3) / 4)
+    } catch (error) {
+      this.#log.error(safeError(error), 'journal_not_compacted')
+    }
+    this.#log.warn({ before, bytes: this.bytes }, 'journal_compacted')
+  }
+
+  *#undrainedRecords() {
+    for (const part of this.#undrained) {
+      for (const write of part.undrained()) yield this.#recordOf(part.lease, write)
+    }
+  }
+}
+
+/** One session's part of the journal. */
+export class JournalPart {
+  /** Whether the file has more of it than creds that the store lacks. */
+  #hasKeys = false
+  #journal
+
+  /**
+   * @param {Journal} journal
+   * @param {Lease} lease
+   * @param {(filling: {bytes: number, limit: number}) => void} onFilling
+   */
+  constructor(journal, lease, onFilling) {
+    this.#journal = journal
+    this.lease = lease
+    this.onFilling = onFilling
+    /** @type {() => Iterable<Write>} what the journal holds of it and the store doesn't */
+    this.undrained = () => []
+  }
+
+  get isUndrained() {
+    return this.#hasKeys || this.#journal.isUndrained(this)
+  }
+
+  /** @param {() => Iterable<Write>} undrained */
+  attach(undrained) {
+    this.undrained = undrained
+  }
+
+  /** @param {Write} write @returns {Promise<void>} when it is on the disk; rejects when the journal is full or the disk fails */
+  async append(write) {
+    this.#hasKeys = true
+    await this.#journal.append(this, write)
+  }
+
+  /** Returns when it is on the disk. @param {Write} write */
+  appendSync(write) {
+    this.#journal.appendSync(this, write)
+  }
+
+  /** The store has everything, but for creds when they are dirty. Resolves when that can't be undone by a crash. */
+  async settle(/** @type {boolean} */ credsAreDirty) {
+    const hasKeys = this.#hasKeys
+    this.#hasKeys = false
+    await this.#journal.settle(this, { credsAreDirty, hasKeys })
+  }
+
+  /** The session ends: what the journal still has of it is of no use. */
+  release() {
+    this.#journal.release(this)
+  }
+}
