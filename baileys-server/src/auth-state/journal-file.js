@@ -133,7 +133,10 @@ export class JournalFile {
     fs.rmSync(path, { force: true })
     const fd = openPrivately(path)
     const size = writeRecords(fd, payloads, limit)
-    if (size === null) return fs.closeSync(fd)
+    if (size === null) {
+      fs.closeSync(fd)
+      return fs.rmSync(path)
+    }
     fs.renameSync(path, this.#path)
     syncFolder(this.#folder)
     fs.closeSync(this.#fd)
