@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import backoff
 import structlog
+import uvloop
 from aiohttp import web
 
 from orchestrator.api.internal import internal_app
@@ -29,8 +30,10 @@ from orchestrator.services.backups import Backups
 from orchestrator.services.connections import Connections
 from orchestrator.services.events import EventBus
 from orchestrator.services.incoming import IncomingMessages
+from orchestrator.services.key_rotation import KeyRotation
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
+from orchestrator.services.moving import Moving
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.quarantine import Quarantine
@@ -42,8 +45,10 @@ from orchestrator.sidecar.client import SidecarClient
 from orchestrator.sidecar.supervisord import SIDECAR_PROGRAM, SupervisordClient
 from orchestrator.store.api_tokens import ApiTokenStore
 from orchestrator.store.auth_state import AuthStateStore
+from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.database import Database
 from orchestrator.store.incoming_messages import IncomingMessageStore
+from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.presence import Presence
@@ -80,10 +85,38 @@ def migrate_database(settings: Settings) -> int:
     return 0
 
 
+@asynccontextmanager
+async def moving(settings: Settings, database_url: str) -> AsyncIterator[Moving]:
+    """For a command beside the service."""
+    async with _database_of_this_version(database_url) as database:
+        states = PortableStateStore(database, Sealer(settings.session_encryption_keys))
+        yield Moving(SessionStore(database), states)
+
+
+@asynccontextmanager
+async def key_rotation(settings: Settings, database_url: str) -> AsyncIterator[KeyRotation]:
+    """For a command beside the service."""
+    async with _database_of_this_version(database_url) as database:
+        yield KeyRotation(KeyRotationStore(database, Sealer(settings.session_encryption_keys)))
+
+
+@asynccontextmanager
+async def _database_of_this_version(url: str) -> AsyncIterator[Database]:
+    database = Database(url, connections=1)
+    await database.open()
+    try:
+        await database.ping()
+        await database.migrate()
+        yield database
+    finally:
+        await database.close()
+
+
 def serve(settings: Settings, process: ProcessSettings) -> int:
     """Run the orchestrator until SIGTERM; 0, or 1 when background work failed."""
     configure_logging(settings.log_level)
-    return asyncio.run(_serve(settings, process))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(settings, process))
 
 
 async def _serve(settings: Settings, process: ProcessSettings) -> int:
@@ -160,6 +193,8 @@ async def _mark_the_last(incoming: IncomingMessages) -> None:
 async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterator[Parts]:
     """Every part, put together but not at work: nothing listens, no loop runs, and the database needn't be there."""
     database = Database(process.database_url)
+    sealer = Sealer(settings.session_encryption_keys)
+    writer = AuthStateWriter(process.database_url, process.replica_id, sealer)
     await database.open()
     # No limit: sends that wait for WhatsApp must not keep the supervision from asking the sidecar.
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
@@ -167,7 +202,6 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         sidecar = SidecarClient(http, settings.sidecar_port, process.internal_token)
         supervisord = SupervisordClient(process.supervisor_socket, SUPERVISOR_USERNAME, process.supervisor_password)
         sessions = SessionStore(database)
-        sealer = Sealer(settings.session_encryption_keys)
         auth_states = AuthStateStore(database, sealer)
         events = EventBus()
         incoming = IncomingMessages(IncomingMessageStore(database, sealer), events)
@@ -179,7 +213,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         )
         services = Services(
             access=Access(ApiTokenStore(database), settings.admin_token),
-            backups=Backups(auth_states, leases, quarantine),
+            backups=Backups(auth_states, writer, leases, quarantine, incoming.committed),
             events=events,
             incoming=incoming,
             leases=leases,
@@ -194,6 +228,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         yield Parts(services, database, auth_states, sessions, Presence(process.database_url, process.replica_id))
     finally:
         await http.close()
+        await writer.close()
         await database.close()
 
 

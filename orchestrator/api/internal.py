@@ -8,20 +8,16 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from orchestrator.api import write_frames
 from orchestrator.api.bodies import json_response, read_json
 from orchestrator.api.keys import SERVICES, Services
+from orchestrator.api.limits import BODY_LIMIT, VALUE_LIMIT, KeyId, KeyType, Positive
 from orchestrator.api.problems import Handler, problems
 from orchestrator.api.public import bearer
-from orchestrator.domain.auth_state import Account, AuthStateWrite, Found
-from orchestrator.domain.errors import FieldError, InvalidRequest, Unauthorized
+from orchestrator.domain.auth_state import Account, AuthStateWrite, Found, LoadOutcome, ProvenAbsent
+from orchestrator.domain.errors import FieldError, InvalidRequest, OrchestratorError, Unauthorized
 
-BODY_LIMIT = 32 * 1024 * 1024
-
-# NUL can't be stored in PostgreSQL's text, and no id of WhatsApp's has one.
-KeyType = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern="^[^\x00]*$")]
-KeyId = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern="^[^\x00]*$")]
-Value = Annotated[str, msgspec.Meta(max_length=4 * 1024 * 1024)]
-Positive = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+Value = Annotated[str, msgspec.Meta(max_length=VALUE_LIMIT)]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -32,6 +28,10 @@ class Instance(msgspec.Struct, forbid_unknown_fields=True):
 class Addressed(msgspec.Struct, forbid_unknown_fields=True):
     generation: Positive
     epoch: Positive
+
+
+class Load(msgspec.Struct, forbid_unknown_fields=True):
+    sessions: Annotated[list[tuple[Positive, Positive, Positive]], msgspec.Meta(max_length=1000)]
 
 
 class ReadKeys(Addressed, forbid_unknown_fields=True):
@@ -86,14 +86,19 @@ def internal_app(services: Services, token: str) -> web.Application:
             web.post("/internal/v1/sidecar/hello", hello),
             web.post("/internal/v1/sidecar/goodbye", goodbye),
             web.post("/internal/v1/events", events),
-            web.post(f"{session}/auth-state/load", load),
+            web.post("/internal/v1/auth-states/load", load),
+            web.post("/internal/v1/auth-states/writes", write_frames.post),
+            web.get("/internal/v1/auth-states/writes", write_frames.stream),
+            web.post(f"{session}/auth-state/prefetch", prefetch),
             web.post(f"{session}/auth-state/read", read),
             web.post(f"{session}/auth-state/write", write),
             web.post(f"{session}/auth-state/verify", verify),
             web.post(f"{session}/sent-messages/read", read_sent_message),
+            web.post(f"{session}/journal/recover", recover_journal),
             web.post(f"{session}/lease/check", check_lease),
         ]
     )
+    write_frames.close_streams_with(app)
     return app
 
 
@@ -133,12 +138,26 @@ async def events(request: web.Request) -> web.Response:
 
 
 async def load(request: web.Request) -> web.Response:
+    body = await read_json(request, Load)
+    outcomes = await request.app[SERVICES].backups.load(body.sessions)
+    return json_response({"sessions": [_load_outcome(outcome) for outcome in outcomes]})
+
+
+def _load_outcome(outcome: LoadOutcome | OrchestratorError) -> dict[str, object]:
+    match outcome:
+        case Found(creds, Account(jid, lid)):
+            return {"outcome": "found", "creds": creds, "account": {"jid": jid, "lid": lid}}
+        case ProvenAbsent():
+            return {"outcome": "absent"}
+        case error:
+            return {"outcome": "error", "code": error.code, "detail": error.message}
+
+
+async def prefetch(request: web.Request) -> web.Response:
     body = await read_json(request, Addressed)
-    outcome = await request.app[SERVICES].backups.load(_session_ref(request), body.generation, body.epoch)
-    if not isinstance(outcome, Found):
-        return json_response({"outcome": "absent"})
-    keys = [(key_type, key_id, value) for (key_type, key_id), value in outcome.keys.items()]
-    return json_response({"outcome": "found", "creds": outcome.creds, "keys": keys, "complete": outcome.complete})
+    prefetched = await request.app[SERVICES].backups.prefetch(_session_ref(request), body.generation, body.epoch)
+    keys = [(key_type, key_id, value) for (key_type, key_id), value in prefetched.keys.items()]
+    return json_response({"keys": keys, "complete": prefetched.complete})
 
 
 async def read(request: web.Request) -> web.Response:
@@ -150,15 +169,17 @@ async def read(request: web.Request) -> web.Response:
 
 async def write(request: web.Request) -> web.Response:
     body = await read_json(request, Write)
-    account = Account(body.account.jid, body.account.lid) if body.account else None
-    if (body.creds is None) != (account is None):
-        raise InvalidRequest(errors=[FieldError("account", "goes with creds, and creds with account")])
-    set_keys = {(key_type, key_id): value for key_type, key_id, value in body.set}
-    delete_keys = frozenset(body.delete)
-    if not delete_keys.isdisjoint(set_keys):
-        raise InvalidRequest(errors=[FieldError("delete", "names a key that is set in the same request")])
-    changes = AuthStateWrite(body.creds, account, set_keys, delete_keys, _decoded(body.sent_messages))
-    await request.app[SERVICES].backups.write(_session_ref(request), body.generation, body.epoch, changes)
+    changes = AuthStateWrite(
+        creds=None if body.creds is None else body.creds.encode(),
+        account=Account(body.account.jid, body.account.lid) if body.account else None,
+        set_keys={(key_type, key_id): value.encode() for key_type, key_id, value in body.set},
+        delete_keys=frozenset(body.delete),
+        sent_messages=_decoded(body.sent_messages),
+    )
+    write = (_session_ref(request), body.generation, body.epoch, changes)
+    (error,) = await request.app[SERVICES].backups.write([write])
+    if error is not None:
+        raise error
     return json_response({"committed": True})
 
 
@@ -175,6 +196,12 @@ async def read_sent_message(request: web.Request) -> web.Response:
     backups = request.app[SERVICES].backups
     message = await backups.sent_message(_session_ref(request), body.generation, body.epoch, body.message_id)
     return json_response({"message": None if message is None else base64.b64encode(message).decode()})
+
+
+async def recover_journal(request: web.Request) -> web.Response:
+    body = await read_json(request, Addressed)
+    lease = await request.app[SERVICES].leases.recover(_session_ref(request), body.generation, body.epoch)
+    return json_response({"epoch": None if lease is None else lease.epoch})
 
 
 async def check_lease(request: web.Request) -> web.Response:

@@ -29,6 +29,7 @@ class LeaseBook:
     def __init__(self, store: LeaseStore) -> None:
         self._store = store
         self._held: dict[int, Lease] = {}
+        self._refs: dict[tuple[str, str], int] = {}
         self._backups: dict[int, datetime] = {}
 
     @property
@@ -44,7 +45,7 @@ class LeaseBook:
         if alone:
             await self._store.expire_others()
         for lease in await self._store.held():
-            self._held[lease.session_ref] = lease
+            self._hold(lease)
         if self._held:
             log.info("leases adopted", number=len(self._held))
 
@@ -52,7 +53,7 @@ class LeaseBook:
         """Take up to ``most`` free leases of sessions that should run."""
         claimed = await self._store.claim(most, self._held)
         for lease in claimed:
-            self._held[lease.session_ref] = lease
+            self._hold(lease)
             log.info("lease taken", session_id=lease.session_id, epoch=lease.epoch)
         return claimed
 
@@ -74,8 +75,19 @@ class LeaseBook:
         if epoch is None:
             self.forget(lease.session_ref)
             return None
-        self._held[lease.session_ref] = replace(lease, epoch=epoch)
+        self._hold(replace(lease, epoch=epoch))
         return self._held[lease.session_ref]
+
+    async def recover(self, session_ref: int, generation: int, epoch: int) -> Lease | None:
+        """Take the lease that a process which died held under this epoch, with the next one; None: somebody had it since.
+
+        Raises ``LeaseBusy`` as long as the lease may still be another's.
+        """
+        lease = await self._store.recover(session_ref, generation, epoch)
+        if lease is not None:
+            self._hold(lease)
+            log.info("lease recovered for its journal", session_id=lease.session_id, epoch=lease.epoch)
+        return lease
 
     async def release(self, session_refs: Iterable[int]) -> None:
         """Give these leases back, so that any replica may take them at once."""
@@ -89,8 +101,14 @@ class LeaseBook:
 
     def forget(self, session_ref: int) -> None:
         """Stop holding a lease that PostgreSQL gave to nobody or to another owner."""
-        self._held.pop(session_ref, None)
+        lease = self._held.pop(session_ref, None)
+        if lease is not None and self._refs.get((lease.tenant_id, lease.session_id)) == session_ref:
+            del self._refs[lease.tenant_id, lease.session_id]
         self._backups.pop(session_ref, None)
+
+    def _hold(self, lease: Lease) -> None:
+        self._held[lease.session_ref] = lease
+        self._refs[lease.tenant_id, lease.session_id] = lease.session_ref
 
     async def check(self, session_ref: int, epoch: int) -> bool:
         """Whether PostgreSQL still holds this epoch for us; ``DatabaseUnavailable`` is the third answer, *unknown*.
@@ -109,12 +127,14 @@ class LeaseBook:
             raise LeaseLost
         return lease
 
-    def address(self, session_ref: int, generation: int, epoch: int) -> StateAddress:
-        """Where the auth state of a held lease is; ``LeaseLost`` for a past epoch or another generation."""
-        lease = self.current(session_ref, epoch)
-        if lease.generation != generation:
-            raise LeaseLost
-        return StateAddress(lease.tenant_id, session_ref, generation, self._store.owner, epoch)
+    def find(self, tenant_id: str, session_id: str) -> Lease | None:
+        """The held lease of the session that a tenant calls so; None says nothing but that it isn't held here."""
+        session_ref = self._refs.get((tenant_id, session_id))
+        return None if session_ref is None else self._held[session_ref]
+
+    def address_of(self, lease: Lease) -> StateAddress:
+        """Where the auth state of a held lease is."""
+        return StateAddress(lease.tenant_id, lease.session_ref, lease.generation, self._store.owner, lease.epoch)
 
     def note_backup(self, session_ref: int) -> None:
         """A write of this session became durable; the next renewal records the time."""

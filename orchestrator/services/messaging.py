@@ -8,6 +8,8 @@ from orchestrator.store.sessions import SessionStore
 
 
 class Messaging:
+    """Sends go through what this replica holds, without a look into the database: they go on while that is away."""
+
     def __init__(self, store: SessionStore, leases: LeaseBook, sidecar: SidecarClient) -> None:
         self._store = store
         self._leases = leases
@@ -19,7 +21,8 @@ class Messaging:
         if jid is None:
             message = "must be a phone number with country code, digits only, or a WhatsApp jid such as 120363@g.us"
             raise InvalidRequest(errors=[FieldError("to", message)])
-        session = await self._store.get(tenant_id, session_id)
-        if session.session_ref not in self._leases.held:
+        lease = self._leases.find(tenant_id, session_id)
+        if lease is None:
+            await self._store.get(tenant_id, session_id)  # tells a session that isn't held here from one that isn't
             raise SessionNotOpen
-        return await self._sidecar.send_text(session.session_ref, jid, text)
+        return await self._sidecar.send_text(lease.session_ref, jid, text)

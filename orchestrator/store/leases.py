@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from orchestrator.domain.errors import LeaseBusy
 from orchestrator.domain.session import Lease
 from orchestrator.store.database import Database
 from orchestrator.store.presence import OWNER_IS_PRESENT, PRESENCE_CLASS
@@ -84,6 +85,25 @@ _ADVANCE = sa.text(
     """
 )
 
+# Whoever ran the session since has made the epoch higher, and whoever set its generation aside too.
+_RECOVER = sa.text(
+    f"""
+    UPDATE leases l
+    SET owner = :owner, epoch = l.epoch + 1, expires_at = now() + make_interval(secs => :ttl)
+    FROM sessions s
+    WHERE s.session_ref = l.session_ref AND l.session_ref = :session_ref AND l.epoch = :epoch
+      AND s.generation = :generation AND s.deleted_at IS NULL AND {_FREE}
+    RETURNING l.session_ref, l.epoch, s.session_id, s.tenant_id, s.generation
+    """  # noqa: S608 (a constant)
+)
+
+_STILL_BUSY = sa.text(
+    """
+    SELECT 1 FROM leases l JOIN sessions s USING (session_ref)
+    WHERE l.session_ref = :session_ref AND l.epoch = :epoch AND s.generation = :generation AND s.deleted_at IS NULL
+    """
+)
+
 _EXPIRE_OTHERS = sa.text("UPDATE leases SET owner = NULL, expires_at = now(), epoch = epoch + 1 WHERE owner <> :owner")
 
 
@@ -152,6 +172,20 @@ class LeaseStore:
         parameters = {"owner": self.owner, "session_ref": lease.session_ref, "epoch": lease.epoch}
         async with self._database.begin() as connection:
             return (await connection.execute(_ADVANCE, parameters)).scalar_one_or_none()
+
+    async def recover(self, session_ref: int, generation: int, epoch: int) -> Lease | None:
+        """Take the lease if it still has this epoch and is free; None if the epoch or the generation is past.
+
+        Raises ``LeaseBusy`` if another owner may still be at work under this epoch.
+        """
+        asked = {"session_ref": session_ref, "generation": generation, "epoch": epoch}
+        async with self._database.begin() as connection:
+            row = (await connection.execute(_RECOVER, self._timing() | asked)).one_or_none()
+            if row is not None:
+                return _from_row(row)
+            if (await connection.execute(_STILL_BUSY, asked)).one_or_none() is not None:
+                raise LeaseBusy
+            return None
 
     async def expire_others(self) -> None:
         """End every other owner's lease. Only for an embedded database, which no other replica can be on."""

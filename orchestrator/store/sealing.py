@@ -1,9 +1,13 @@
-"""Sealing: what leaves the process for the database, encrypted and bound to its place.
+"""Sealing: what leaves the process for the database, compressed, encrypted and bound to its place.
 
-A sealed value is ``0x01 | key id (4 bytes) | nonce (12) | AES-256-GCM ciphertext and tag``, with the value's place
-(tenant, session, generation, kind, id) as associated data: a row that is moved to another place doesn't open.
-Without keys it is ``0x00 | checksum (8) | plaintext``, so that a damaged or moved row is noticed all the same. The first
-key seals, all of them open.
+The first byte tells the format:
+
+- ``0x01 | key id (4 bytes) | nonce (12) | AES-256-GCM ciphertext and tag``, with the value's place (tenant, session,
+  generation, kind, id) as associated data: a row that is moved to another place doesn't open.
+- ``0x00 | checksum (8) | plaintext`` without keys, so that a damaged or moved row is noticed all the same.
+- ``0x03`` and ``0x02`` are the same two with the plaintext compressed (store/compression.py), and the place says so.
+
+The first key seals, all of them open.
 """
 
 import hashlib
@@ -14,12 +18,19 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from orchestrator.domain.errors import AuthStateCorrupt, EncryptionKeyMissing
+from orchestrator.store.compression import compressed, decompressed
 
 _PLAIN = b"\x00"
 _SEALED = b"\x01"
+_PLAIN_COMPRESSED = b"\x02"
+_SEALED_COMPRESSED = b"\x03"
+#: Ends the place of a compressed value, so that nobody opens it as one that isn't.
+_COMPRESSED = b"compressed"
 _KEY_ID = 4
 _NONCE = 12
 _CHECKSUM = 8
+#: SQL: the id of the key that a stored value is sealed with; NULL when it is plain.
+KEY_ID_OF = r"CASE WHEN substr({value}, 1, 1) IN ('\x01', '\x03') THEN substr({value}, 2, 4) END"
 _DAMAGED = "A stored value was changed or moved since it was written; restore the database from a backup."
 
 
@@ -30,19 +41,38 @@ class Sealer:
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
         self._first = _key_id(keys[0]) if keys else None
 
+    @property
+    def key_ids(self) -> tuple[bytes, ...]:
+        """How stored values name the keys, in their order: 4 bytes each."""
+        return tuple(self._ciphers)
+
     def seal(self, value: bytes, place: bytes) -> bytes:
-        if self._first is None:
-            return _PLAIN + _checksum(value, place) + value
-        nonce = os.urandom(_NONCE)
-        return _SEALED + self._first + nonce + self._ciphers[self._first].encrypt(nonce, value, place)
+        small = compressed(value)
+        if small is not None:
+            return self._sealed(small, place + _COMPRESSED, _PLAIN_COMPRESSED, _SEALED_COMPRESSED)
+        return self._sealed(value, place, _PLAIN, _SEALED)
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
         """The value; ``AuthStateCorrupt`` if it was changed or moved, ``EncryptionKeyMissing`` if its key isn't given."""
-        if sealed[:1] == _PLAIN:
+        form = sealed[:1]
+        if form == _PLAIN:
             return _open_plain(sealed, place)
+        if form == _SEALED:
+            return self._open_sealed(sealed, place)
+        if form == _PLAIN_COMPRESSED:
+            return decompressed(_open_plain(sealed, place + _COMPRESSED))
+        if form == _SEALED_COMPRESSED:
+            return decompressed(self._open_sealed(sealed, place + _COMPRESSED))
+        raise AuthStateCorrupt(_DAMAGED)
+
+    def _sealed(self, content: bytes, place: bytes, plain: bytes, sealed: bytes) -> bytes:
+        if self._first is None:
+            return plain + _checksum(content, place) + content
+        nonce = os.urandom(_NONCE)
+        return sealed + self._first + nonce + self._ciphers[self._first].encrypt(nonce, content, place)
+
+    def _open_sealed(self, sealed: bytes, place: bytes) -> bytes:
         cipher = self._ciphers.get(sealed[1 : 1 + _KEY_ID])
-        if sealed[:1] != _SEALED:
-            raise AuthStateCorrupt(_DAMAGED)
         if cipher is None:
             raise EncryptionKeyMissing
         nonce = sealed[1 + _KEY_ID : 1 + _KEY_ID + _NONCE]

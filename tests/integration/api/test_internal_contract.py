@@ -16,9 +16,11 @@ GOLDEN = {path.stem: json.loads(path.read_text()) for path in sorted(Path("tests
 INTERNAL = {name: golden for name, golden in GOLDEN.items() if "/internal/" in golden["call"]}
 REPLICA = "a" * 32
 AUTH_STATE = "/internal/v1/sessions/17/auth-state"
+LOAD = "/internal/v1/auth-states/load"
 
 #: What has to be stored before an example can come true: the examples' own session, by way of other examples.
-FOUND = GOLDEN["auth-state-load-found"]["response"]["body"]
+FOUND = GOLDEN["auth-states-load-found"]["response"]["body"]["sessions"][0]
+KEYS = GOLDEN["auth-state-prefetch"]["response"]["body"]["keys"]
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ async def matches(orchestrator: Serving, name: str) -> None:
     assert (name, status) == (name, expected["status"])
     if status >= 400:
         assert body["code"] == expected["body"]["code"]
-    elif "keys" in body and name.startswith("auth-state-load"):
+    elif "keys" in body and name.startswith("auth-state-prefetch"):
         assert {tuple(key) for key in body.pop("keys")} == {tuple(key) for key in expected["body"]["keys"]}
         assert body == {k: v for k, v in expected["body"].items() if k != "keys"}
     else:
@@ -83,7 +85,8 @@ async def test_examples_that_need_nothing_stored_come_true(orchestrator: Serving
         "sidecar-hello",
         "lease-check-held",
         "lease-check-lost",
-        "auth-state-load-lease-lost",
+        "auth-states-load-lease-lost",
+        "auth-state-prefetch-lease-lost",
         "auth-state-write-invalid",
         "auth-state-write-lease-lost",
         "auth-state-write-keys",
@@ -99,13 +102,13 @@ async def test_examples_that_need_nothing_stored_come_true(orchestrator: Serving
 
 @pytest.mark.parametrize("orchestrator", [(4, 13)], indirect=True)
 async def test_a_new_generation_is_proven_absent(orchestrator: Serving) -> None:
-    await matches(orchestrator, "auth-state-load-absent")
+    await matches(orchestrator, "auth-states-load-absent")
 
 
 async def test_what_was_written_is_found(orchestrator: Serving) -> None:
-    account = GOLDEN["auth-state-write-creds"]["request"]["account"]
-    await write(orchestrator, creds=FOUND["creds"], account=account, set=FOUND["keys"])
-    await matches(orchestrator, "auth-state-load-found")
+    await write(orchestrator, creds=FOUND["creds"], account=FOUND["account"], set=KEYS)
+    await matches(orchestrator, "auth-states-load-found")
+    await matches(orchestrator, "auth-state-prefetch")
 
 
 async def test_keys_are_read_and_the_absent_ones_are_missing(orchestrator: Serving) -> None:
@@ -186,6 +189,6 @@ async def test_a_malformed_request_is_refused_whole(orchestrator: Serving, call:
 
 async def test_the_backup_api_wants_its_own_token(orchestrator: Serving) -> None:
     for token in ("wrong", orchestrator.token):
-        answer = await orchestrator.internal("POST", f"{AUTH_STATE}/load", {"generation": 3, "epoch": 12}, token=token)
+        answer = await orchestrator.internal("POST", LOAD, {"sessions": []}, token=token)
         assert (answer.status, answer.code) == (401, "unauthorized")
-    assert (await orchestrator.call("POST", f"{AUTH_STATE}/load", {})).status == 404
+    assert (await orchestrator.call("POST", LOAD, {})).status == 404

@@ -204,9 +204,7 @@ async def test_without_a_database_it_waits_says_so_and_answers_503() -> None:
         assert (answer.status, answer.code) == (503, "database_unavailable")
         assert answer.headers["Retry-After"]
         assert (await orchestrator.call("GET", "/v1/sessions", token="wrong")).status == 401
-        internal = await orchestrator.internal(
-            "POST", "/internal/v1/sessions/1/auth-state/load", {"generation": 1, "epoch": 1}
-        )
+        internal = await orchestrator.internal("POST", "/internal/v1/auth-states/load", {"sessions": [[1, 1, 1]]})
         assert (internal.status, internal.code) == (503, "database_unavailable")
         orchestrator.child.wait_for_output("waiting for the database")
         assert "secret-password" not in orchestrator.child.output
@@ -219,9 +217,7 @@ async def test_a_database_that_hangs_is_unknown_and_not_empty(database_url: str)
         hanging.listen()
         url = f"postgresql://orchestrator@127.0.0.1:{hanging.getsockname()[1]}/none"
         async with serving(url) as orchestrator:
-            answer = await orchestrator.internal(
-                "POST", "/internal/v1/sessions/1/auth-state/load", {"generation": 1, "epoch": 1}
-            )
+            answer = await orchestrator.internal("POST", "/internal/v1/auth-states/load", {"sessions": [[1, 1, 1]]})
             assert (answer.status, answer.code) == (503, "database_unavailable")
             orchestrator.child.process.terminate()
             assert orchestrator.child.wait(15) == 0

@@ -1,0 +1,232 @@
+"""The writer of auth states: everything that waits becomes one transaction, and each write learns its own outcome."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import structlog
+
+from orchestrator.domain.auth_state import AuthStateWrite, StateAddress
+from orchestrator.domain.errors import DatabaseUnavailable, InvalidRequest, LeaseLost, Overloaded
+from orchestrator.store.array_parameters import accept_arrays
+from orchestrator.store.database import connected, outages_translated
+from orchestrator.store.sealing import Sealer
+from orchestrator.store.write_batch import AddressedWrite, NewMessages, WriteBatch
+
+log = structlog.get_logger(__name__)
+
+#: A session's writes all go through the lane session_ref modulo LANES, one transaction after the other.
+LANES = 2
+
+#: What one transaction takes at most, unless a single write is larger.
+BATCH_KEYS = 2_000
+BATCH_BYTES = 8 * 1024 * 1024
+
+#: What may wait in a lane before more is refused.
+WAITING_WRITES = 20_000
+WAITING_BYTES = 64 * 1024 * 1024
+
+# A statement that somebody stopped waiting for, or that a killed orchestrator of the same owner left, could otherwise
+# commit after a newer write of the same keys.
+_END_PREDECESSORS = """
+    SELECT coalesce(bool_and(pg_terminate_backend(pid, 5000)), true) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = %s AND pid <> pg_backend_pid()
+"""
+
+# A plan is made once, when the tables may be empty. It is used for ever, so it is made as if they were large.
+_STEADY_PLANS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
+
+
+class AuthStateWriter:
+    """Writes auth states in two lanes, each with one connection of its own. Reads are the ``AuthStateStore``'s."""
+
+    def __init__(self, url: str, owner: str, sealer: Sealer) -> None:
+        self._lanes = [_Lane(url, f"writer {owner} {number}", sealer) for number in range(LANES)]
+
+    async def write(self, address: StateAddress, write: AuthStateWrite) -> NewMessages:
+        """Returns when PostgreSQL has committed all of ``write``; see ``submit`` for what else may happen."""
+        (outcome,) = self.submit([(address, write)])
+        return await outcome
+
+    def submit(self, writes: Sequence[AddressedWrite]) -> list["asyncio.Future[NewMessages]"]:
+        """Line writes up, and get the outcome of each; ``Overloaded`` at once, and none lined up, when too much waits.
+
+        An outcome is the write's new incoming messages after PostgreSQL committed all of it, or ``LeaseLost`` or
+        ``InvalidRequest`` when nothing of it was written, or ``DatabaseUnavailable`` when that is unknown. Writes of one
+        session take effect in their order; after an unknown one those that waited behind it are unknown too.
+        """
+        lanes = [self._lanes[address.session_ref % LANES] for address, _ in writes]
+        if any(lane.full for lane in lanes):
+            raise Overloaded
+        return [lane.append(address, write) for lane, (address, write) in zip(lanes, writes, strict=True)]
+
+    async def close(self) -> None:
+        """Stop writing; what still waits is unknown to whoever waits for it."""
+        for lane in self._lanes:
+            await lane.close()
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    address: StateAddress
+    write: AuthStateWrite
+    keys: int
+    size: int
+    outcome: "asyncio.Future[NewMessages]"
+
+
+class _Lane:
+    def __init__(self, url: str, name: str, sealer: Sealer) -> None:
+        self._url = url
+        self._name = name
+        self._sealer = sealer
+        self._waiting: deque[_Waiting] = deque()
+        self._bytes = 0
+        self._one_by_one = 0
+        self._working: asyncio.Task[None] | None = None
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._lost = False
+
+    @property
+    def full(self) -> bool:
+        return len(self._waiting) >= WAITING_WRITES or self._bytes >= WAITING_BYTES
+
+    def append(self, address: StateAddress, write: AuthStateWrite) -> "asyncio.Future[NewMessages]":
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(
+            address, write, len(write.set_keys) + len(write.delete_keys), _size(write), loop.create_future()
+        )
+        self._waiting.append(waiting)
+        self._bytes += waiting.size
+        if self._working is None or self._working.done():
+            self._working = loop.create_task(self._work(), name=self._name)
+        return waiting.outcome
+
+    async def close(self) -> None:
+        if self._working is not None:
+            self._working.cancel()
+            await asyncio.wait([self._working])
+        self._fail(self._take_all(), DatabaseUnavailable)
+        await self._disconnect()
+
+    async def _work(self) -> None:
+        while self._waiting:
+            await self._commit(self._take())
+
+    def _take(self) -> list[_Waiting]:
+        """What the next transaction writes: the oldest, and as much behind it as fits."""
+        taken = [self._waiting.popleft()]
+        keys, size = taken[0].keys, taken[0].size
+        while self._waiting and not self._one_by_one:
+            keys += self._waiting[0].keys
+            size += self._waiting[0].size
+            if keys > BATCH_KEYS or size > BATCH_BYTES:
+                break
+            taken.append(self._waiting.popleft())
+        self._one_by_one = max(0, self._one_by_one - 1)
+        self._bytes -= sum(waiting.size for waiting in taken)
+        return taken
+
+    def _take_all(self) -> list[_Waiting]:
+        taken = list(self._waiting)
+        self._waiting.clear()
+        self._bytes = self._one_by_one = 0
+        return taken
+
+    async def _commit(self, taken: Sequence[_Waiting]) -> None:
+        try:
+            outcomes = await self._committed([(waiting.address, waiting.write) for waiting in taken])
+        except DatabaseUnavailable as error:
+            await self._note_lost(error)
+            # Those behind too: a session's older write that is repeated later must not come after its newer one.
+            self._fail([*taken, *self._take_all()], DatabaseUnavailable)
+        except asyncio.CancelledError:
+            self._fail(taken, DatabaseUnavailable)
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever it was, somebody waits for the outcome)
+            self._set_apart(taken, error)
+        else:
+            self._note_reached()
+            for waiting, new_messages in zip(taken, outcomes, strict=True):
+                _settle(waiting.outcome, LeaseLost() if new_messages is None else new_messages)
+
+    async def _committed(self, writes: Sequence[AddressedWrite]) -> list[NewMessages | None]:
+        batch = WriteBatch(writes, self._sealer)
+        async with outages_translated():
+            cursor = psycopg.AsyncRawCursor(await self._connected())
+            await cursor.execute(batch.statement, batch.parameters, binary=True)
+            return batch.outcomes(await cursor.fetchall())
+
+    async def _connected(self) -> psycopg.AsyncConnection[Any]:
+        if self._connection is not None and _ended(self._connection):
+            await self._disconnect()
+        if self._connection is None:
+            connection = await connected(self._url, self._name)
+            self._connection = connection
+            accept_arrays(connection)
+            await connection.execute(_STEADY_PLANS)
+            connection.prepare_threshold = 0
+            ended = await (await connection.execute(_END_PREDECESSORS, (self._name,))).fetchone()
+            if ended != (True,):
+                raise DatabaseUnavailable("An earlier statement of this writer can't be ended; it might still commit.")
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    def _set_apart(self, taken: Sequence[_Waiting], error: Exception) -> None:
+        """Try each write alone after a transaction that failed for what was in it: only the bad one shall fail."""
+        if len(taken) > 1:
+            self._waiting.extendleft(reversed(taken))
+            self._bytes += sum(waiting.size for waiting in taken)
+            self._one_by_one = len(taken)
+            return
+        refused = InvalidRequest("PostgreSQL refuses a value of this write.")
+        _settle(taken[0].outcome, refused if isinstance(error, psycopg.DataError) else error)
+
+    def _fail(self, failed: Iterable[_Waiting], error: type[Exception]) -> None:
+        for waiting in failed:
+            _settle(waiting.outcome, error())
+
+    async def _note_lost(self, error: DatabaseUnavailable) -> None:
+        """A new connection for the next write, whatever it was: after a failover the server that takes writes is another."""
+        await self._disconnect()
+        if not self._lost:
+            cause = str(error.__cause__ or error).partition("\n")[0]
+            log.warning(
+                "the writer lost the database; writes are unknown until it is back", lane=self._name, cause=cause
+            )
+        self._lost = True
+
+    def _note_reached(self) -> None:
+        if self._lost:
+            log.info("the writer has the database again", lane=self._name)
+        self._lost = False
+
+
+def _settle(outcome: "asyncio.Future[NewMessages]", result: NewMessages | Exception) -> None:
+    if outcome.done():
+        return  # whoever waited for it has left
+    if isinstance(result, Exception):
+        outcome.set_exception(result)
+    else:
+        outcome.set_result(result)
+
+
+def _ended(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the server closed an idle connection: better known before a write than by losing one."""
+    try:
+        connection.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return True
+    return connection.closed
+
+
+def _size(write: AuthStateWrite) -> int:
+    values = (write.set_keys, write.sent_messages, write.incoming_messages)
+    return len(write.creds or b"") + sum(len(value) for part in values for value in part.values())
