@@ -1,18 +1,24 @@
-"""The commands. Each row of `COMMANDS` is one; what a command needs is imported when it runs, so that none waits for another's."""
+"""The commands. Each row of `COMMANDS` is one, two words being one of a group; what a command needs is imported when it runs, so that none waits for another's."""
 
 import argparse
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from orchestrator.config import ProcessSettings, Settings, SettingsError
+from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.session import OPERATOR_TENANT
 from orchestrator.launcher import LaunchError
 
 EXIT_CANNOT_START: Final = 1
+EXIT_FAILED: Final = 1
 EXIT_BAD_SETTINGS: Final = 2
 EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
+
+IMPORT_FORMATS: Final = ("archive", "multi-file", "postgres-baileys", "keyv", "waha", "evolution")
 
 
 def up(_arguments: argparse.Namespace) -> int:
@@ -45,6 +51,54 @@ def watch_processes(_arguments: argparse.Namespace) -> int:
     return watch(os.environ)
 
 
+def import_session(arguments: argparse.Namespace) -> int:
+    from orchestrator.commands import moving
+
+    return moving.import_session(arguments)
+
+
+def export_session(arguments: argparse.Namespace) -> int:
+    from orchestrator.commands import moving
+
+    return moving.export_session(arguments)
+
+
+def rotate_keys(arguments: argparse.Namespace) -> int:
+    from orchestrator.commands import key_rotation
+
+    return key_rotation.rotate_keys(arguments)
+
+
+def declare_import(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--from", dest="form", required=True, choices=IMPORT_FORMATS, help="what SOURCE is; see docs/moving.md")
+    add("source", metavar="SOURCE", help="a folder or file, or the session's name in another store's database")
+    add("--session-id", required=True, metavar="NAME", help="its name here")
+    add("--start", action="store_true", help="run it at once; otherwise it stays stopped")
+    add("--source-url-env", metavar="VARIABLE", help="the variable that holds the address of the other database")
+    add("--source-table", metavar="TABLE", help="if it isn't the usual one")
+    add("--source-namespace", metavar="NAME", help="of keyv, if it isn't `keyv`")
+    add("--instance", metavar="NAME", help="of Evolution, by name or id; SOURCE has its keys then")
+    _declare_common(parser)
+
+
+def declare_export(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("session_id", metavar="SESSION_ID")
+    add("--to", required=True, type=Path, metavar="PATH", help="a file or folder that isn't there yet")
+    add("--format", choices=("archive", "multi-file"), default="archive", help="a file, or a folder for plain Baileys")
+    add("--stop", action="store_true", help="stop the session first")
+    _declare_common(parser)
+
+
+def _declare_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tenant", default=OPERATOR_TENANT, help="whose session it is")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--passphrase", action="store_true", help="ask for the archive's passphrase")
+    source.add_argument("--passphrase-file", type=Path, metavar="FILE", help="read it from a file")
+    source.add_argument("--passphrase-env", metavar="VARIABLE", help="read it from a variable")
+
+
 class Command(NamedTuple):
     name: str
     run: Callable[[argparse.Namespace], int]
@@ -57,6 +111,9 @@ COMMANDS: Final = (
     Command("up", up, "start everything: PostgreSQL if DATABASE_URL is unset, the orchestrator and the sidecar"),
     Command("serve", serve, "run the orchestrator alone (started by `up`)"),
     Command("migrate", migrate, "bring the database at DATABASE_URL to this version's schema"),
+    Command("sessions import", import_session, "bring a session in from another place", declare_import),
+    Command("sessions export", export_session, "hand a session out to another place", declare_export),
+    Command("keys rotate", rotate_keys, "seal all that is stored under the first of SESSION_ENCRYPTION_KEYS"),
     Command("watch-processes", watch_processes, "stop everything when a process can't be kept alive (started by `up`)"),
 )
 
@@ -66,8 +123,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m orchestrator", description=__doc__.splitlines()[0] if __doc__ else None
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    groups = {"": commands}
     for command in COMMANDS:
-        subparser = commands.add_parser(command.name, help=command.summary, description=command.summary)
+        group, _, name = command.name.rpartition(" ")
+        if group not in groups:
+            words = ", ".join(c.name.split()[-1] for c in COMMANDS if c.name.startswith(f"{group} "))
+            groups[group] = commands.add_parser(group, help=words).add_subparsers(metavar="COMMAND", required=True)
+        subparser = groups[group].add_parser(name, help=command.summary, description=command.summary)
         subparser.set_defaults(run=command.run)
         if command.declare is not None:
             command.declare(subparser)
@@ -83,6 +145,9 @@ def reporting(command: Callable[[], int]) -> int:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return EXIT_BAD_SETTINGS
+    except OrchestratorError as error:
+        print(error.message, file=sys.stderr)
+        return EXIT_FAILED
     except LaunchError as error:
         print(error, file=sys.stderr)
         return EXIT_CANNOT_START

@@ -155,6 +155,24 @@ class ProcessSettings:
 SUPERVISOR_USERNAME: Final = "orchestrator"
 
 
+def database_url_in(environ: Mapping[str, str], name: str) -> str:
+    """The PostgreSQL address in a variable that the user named; raises `SettingsError`."""
+    read = _Reader(environ)
+    url = read.database_url(name)
+    read.raise_problems()
+    if url is None:
+        raise SettingsError(f"{name} is not set; set it to postgresql://user:password@host:port/database.")
+    return url
+
+
+def text_in(environ: Mapping[str, str], name: str) -> str:
+    """The text of a variable that the user named, as it is; raises `SettingsError` when there is none."""
+    text = environ.get(name)
+    if not text:
+        raise SettingsError(f"{name} is not set; set it, or leave the option out that names it.")
+    return text
+
+
 class _Reader:
     """Reads single variables; collects problems instead of stopping at the first, and answers with the default meanwhile."""
 

@@ -109,6 +109,11 @@ class EmbeddedPostgres:
         return f"postgresql://{SUPERUSER}:{password}@/postgres?{urlencode({'host': str(self.socket_folder)}, quote_via=quote)}"
 
     @property
+    def socket(self) -> Path:
+        """Where the server listens."""
+        return self.socket_folder / ".s.PGSQL.5432"
+
+    @property
     def user(self) -> str | None:
         """The account under which the caller has to start `command()`; None for its own."""
         return self._account.user
@@ -301,7 +306,7 @@ class EmbeddedPostgres:
                 lines = []
             if len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready" and lines[0] == str(server.pid):
                 with socket.socket(socket.AF_UNIX) as client:
-                    client.connect(str(self.socket_folder / ".s.PGSQL.5432"))
+                    client.connect(str(self.socket))
                 return
             time.sleep(0.02)
         raise LaunchError(f"PostgreSQL wasn't ready within {timeout_seconds:g} s.")

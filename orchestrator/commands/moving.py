@@ -1,0 +1,119 @@
+"""``sessions import`` and ``sessions export``."""
+
+import argparse
+import asyncio
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from orchestrator import bootstrap
+from orchestrator.commands.database import service_database_url
+from orchestrator.config import Settings, SettingsError, database_url_in, text_in
+from orchestrator.domain.errors import AuthStateRefused, InvalidRequest
+from orchestrator.domain.portable_state import PortableState
+from orchestrator.domain.session import SESSION_ID
+from orchestrator.transfer import archive, multi_file, peers
+
+_STOP_SECONDS: Final = 30.0
+
+
+def import_session(arguments: argparse.Namespace) -> int:
+    """Bring a session in from a folder, an archive or another store's tables."""
+    settings = Settings.from_environment(os.environ)
+    if not SESSION_ID.fullmatch(arguments.session_id):
+        raise InvalidRequest("A session id is 1 to 64 characters out of a-z A-Z 0-9 . _ -")
+    url = service_database_url(settings)
+    state = _read(arguments)
+    asyncio.run(_move_in(settings, url, arguments, state))
+    print(f"Imported {arguments.session_id}: {state.account.jid}, {len(state.keys)} signal keys.")
+    if arguments.start:
+        print(
+            "It starts within a second or two, with the creds that it brought. Never let it run elsewhere at the same time."
+        )
+    else:
+        print(
+            f"It is stopped. Stop it where it ran, then start it here: POST /v1/sessions/{arguments.session_id}/start"
+        )
+    return 0
+
+
+def export_session(arguments: argparse.Namespace) -> int:
+    """Hand a session out as an archive or as a folder for an unchanged Baileys."""
+    settings = Settings.from_environment(os.environ)
+    folder = arguments.format == "multi-file"
+    if folder and _wants_passphrase(arguments):
+        raise AuthStateRefused("A folder can't be sealed; leave the passphrase out, or export an archive.")
+    passphrase = None if folder else _passphrase(arguments, twice=True)
+    state, running = asyncio.run(_move_out(settings, service_database_url(settings), arguments))
+    if folder:
+        multi_file.write(state, arguments.to)
+    else:
+        archive.write(state, arguments.to, passphrase)
+    print(f"Exported {arguments.session_id}: {state.account.jid}, {len(state.keys)} signal keys, to {arguments.to}")
+    if running:
+        _warn("The session still runs here; it must not run in two places, so stop it before you start it elsewhere.")
+    if passphrase is None:
+        _warn("Whoever reads the export can use the account; it is not sealed with a passphrase.")
+    return 0
+
+
+async def _move_in(settings: Settings, url: str, arguments: argparse.Namespace, state: PortableState) -> None:
+    async with bootstrap.moving(settings, url) as moving:
+        await moving.move_in(arguments.tenant, arguments.session_id, state, start=arguments.start)
+
+
+async def _move_out(settings: Settings, url: str, arguments: argparse.Namespace) -> tuple[PortableState, bool]:
+    async with bootstrap.moving(settings, url) as moving:
+        return await moving.move_out(
+            arguments.tenant, arguments.session_id, stop_seconds=_STOP_SECONDS if arguments.stop else None
+        )
+
+
+def _read(arguments: argparse.Namespace) -> PortableState:
+    form, source = arguments.form, Path(arguments.source)
+    if form == "archive":
+        passphrase = _passphrase(arguments, twice=False) if archive.is_sealed(source) else None
+        return archive.read(source, passphrase)
+    if form == "multi-file" or (form == "waha" and arguments.source_url_env is None):
+        return multi_file.read(source)
+    if arguments.source_url_env is None:
+        raise SettingsError(f"Name the variable with the address of the {form} database: --source-url-env VARIABLE")
+    url = database_url_in(os.environ, arguments.source_url_env)
+    if form == "evolution":
+        if arguments.instance is None:
+            raise SettingsError("Name Evolution's instance: --instance NAME")
+        return peers.evolution(peers.Source(url, arguments.instance, arguments.source_table), source)
+    return peers.DATABASES[form](
+        peers.Source(url, arguments.source, arguments.source_table, arguments.source_namespace)
+    )
+
+
+def _wants_passphrase(arguments: argparse.Namespace) -> bool:
+    return bool(arguments.passphrase or arguments.passphrase_file or arguments.passphrase_env)
+
+
+def _passphrase(arguments: argparse.Namespace, *, twice: bool) -> str | None:
+    """The passphrase from wherever the arguments say; None if they say nothing."""
+    text: str
+    if arguments.passphrase_file is not None:
+        try:
+            text = arguments.passphrase_file.read_text().rstrip("\r\n")
+        except (OSError, UnicodeError) as error:
+            raise SettingsError(f"{arguments.passphrase_file} can't be read as text.") from error
+    elif arguments.passphrase_env is not None:
+        text = text_in(os.environ, arguments.passphrase_env)
+    elif arguments.passphrase:
+        text = getpass.getpass("Passphrase: ")
+        if twice and text != getpass.getpass("Again: "):
+            raise SettingsError("The two passphrases differ; try again.")
+    else:
+        return None
+    if not text:
+        raise SettingsError("The passphrase is empty; choose another.")
+    return text
+
+
+def _warn(sentence: str) -> None:
+    print(sentence, file=sys.stderr)

@@ -1,0 +1,147 @@
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Mapping
+
+import pytest
+import sqlalchemy as sa
+
+from orchestrator.domain.portable_state import PortableState
+from orchestrator.domain.session import DesiredState
+from orchestrator.services.key_rotation import KeyRotation, Outcome
+from orchestrator.store.database import Database
+from orchestrator.store.key_rotation import BATCH, KeyRotationStore
+from orchestrator.store.portable_states import PortableStateStore
+from orchestrator.store.sealing import Sealer, place_of
+from orchestrator.store.tables import incoming_messages, sent_messages, sessions
+
+OLD, NEW, LOST = (os.urandom(32) for _ in range(3))
+NAMES = {
+    Sealer([OLD]).key_ids[0]: "old",
+    Sealer([NEW]).key_ids[0]: "new",
+    Sealer([LOST]).key_ids[0]: "lost",
+    None: "plain",
+}
+
+
+def named(numbers: Mapping[bytes | None, int]) -> dict[str, int]:
+    return {NAMES[key]: number for key, number in numbers.items()}
+
+
+async def add_session(database: Database, session_id: str, key: bytes | None, state: PortableState) -> None:
+    """A session with a value in every sealed table."""
+    sealer = Sealer([key] if key else [])
+    await PortableStateStore(database, sealer).add("t", session_id, state, DesiredState.STOPPED)
+    async with database.begin() as connection:
+        ref = (
+            await connection.execute(sa.select(sessions.c.session_ref).where(sessions.c.session_id == session_id))
+        ).scalar_one()
+
+        def sealed(kind: str) -> bytes:
+            return sealer.seal(b"message", place_of("t", ref, 1, kind, "A"))
+
+        row = {"session_ref": ref, "generation": 1}
+        sent = {**row, "message_id": "A", "message": sealed("sent-message")}
+        incoming = {**row, "message_key": "A", "event": sealed("incoming-message")}
+        await connection.execute(sa.insert(sent_messages).values(sent))
+        await connection.execute(sa.insert(incoming_messages).values(incoming))
+
+
+def rotation(database: Database, *keys: bytes) -> KeyRotation:
+    return KeyRotation(KeyRotationStore(database, Sealer(keys)))
+
+
+async def run(database: Database, *keys: bytes) -> Outcome:
+    return await rotation(database, *keys).run(lambda _: None)
+
+
+async def test_every_value_is_sealed_under_the_first_key_and_stays_what_it_was(
+    database: Database, state: PortableState
+) -> None:
+    await add_session(database, "old", OLD, state)
+    await add_session(database, "plain", None, state)
+    await add_session(database, "new", NEW, state)
+    each = len(state.keys) + 3
+    assert named(await rotation(database, NEW, OLD).count()) == {"old": each, "plain": each, "new": each}
+    outcome = await run(database, NEW, OLD)
+    assert (outcome.sealed, outcome.unreadable, named(outcome.remaining)) == (2 * each, 0, {"new": 3 * each})
+    states = PortableStateStore(database, Sealer([NEW]))
+    for session_id in ("old", "plain", "new"):
+        assert await states.snapshot("t", session_id) == state
+    async with database.begin() as connection:
+        for table, column, kind in (
+            (sent_messages, sent_messages.c.message, "sent-message"),
+            (incoming_messages, incoming_messages.c.event, "incoming-message"),
+        ):
+            for ref, value in await connection.execute(sa.select(table.c.session_ref, column)):
+                assert Sealer([NEW]).open(value, place_of("t", ref, 1, kind, "A")) == b"message"
+
+
+async def test_a_second_run_finds_nothing_to_do(database: Database, state: PortableState) -> None:
+    await add_session(database, "old", OLD, state)
+    await run(database, NEW, OLD)
+    assert (await run(database, NEW, OLD)).sealed == 0
+
+
+async def test_values_that_no_key_opens_are_reported_and_left_alone(database: Database, state: PortableState) -> None:
+    await add_session(database, "old", OLD, state)
+    await add_session(database, "lost", LOST, state)
+    async with database.begin() as connection:
+        damage = "UPDATE signal_keys SET value = substr(value, 1, 30) WHERE key_type = 'pre-key' AND session_ref = 1"
+        await connection.execute(sa.text(damage))
+        select = sa.text("SELECT * FROM signal_keys WHERE session_ref = 2 ORDER BY key_type, key_id")
+        before = (await connection.execute(select)).all()
+    outcome = await run(database, NEW, OLD)
+    each = len(state.keys) + 3
+    assert (outcome.sealed, outcome.unreadable) == (each - 2, each + 2)
+    assert named(outcome.remaining) == {"old": 2, "lost": each, "new": each - 2}
+    async with database.begin() as connection:
+        assert (await connection.execute(select)).all() == before
+
+
+async def test_a_rotation_that_was_cut_short_goes_on_where_it_stopped(database: Database, state: PortableState) -> None:
+    many = PortableState(state.creds, state.account, {("session", f"{number}.0"): b"{}" for number in range(3 * BATCH)})
+    await add_session(database, "s", OLD, many)
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(done: int) -> None:
+        if done > BATCH:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        await rotation(database, NEW, OLD).run(interrupt)
+    done = named(await rotation(database, NEW, OLD).count())
+    assert 0 < done["new"] < 3 * BATCH
+    outcome = await run(database, NEW, OLD)
+    assert outcome.sealed == done["old"]
+    assert await PortableStateStore(database, Sealer([NEW])).snapshot("t", "s") == many
+
+
+async def test_a_newer_write_is_never_overwritten_by_a_rotation(database: Database, state: PortableState) -> None:
+    """A writer with the old settings changes the same keys all the while; the last it wrote must be what is there."""
+    many = PortableState(state.creds, state.account, {("session", f"{number}.0"): b"[0]" for number in range(BATCH)})
+    await add_session(database, "s", OLD, many)
+    writer = PortableStateStore(database, Sealer([OLD, NEW]))
+    newest = many
+    rotating = asyncio.ensure_future(run(database, NEW, OLD))
+    number = 0
+    while not rotating.done() or number < 5:
+        number += 1
+        newest = PortableState(state.creds, state.account, dict.fromkeys(many.keys, b"[%d]" % number))
+        await writer.post("t", "s", newest, lambda *_: True)
+    await rotating
+    assert await writer.snapshot("t", "s") == newest
+    numbers = Counter(named((await run(database, NEW, OLD)).remaining))
+    assert set(numbers) == {"new"}
+
+
+async def test_a_row_that_a_writer_holds_is_not_waited_for(database: Database, state: PortableState) -> None:
+    await add_session(database, "s", OLD, state)
+    async with database.whole_transaction() as writer:
+        await writer.execute("SELECT 1 FROM signal_keys WHERE key_type = 'pre-key' FOR UPDATE")
+        outcome = await run(database, NEW, OLD)
+        assert named(outcome.remaining)["old"] == 2
+        await writer.rollback()
+    assert named((await run(database, NEW, OLD)).remaining) == {"new": len(state.keys) + 3}
