@@ -9,7 +9,7 @@ from tests.bench.stores import Store
 
 PEERS = (stores.POSTGRES_BAILEYS, stores.KEYV)
 """What can be installed from npm and keeps signal keys in PostgreSQL."""
-ALL = (stores.OURS, *PEERS, stores.PREPARED_UPSERT, stores.GROUP_COMMIT, stores.REDIS_HASH)
+ALL = (stores.OURS, stores.OURS_WITHOUT_JOURNAL, *PEERS, stores.PREPARED_UPSERT, stores.GROUP_COMMIT, stores.REDIS_HASH)
 
 # What a run is called in the report.
 WRITES, LIGHT, PAIRING = "writes", "light load", "pairing"

@@ -31,9 +31,12 @@ class Store:
     module: Path
     service: str
     """Which of the services it writes to: `orchestrator`, `database` or `redis`."""
+    journal: bool = True
+    """Whether creds go to the journal first, as contract 4.5 has it; only ours has one."""
 
 
 OURS = Store("ours", NODE_BENCH / "stores" / "orchestrator.js", "orchestrator")
+OURS_WITHOUT_JOURNAL = Store("ours without journal", OURS.module, OURS.service, journal=False)
 POSTGRES_BAILEYS = Store("postgres-baileys", PEER_STORES / "postgres-baileys.js", "database")
 KEYV = Store("keyv-postgres", PEER_STORES / "keyv-postgres.js", "database")
 PREPARED_UPSERT = Store("prepared upsert", PEER_STORES / "prepared-upsert.js", "database")
@@ -63,7 +66,7 @@ class Services:
         """What the store's module takes to reach its service."""
         if store.service == "orchestrator":
             socket, token = str(self.orchestrator.socket), self.orchestrator.internal_token
-            return {"socket": socket, "token": token, "journal": str(self.journal)}
+            return {"socket": socket, "token": token, "journal": str(self.journal) if store.journal else None}
         if store.service == "redis":
             assert self.redis is not None
             return {"redis": self.redis[0]}
