@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.store.database import Database
+from tests.support.event_stream import listening
 from tests.support.serving import Serving, serving
 from tests.support.waiting import eventually
 
@@ -176,12 +177,9 @@ async def test_a_message_that_came_in_is_told_to_listeners_once(orchestrator: Se
     (*_, write) = EXAMPLES["auth-states-writes-many"]["writes"]
     message_key, text = write[-1][0]
     body = frame([17, 3, 12, None, None, [], [], [], [[message_key, text.encode()]]])
-    headers = {"Authorization": f"Bearer {orchestrator.token}"}
-    async with orchestrator.http.get(f"http://127.0.0.1:{orchestrator.port}/v1/events", headers=headers) as events:
-        await events.content.readuntil(b"connected\n\n")
-        for _ in range(2):
-            assert await post(orchestrator, body) == (200, [None])
-        last = frame([17, 3, 12, None, None, [], [], [], [["last", text.replace("3EB0AAAA", "LAST").encode()]]])
-        assert await post(orchestrator, last) == (200, [None])
-        told = await events.content.readuntil(b'"LAST"')
-    assert told.count(b"event: message.received") == 2
+    last = frame([17, 3, 12, None, None, [], [], [], [["last", text.replace("3EB0AAAA", "LAST").encode()]]])
+    async with listening(orchestrator) as heard:
+        for write_again in (body, body, last):
+            assert await post(orchestrator, write_again) == (200, [None])
+        await heard.wait_for("message.received", message_id="LAST")
+    assert [event["message_id"] for event in heard.of("message.received")] == ["3EB0AAAA", "LAST"]
