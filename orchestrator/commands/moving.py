@@ -78,13 +78,14 @@ def _read(arguments: argparse.Namespace) -> PortableState:
         return archive.read(source, passphrase)
     if form == "multi-file" or (form == "waha" and arguments.source_url_env is None):
         return multi_file.read(source)
-    if arguments.source_url_env is None:
-        raise SettingsError(f"Name the variable with the address of the {form} database: --source-url-env VARIABLE")
-    url = database_url_in(os.environ, arguments.source_url_env)
+    url = None if arguments.source_url_env is None else database_url_in(os.environ, arguments.source_url_env)
     if form == "evolution":
-        if arguments.instance is None:
+        if url is not None and arguments.instance is None:
             raise SettingsError("Name Evolution's instance: --instance NAME")
-        return peers.evolution(peers.Source(url, arguments.instance, arguments.source_table), source)
+        place = None if url is None else peers.Source(url, arguments.instance, arguments.source_table)
+        return peers.evolution(source, place)
+    if url is None:
+        raise SettingsError(f"Name the variable with the address of the {form} database: --source-url-env VARIABLE")
     return peers.DATABASES[form](
         peers.Source(url, arguments.source, arguments.source_table, arguments.source_namespace)
     )

@@ -58,8 +58,23 @@ def waha(source: Source) -> PortableState:
     return _state({name: msgspec.json.encode(value) for name, value in rows.items()}, creds="creds")
 
 
-def evolution(source: Source, keys: Path) -> PortableState:
-    """``keys`` is the instance's folder, or a file with the Redis hash as ``redis-cli --json HGETALL`` prints it."""
+def evolution(keys: Path, source: Source | None) -> PortableState:
+    """``keys`` is the instance's folder, or a file with the Redis hash as ``redis-cli --json HGETALL`` prints it.
+
+    The hash has the creds too with CACHE_REDIS_SAVE_INSTANCES; otherwise they are in PostgreSQL.
+    """
+    if not keys.is_dir():
+        fields = _redis_hash(keys)
+        creds = fields.pop("creds", None) or _evolution_creds(source)
+        return portable_state(creds, {split_name(name): text for name, text in fields.items()})
+    # An instance that once ran without PostgreSQL has old creds in its folder.
+    files = {name: text for name, text in read_files(keys).items() if name != CREDS_FILE}
+    return portable_state(_evolution_creds(source), {of_file(name): text for name, text in files.items()})
+
+
+def _evolution_creds(source: Source | None) -> bytes:
+    if source is None:
+        raise AuthStateRefused("Evolution has the creds in PostgreSQL; give --source-url-env and --instance.")
     statement = """
         SELECT 'creds', s.creds FROM {} s
         WHERE s."sessionId" = %s OR s."sessionId" IN (SELECT id FROM "Instance" WHERE name = %s)
@@ -67,13 +82,7 @@ def evolution(source: Source, keys: Path) -> PortableState:
     rows = _rows(source, "Session", statement, source.session, source.session, prefixed=False)
     if not rows or rows["creds"] is None:
         raise AuthStateRefused(f"Evolution's database has no creds of an instance {source.session!r}.")
-    if keys.is_dir():
-        # An instance that once ran without PostgreSQL has old creds there too.
-        files = {name: text for name, text in read_files(keys).items() if name != CREDS_FILE}
-        return portable_state(_inside("creds", rows["creds"]), {of_file(name): text for name, text in files.items()})
-    return portable_state(
-        _inside("creds", rows["creds"]), {split_name(name): text for name, text in _redis_hash(keys).items()}
-    )
+    return _inside("creds", rows["creds"])
 
 
 #: Formats that are nothing but a database.

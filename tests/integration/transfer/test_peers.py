@@ -117,9 +117,9 @@ def test_evolution_keeps_creds_in_its_database_and_keys_elsewhere(
 ) -> None:
     peer_tables.fill_evolution(database_url, "minha-loja", "id-1", paired[1].creds)
     keys = keys_from(*paired, tmp_path / "keys")
-    assert values(peers.evolution(Source(database_url, session), keys)) == values(paired[1])
+    assert values(peers.evolution(keys, Source(database_url, session))) == values(paired[1])
     with pytest.raises(AuthStateRefused, match="no creds of an instance"):
-        peers.evolution(Source(database_url, "other"), keys)
+        peers.evolution(keys, Source(database_url, "other"))
 
 
 def test_evolution_without_its_keys_is_refused(
@@ -127,9 +127,19 @@ def test_evolution_without_its_keys_is_refused(
 ) -> None:
     peer_tables.fill_evolution(database_url, "minha-loja", "id-1", paired[1].creds)
     with pytest.raises(AuthStateRefused, match="not one signal key"):
-        peers.evolution(Source(database_url, "id-1"), tmp_path)
+        peers.evolution(tmp_path, Source(database_url, "id-1"))
     with pytest.raises(AuthStateRefused, match="can't be read"):
-        peers.evolution(Source(database_url, "id-1"), tmp_path / "missing")
+        peers.evolution(tmp_path / "missing", Source(database_url, "id-1"))
     (tmp_path / "text").write_text("not JSON")
     with pytest.raises(AuthStateRefused, match="redis-cli"):
-        peers.evolution(Source(database_url, "id-1"), tmp_path / "text")
+        peers.evolution(tmp_path / "text", Source(database_url, "id-1"))
+
+
+def test_evolution_may_keep_everything_in_redis(paired: tuple[Path, BaileysState], tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    hashed = json.loads(peer_tables.redis_hash(paired[1].keys))
+    file.write_text(json.dumps({**hashed, "creds": paired[1].creds.decode()}))
+    assert values(peers.evolution(file, None)) == values(paired[1])
+    file.write_text(json.dumps(hashed))
+    with pytest.raises(AuthStateRefused, match="creds in PostgreSQL"):
+        peers.evolution(file, None)
