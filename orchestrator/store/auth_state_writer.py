@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 LANES = 2
 
 #: What one transaction takes at most, unless a single write is larger.
-BATCH_KEYS = 2_000
+BATCH_ROWS = 2_000
 BATCH_BYTES = 8 * 1024 * 1024
 
 #: What may wait in a lane before more is refused.
@@ -73,7 +73,7 @@ class AuthStateWriter:
 class _Waiting:
     address: StateAddress
     write: AuthStateWrite
-    keys: int
+    rows: int
     size: int
     outcome: "asyncio.Future[NewMessages]"
 
@@ -96,9 +96,7 @@ class _Lane:
 
     def append(self, address: StateAddress, write: AuthStateWrite) -> "asyncio.Future[NewMessages]":
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(
-            address, write, len(write.set_keys) + len(write.delete_keys), _size(write), loop.create_future()
-        )
+        waiting = _Waiting(address, write, _rows(write), _size(write), loop.create_future())
         self._waiting.append(waiting)
         self._bytes += waiting.size
         if self._working is None or self._working.done():
@@ -119,11 +117,11 @@ class _Lane:
     def _take(self) -> list[_Waiting]:
         """What the next transaction writes: the oldest, and as much behind it as fits."""
         taken = [self._waiting.popleft()]
-        keys, size = taken[0].keys, taken[0].size
+        rows, size = taken[0].rows, taken[0].size
         while self._waiting and not self._one_by_one:
-            keys += self._waiting[0].keys
+            rows += self._waiting[0].rows
             size += self._waiting[0].size
-            if keys > BATCH_KEYS or size > BATCH_BYTES:
+            if rows > BATCH_ROWS or size > BATCH_BYTES:
                 break
             taken.append(self._waiting.popleft())
         self._one_by_one = max(0, self._one_by_one - 1)
@@ -225,6 +223,10 @@ def _ended(connection: psycopg.AsyncConnection[Any]) -> bool:
     except psycopg.OperationalError:
         return True
     return connection.closed
+
+
+def _rows(write: AuthStateWrite) -> int:
+    return sum(map(len, (write.set_keys, write.delete_keys, write.sent_messages, write.incoming_messages))) + 1
 
 
 def _size(write: AuthStateWrite) -> int:

@@ -170,7 +170,7 @@ async def test_a_large_backlog_is_written_in_several_transactions_in_order(
     addresses: list[StateAddress],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(auth_state_writer, "BATCH_KEYS", 10)
+    monkeypatch.setattr(auth_state_writer, "BATCH_ROWS", 15)
     address = addresses[0]
     writes = [(address, sets(**{f"k{number}": b"x", "a": str(number).encode()})) for number in range(50)]
     assert await outcomes(writer, *writes) == [{}] * 50
