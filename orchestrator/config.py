@@ -26,6 +26,7 @@ SECRET_VARIABLES: Final = (
     "BOT_TOKEN",
     "DATABASE_URL",
     "INTERNAL_TOKEN",
+    "JOURNAL_KEYS",
     "MERCADOPAGO_ACCESS_TOKEN",
     "SESSION_ENCRYPTION_KEYS",
     "SUPERVISOR_PASSWORD",
@@ -86,6 +87,8 @@ class Settings:
     backup_throttle_seconds: float = 30.0
     backup_interval_seconds: float = 300.0
     backup_initial_delay_seconds: float = 10.0
+    journal_max_mib: int = 256
+    """What the sidecar's journal may take of the disk while PostgreSQL is away."""
     lease_ttl_seconds: float = 15.0
     keep_alive_seconds: float = 30.0
     log_level: str = "info"
@@ -109,6 +112,7 @@ class Settings:
             backup_throttle_seconds=read.seconds("BACKUP_THROTTLE_SECONDS", default=30.0),
             backup_interval_seconds=read.seconds("BACKUP_INTERVAL_SECONDS", default=300.0),
             backup_initial_delay_seconds=read.seconds("BACKUP_INITIAL_DELAY_SECONDS", default=10.0),
+            journal_max_mib=read.whole_number("JOURNAL_MAX_MIB", default=256, lowest=1, highest=1024),
             lease_ttl_seconds=read.seconds("LEASE_TTL_SECONDS", default=15.0, lowest=1.0, highest=3600.0),
             keep_alive_seconds=read.seconds("KEEP_ALIVE_SECONDS", default=30.0, lowest=1.0, highest=3600.0),
             log_level=read.choice("LOG_LEVEL", default="info", choices=LOG_LEVELS, also={"warning": "warn"}),

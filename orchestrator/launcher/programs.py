@@ -82,8 +82,10 @@ def programs(postgres: EmbeddedPostgres | None) -> list[Program]:
             WATCHER_PRIORITY,
             events="PROCESS_STATE_FATAL",
         ),
-        Program("orchestrator", [*python, "serve"], ORCHESTRATOR_PRIORITY),
-        Program("baileys", without_secrets([node, str(SIDECAR)], but=("INTERNAL_TOKEN",)), SIDECAR_PRIORITY),
+        Program("orchestrator", [_env(), "-u", "JOURNAL_KEYS", *python, "serve"], ORCHESTRATOR_PRIORITY),
+        Program(
+            "baileys", without_secrets([node, str(SIDECAR)], but=("INTERNAL_TOKEN", "JOURNAL_KEYS")), SIDECAR_PRIORITY
+        ),
     ]
     if postgres is not None:
         nothing_of_ours = [f"{name}={value}" for name, value in clean_environment().items()]

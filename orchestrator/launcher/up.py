@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import fcntl
+import hashlib
+import hmac
 import os
 import resource
 import secrets
@@ -24,6 +26,7 @@ from orchestrator.launcher.supervise import STOP_SIGNALS, supervise
 PORT_WAIT_SECONDS: Final = 15.0
 _SOCKET_PATH_BYTES: Final = 107
 _OPEN_FILES: Final = 65_536
+_JOURNAL_KEY_INFO: Final = b"baileys-orchestrator journal"
 
 
 def launch(
@@ -65,7 +68,7 @@ def say(line: str) -> None:
 
 
 def make_folders(data_dir: Path) -> RunFolder:
-    """DATA_DIR and the private run folder in it. Root lets others pass through DATA_DIR, for PostgreSQL's account."""
+    """DATA_DIR and the private folders in it. Root lets others pass through DATA_DIR, for PostgreSQL's account."""
     longest = _SOCKET_PATH_BYTES - len(LONGEST_SOCKET)
     if len(os.fsencode(data_dir)) > longest:
         raise LaunchError(
@@ -76,13 +79,19 @@ def make_folders(data_dir: Path) -> RunFolder:
         if not data_dir.exists():
             data_dir.mkdir(parents=True)
             data_dir.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        run.path.mkdir(mode=0o700, exist_ok=True)
-        run.path.chmod(0o700)
+        for folder in (run.path, journal_folder(data_dir)):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(0o700)
     except OSError as error:
         raise LaunchError(
             f"DATA_DIR ({data_dir}) can't be used: {error.strerror}; set it to a folder that you may write to."
         ) from error
     return run
+
+
+def journal_folder(data_dir: Path) -> Path:
+    """Where the sidecar keeps what PostgreSQL hasn't committed yet; it must outlive the process tree."""
+    return data_dir / "journal"
 
 
 def lock_data(run: RunFolder, data_dir: Path) -> int:
@@ -171,6 +180,9 @@ def environment_of_children(settings: Settings, run: RunFolder, postgres: Embedd
         "DATABASE_URL": database_url or "",
         "DATA_DIR": str(settings.data_dir),
         "INTERNAL_TOKEN": secrets.token_hex(32),
+        "JOURNAL_DIR": str(journal_folder(settings.data_dir)),
+        "JOURNAL_KEYS": ",".join(journal_key(key).hex() for key in settings.session_encryption_keys),
+        "JOURNAL_MAX_MIB": str(settings.journal_max_mib),
         "KEEP_ALIVE_SECONDS": f"{settings.keep_alive_seconds:g}",
         "LOG_LEVEL": settings.log_level,
         "NODE_ENV": "production",
@@ -186,6 +198,15 @@ def environment_of_children(settings: Settings, run: RunFolder, postgres: Embedd
     if settings.whatsapp_root_key is not None:
         environment["WHATSAPP_ROOT_KEY"] = settings.whatsapp_root_key
     return environment
+
+
+def journal_key(session_encryption_key: bytes) -> bytes:
+    """The 32 bytes that seal the journal; the sidecar never sees the key that seals the database.
+
+    HKDF-SHA256 without salt, one block of output: RFC 5869.
+    """
+    extracted = hmac.digest(bytes(hashlib.sha256().digest_size), session_encryption_key, "sha256")
+    return hmac.digest(extracted, _JOURNAL_KEY_INFO + b"\x01", "sha256")
 
 
 def write_configuration(run: RunFolder, text: str) -> None:

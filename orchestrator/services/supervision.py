@@ -57,6 +57,7 @@ class Supervision:
         self._unwanted: set[int] = set()
         self._instance: str | None = None
         self._departed: str | None = None
+        self._draining = False
         self._answered_at = clock()
         self._restarted_at = -RESTART_COOL_DOWN_SECONDS
         self.sidecar_reachable = False
@@ -100,6 +101,8 @@ class Supervision:
         self._instance, self._departed = listing.instance, None
         self._answered_at, self.sidecar_reachable = self._clock(), True
         await self._learn(listing)
+        if self._waits_for_journal(listing):
+            return
         await self._claim()
         await self._stop_unwanted()
         todo = plan(self._leases.held, self._running(listing))
@@ -162,6 +165,15 @@ class Supervision:
                 log.warning("lease not given back; the next renewal says so again", error=outcome.message)
             elif isinstance(outcome, BaseException):
                 raise outcome
+
+    def _waits_for_journal(self, listing: Listing) -> bool:
+        """The sidecar writes what an earlier process kept, which is newer than the store: whoever starts must load that."""
+        if listing.draining and not self._draining:
+            log.warning("sidecar writes the journal of an earlier process first", bytes=listing.journal.bytes)
+        elif self._draining and not listing.draining:
+            log.info("sidecar has written the journal")
+        self._draining = listing.draining
+        return self._draining
 
     def _running(self, listing: Listing) -> list[RunningConnection]:
         """What counts as running. A connection that ended by itself counts for one more round, in which its report of why

@@ -60,10 +60,22 @@ class Connection(msgspec.Struct, frozen=True):
     pairing_code: str | None = None
 
 
+class Journal(msgspec.Struct, frozen=True):
+    """How much of the sidecar's journal is used; in bytes."""
+
+    bytes: int
+    limit: int
+
+
 class Listing(msgspec.Struct, frozen=True):
-    """All connections of one sidecar process; ``instance`` changes with each start of the process."""
+    """All connections of one sidecar process; ``instance`` changes with each start of the process.
+
+    ``draining``: it still writes the journal of an earlier process, and nothing may be started before that is done.
+    """
 
     instance: str
+    draining: bool
+    journal: Journal
     sessions: list[Connection]
 
 

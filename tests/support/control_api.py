@@ -20,6 +20,7 @@ class ControlApi:
     sessions: dict[int, dict[str, Any]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     answering: bool = True
+    draining: bool = False
 
     def restart(self) -> None:
         self.instance = str(uuid.uuid4())
@@ -30,7 +31,11 @@ class ControlApi:
             return web.Response(status=500)
         ref = int(request.match_info.get("ref", 0))
         if request.method == "GET":
-            return web.json_response({"instance": self.instance, "sessions": list(self.sessions.values())})
+            journal = {"bytes": 4096 if self.draining else 0, "limit": 2**28}
+            sessions = list(self.sessions.values())
+            return web.json_response(
+                {"instance": self.instance, "draining": self.draining, "journal": journal, "sessions": sessions}
+            )
         self.calls.append(f"{request.method} {ref}")
         if request.method == "PUT":
             body = await request.json()

@@ -57,6 +57,7 @@ ACCEPTED = [
     ("BACKUP_THROTTLE_SECONDS", "1", "backup_throttle_seconds", 1.0),
     ("BACKUP_INTERVAL_SECONDS", "60", "backup_interval_seconds", 60.0),
     ("BACKUP_INITIAL_DELAY_SECONDS", "0.1", "backup_initial_delay_seconds", 0.1),
+    ("JOURNAL_MAX_MIB", "64", "journal_max_mib", 64),
     ("LEASE_TTL_SECONDS", "1", "lease_ttl_seconds", 1.0),
     ("KEEP_ALIVE_SECONDS", "5", "keep_alive_seconds", 5.0),
     ("LOG_LEVEL", "DEBUG", "log_level", "debug"),
@@ -95,6 +96,7 @@ REFUSED = [
     ) for text in ("0", "-5", "nan", "inf", "1e3", "ten", "100000000")),
     ("LEASE_TTL_SECONDS", "0.9", "from 1 to"),
     *(("BACKUP_ATTEMPTS", text, "a whole number from 1 to 20") for text in ("0", "21", "3.0")),
+    *(("JOURNAL_MAX_MIB", text, "a whole number from 1 to 1024") for text in ("0", "1025", "1G")),
     ("LOG_LEVEL", "loud", "debug, info, warn, error"),
     *(("DATABASE_URL", text, "postgresql://user:password@host:port/database") for text in (
         f"mysql://u:{SECRET}@h/x", f"u:{SECRET}@h/x", SECRET, f"http://{SECRET}",

@@ -68,6 +68,20 @@ async def test_what_should_run_is_claimed_and_started_once(replica: Replica) -> 
     assert replica.sidecar.calls == [f"PUT {await replica.ref('runs')}"]
 
 
+async def test_nothing_is_claimed_or_started_before_the_journal_of_an_earlier_sidecar_is_written(
+    replica: Replica,
+) -> None:
+    await replica.sessions.create("t", "s")
+    replica.sidecar.draining = True
+    await replica.supervision.reconcile()
+    assert replica.sidecar.calls == []
+    assert not replica.book.held
+    assert replica.supervision.sidecar_reachable
+    replica.sidecar.draining = False
+    await replica.supervision.reconcile()
+    assert replica.sidecar.calls == [f"PUT {await replica.ref('s')}"]
+
+
 async def test_after_a_crash_of_the_sidecar_all_start_anew_under_a_higher_epoch(replica: Replica) -> None:
     await replica.sessions.create("t", "s")
     await replica.supervision.reconcile()

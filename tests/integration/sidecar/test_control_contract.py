@@ -57,6 +57,7 @@ ERRORS: dict[str, type[OrchestratorError]] = {
     "send_failed": SendFailed,
     "invalid_request": InvalidRequest,
     "unauthorized": SidecarUnavailable,
+    "draining": SidecarUnavailable,
     "shutting_down": SidecarUnavailable,
 }
 

@@ -33,6 +33,11 @@ def test_any_argument_arrives_as_it_was_written(tmp_path: Path, monkeypatch: pyt
     assert options.server_configs[0]["file"] == str(tmp_path / "run 100%" / "supervisor.sock")
 
 
+def test_only_the_sidecar_sees_the_keys_of_the_journal() -> None:
+    sees = [part.name for part in programs(None) if "JOURNAL_KEYS" not in part.command]
+    assert sees == ["baileys"]
+
+
 @pytest.mark.parametrize("name", ["a ;b", "a #b", "a\nb"])
 def test_a_path_that_supervisord_would_misread_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(LaunchError, match="can't be used"):

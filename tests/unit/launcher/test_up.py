@@ -6,11 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from orchestrator.config import ProcessSettings, Settings
 from orchestrator.launcher import LaunchError
 from orchestrator.launcher.programs import RunFolder
-from orchestrator.launcher.up import clean, environment_of_children, lock_data, make_folders, wait_for_ports
+from orchestrator.launcher.up import (
+    clean,
+    environment_of_children,
+    journal_folder,
+    journal_key,
+    lock_data,
+    make_folders,
+    wait_for_ports,
+)
 from tests.support.processes import free_port
 
 
@@ -32,6 +42,28 @@ def test_an_existing_data_folder_keeps_its_permissions(short_path: Path) -> None
     run = make_folders(data)
     assert data.stat().st_mode & 0o777 == 0o750
     assert run.path.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_journal_survives_a_restart_in_a_folder_of_its_own(short_path: Path) -> None:
+    make_folders(short_path)
+    folder = journal_folder(short_path)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (folder / "journal").write_bytes(b"kept")
+    clean(make_folders(short_path))
+    assert (folder / "journal").read_bytes() == b"kept"
+
+
+def test_the_journal_is_sealed_with_keys_derived_from_those_of_the_database(short_path: Path) -> None:
+    keys = (b"\x01" * 32, b"\x02" * 32)
+    settings = Settings(database_url="postgresql://u:p@h/x", data_dir=short_path, session_encryption_keys=keys)
+    derived = environment_of_children(settings, RunFolder(short_path / "run"), None)["JOURNAL_KEYS"]
+    by_the_book = [HKDF(hashes.SHA256(), 32, None, b"baileys-orchestrator journal").derive(key) for key in keys]
+    assert derived == ",".join(key.hex() for key in by_the_book)
+    assert journal_key(keys[0]) == by_the_book[0]
+    without = environment_of_children(
+        replace(settings, session_encryption_keys=()), RunFolder(short_path / "run"), None
+    )
+    assert without["JOURNAL_KEYS"] == ""
 
 
 def test_a_second_start_on_live_data_is_refused_and_names_the_first(short_path: Path) -> None:
