@@ -102,6 +102,8 @@ async def key_rotation(settings: Settings, database_url: str) -> AsyncIterator[K
 
 @asynccontextmanager
 async def _database_of_this_version(url: str) -> AsyncIterator[Database]:
+    # A person is told what went wrong once, in a sentence, and not what psycopg thought on the way.
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())
     database = Database(url, connections=1)
     await database.open()
     try:

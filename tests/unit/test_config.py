@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import WHATSAPP_WEB_URL, ProcessSettings, Settings, SettingsError
+from orchestrator.config import WHATSAPP_WEB_URL, ProcessSettings, Settings, SettingsError, database_url_in, text_in
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(32, 64))
@@ -178,3 +178,17 @@ def test_a_process_that_the_launcher_did_not_start_says_so(name: str) -> None:
     (problem,) = caught.value.problems
     assert problem.startswith(name)
     assert "python -m orchestrator up" in problem
+
+
+def test_a_variable_that_a_command_names_is_read_like_a_setting() -> None:
+    assert database_url_in({"OTHER": "postgres://u:p@h/d"}, "OTHER") == "postgresql://u:p@h/d"
+    assert text_in({"PASSPHRASE": " with spaces "}, "PASSPHRASE") == " with spaces "
+    for read, environ in (
+        (database_url_in, {}),
+        (database_url_in, {"NAMED": f"mysql://u:{SECRET}@h/d"}),
+        (database_url_in, {"NAMED": f"postgresql://u:{SECRET}@h/d?schema=public"}),
+        (text_in, {"NAMED": ""}),
+    ):
+        with pytest.raises(SettingsError, match="NAMED") as caught:
+            read(environ, "NAMED")
+        assert SECRET not in str(caught.value)

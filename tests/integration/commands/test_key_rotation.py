@@ -1,6 +1,8 @@
 """``keys rotate``, as a person runs it."""
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,8 +12,10 @@ from orchestrator.domain.session import OPERATOR_TENANT, DesiredState
 from orchestrator.store.database import Database
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.sealing import Sealer
-from tests.support.command import run, stored
+from tests.support.command import PROJECT, run, stored
 from tests.support.portable_states import BaileysState
+from tests.support.processes import running
+from tests.support.waiting import eventually
 
 OLD, NEW, LOST = (os.urandom(32) for _ in range(3))
 
@@ -59,3 +63,28 @@ async def test_a_rotation_without_a_key_is_refused(database: Database, database_
     assert "SESSION_ENCRYPTION_KEYS is not set" in ran.complaints
     async with database.begin() as connection:
         assert (await connection.execute(sa.text("SELECT count(*) FROM creds"))).scalar_one() == 1
+
+
+async def test_an_interrupted_rotation_ends_quietly_and_can_be_run_again(
+    database: Database, database_url: str, state: PortableState, tmp_path: Path
+) -> None:
+    await add(database, state, OLD)
+    environ = {"DATABASE_URL": database_url, "SESSION_ENCRYPTION_KEYS": setting(NEW, OLD)}
+    command = [sys.executable, "-m", "orchestrator", "keys", "rotate"]
+    async with database.whole_transaction() as elsewhere:
+        await elsewhere.execute("LOCK TABLE signal_keys IN ACCESS EXCLUSIVE MODE")
+        with running(command, tmp_path / "log", env={**os.environ, **environ}, cwd=PROJECT) as child:
+
+            async def waits_for_the_table() -> bool:
+                async with database.begin() as connection:
+                    waiting = sa.text(
+                        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'signal_keys'::regclass"
+                    )
+                    return bool((await connection.execute(waiting)).scalar_one())
+
+            await eventually(waits_for_the_table)
+            child.process.send_signal(signal.SIGINT)
+            assert child.wait() == 130
+            assert child.output == ""
+    assert (await run("keys", "rotate", **environ)).code == 0
+    assert await stored(database, "loja-1", NEW) == state
