@@ -105,14 +105,14 @@ const UNKNOWN = {
   'the database is unavailable': { status: 503, body: { code: 'database_unavailable' } },
   'the connection drops': 'drop',
   'the answer is nonsense': 'garbage',
-  'the answer is neither found nor absent': { status: 200, body: { outcome: 'perhaps' } },
-  'the creds are half a document': { status: 200, body: { outcome: 'found', creds: '{"me":{"id":"55', keys: [] } },
-  'the creds are those of an unpaired identity': { status: 200, body: { outcome: 'found', creds: '{"noiseKey":{}}', keys: [] } },
+  'the answer is neither found nor absent': { status: 200, body: { sessions: [{ outcome: 'perhaps' }] } },
+  'the creds are half a document': { status: 200, body: { sessions: [{ outcome: 'found', creds: '{"me":{"id":"55', account: { jid: '55' } }] } },
+  'the creds are those of an unpaired identity': { status: 200, body: { sessions: [{ outcome: 'found', creds: '{"noiseKey":{}}', account: { jid: '55' } }] } },
   'no answer comes': 'hang'
 }
 for (const [situation, answer] of Object.entries(UNKNOWN)) {
   test(`no QR is shown and nothing is registered when ${situation}`, async () => {
-    orchestrator.behave = call => call === 'auth-state/load' ? answer : undefined
+    orchestrator.behave = call => call === 'auth-states/load' ? answer : undefined
     await startSidecar({ BACKUP_TIMEOUT_SECONDS: '0.2', BACKUP_ATTEMPTS: '0' })
     await sidecar.startSession(REF)
     const { reason } = await sidecar.inState(REF, 'waiting_retry')
@@ -295,8 +295,8 @@ test('what the store lost is written again by the verification backup', async ()
   const name = [...keys.keys()].find(key => key.startsWith('["lid-mapping"'))
   const text = keys.get(name)
   keys.delete(name)
-  const repaired = await until('it is repaired', () => orchestrator.eventsOf('session.repaired')[0])
-  assert.deepEqual(repaired, { creds: false, keys: 1 })
+  const verified = await until('it is repaired', () => orchestrator.eventsOf('session.verified').find(({ repaired }) => repaired.keys > 0))
+  assert.deepEqual(verified.repaired, { creds: false, keys: 1 })
   assert.equal(keys.get(name), text)
 })
 
@@ -309,7 +309,7 @@ test('an undisturbed session has nothing to repair', async () => {
   await startSidecar({ BACKUP_INITIAL_DELAY_SECONDS: '0.1', BACKUP_INTERVAL_SECONDS: '0.2', LOG_LEVEL: 'debug' })
   await sidecar.startSession(REF)
   await until('it was verified', () => sidecar.output.split('auth_state_verified').length > 3)
-  assert.deepEqual(orchestrator.eventsOf('session.repaired'), [])
+  for (const { repaired } of orchestrator.eventsOf('session.verified')) assert.deepEqual(repaired, { creds: false, keys: 0 })
 })
 
 test('a message that could not be read is sent again, also by the next process', async () => {

@@ -7,6 +7,7 @@ import { IncomingMessages } from '../../src/connections/incoming-messages.js'
 import { Registry } from '../../src/connections/registry.js'
 import { StartSlots } from '../../src/connections/start-slots.js'
 import { OrchestratorClient } from '../../src/orchestrator/client.js'
+import { CredsLoader } from '../../src/orchestrator/creds-loader.js'
 import { SessionBackup } from '../../src/orchestrator/session-backup.js'
 import { settled } from '../support/clock.js'
 import { FakeOrchestrator, TOKEN } from '../support/orchestrator.js'
@@ -26,13 +27,16 @@ beforeEach(async () => {
   orchestrator = await new FakeOrchestrator().listen()
   whatsapp = await startWhatsApp()
   WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(whatsapp.rootKey, 'hex')
-  client = new OrchestratorClient({ socketPath: orchestrator.socketPath, token: TOKEN, timeoutMs: 1000, retries: 0, clock: systemClock })
+  client = new OrchestratorClient({ socketPath: orchestrator.socketPath, token: TOKEN, timeoutMs: 1000, retries: 0, clock: systemClock, log })
   let qr
+  const credsLoader = new CredsLoader(client)
   registry = new Registry(started => ({
+    credsLoader,
     backup: new SessionBackup(client, started),
     report: (type, data) => { if (type === 'pairing.qr') qr = data.qr },
-    startSlots: new StartSlots(1), clock: systemClock, random: () => 0.05, log,
+    journal: null, startSlots: new StartSlots(1), clock: systemClock, random: () => 0.05, log,
     options: {
+      writeRetries: 0,
       socket: { webSocketUrl: whatsapp.wsUrl, keepAliveMs: 30_000 },
       verification: { initialDelayMs: 10_000, throttleMs: 30_000, intervalMs: 300_000 }
     }
