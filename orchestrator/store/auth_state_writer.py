@@ -219,10 +219,11 @@ def _settle(outcome: "asyncio.Future[NewMessages]", result: NewMessages | Except
 def _ended(connection: psycopg.AsyncConnection[Any]) -> bool:
     """Whether the server closed an idle connection: better known before a write than by losing one."""
     try:
-        connection.pgconn.consume_input()
+        connection.pgconn.consume_input()  # its farewell, if there is one
+        connection.pgconn.consume_input()  # fails if that was the end
     except psycopg.OperationalError:
         return True
-    return connection.closed
+    return False
 
 
 def _rows(write: AuthStateWrite) -> int:
