@@ -13,7 +13,6 @@ from orchestrator.store.database import Database
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.sealing import Sealer
 from tests.support.command import PROJECT, run, stored
-from tests.support.portable_states import BaileysState
 from tests.support.processes import running
 from tests.support.waiting import eventually
 
@@ -30,7 +29,7 @@ async def add(database: Database, state: PortableState, *keys: bytes) -> None:
 
 
 async def test_a_rotation_ends_with_which_keys_can_go(
-    database: Database, database_url: str, state: PortableState, paired: tuple[Path, BaileysState]
+    database: Database, database_url: str, state: PortableState
 ) -> None:
     await add(database, state, OLD)
     ran = await run("keys", "rotate", DATABASE_URL=database_url, SESSION_ENCRYPTION_KEYS=setting(NEW, OLD))

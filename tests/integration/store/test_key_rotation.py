@@ -1,18 +1,22 @@
 import asyncio
 import os
-from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
+from orchestrator.domain.auth_state import AuthStateWrite, StateAddress
 from orchestrator.domain.portable_state import PortableState
 from orchestrator.domain.session import DesiredState
 from orchestrator.services.key_rotation import KeyRotation, Outcome
+from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.database import Database
 from orchestrator.store.key_rotation import BATCH, KeyRotationStore
+from orchestrator.store.leases import LeaseStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.sealing import Sealer, place_of
+from orchestrator.store.sessions import SessionStore
 from orchestrator.store.tables import incoming_messages, sent_messages, sessions
 
 OLD, NEW, LOST = (os.urandom(32) for _ in range(3))
@@ -119,22 +123,30 @@ async def test_a_rotation_that_was_cut_short_goes_on_where_it_stopped(database: 
     assert await PortableStateStore(database, Sealer([NEW])).snapshot("t", "s") == many
 
 
-async def test_a_newer_write_is_never_overwritten_by_a_rotation(database: Database, state: PortableState) -> None:
-    """A writer with the old settings changes the same keys all the while; the last it wrote must be what is there."""
-    many = PortableState(state.creds, state.account, {("session", f"{number}.0"): b"[0]" for number in range(BATCH)})
+async def test_a_newer_write_of_a_running_session_is_never_overwritten_by_a_rotation(
+    database: Database, database_url: str, state: PortableState
+) -> None:
+    """Its owner, still with the old settings, changes the same keys all the while; what it wrote last must be there."""
+    names = [("session", f"{number}.0") for number in range(2 * BATCH)]
+    many = PortableState(state.creds, state.account, dict.fromkeys(names, b"[0]"))
     await add_session(database, "s", OLD, many)
-    writer = PortableStateStore(database, Sealer([OLD, NEW]))
-    newest = many
+    await SessionStore(database).desire((await SessionStore(database).get("t", "s")).session_ref, DesiredState.RUNNING)
+    (lease,) = await LeaseStore(database, "a", 30.0).claim(1)
+    address = StateAddress("t", lease.session_ref, lease.generation, "a", lease.epoch)
+    writer = AuthStateWriter(database_url, "a", Sealer([OLD, NEW]))
     rotating = asyncio.ensure_future(run(database, NEW, OLD))
     number = 0
     while not rotating.done() or number < 5:
         number += 1
-        newest = PortableState(state.creds, state.account, dict.fromkeys(many.keys, b"[%d]" % number))
-        await writer.post("t", "s", newest, lambda *_: True)
+        changed, gone = dict.fromkeys(names[1:], b"[%d]" % number), frozenset(names[:1])
+        await writer.write(address, AuthStateWrite(state.creds, state.account, changed, gone))
+        await writer.write(address, AuthStateWrite(set_keys={names[0]: b"[%d]" % number}))
     await rotating
-    assert await writer.snapshot("t", "s") == newest
-    numbers = Counter(named((await run(database, NEW, OLD)).remaining))
-    assert set(numbers) == {"new"}
+    await writer.close()
+    newest = replace(many, keys=dict.fromkeys(names, b"[%d]" % number))
+    assert await PortableStateStore(database, Sealer([NEW, OLD])).snapshot("t", "s") == newest
+    assert set(named((await run(database, NEW, OLD)).remaining)) == {"new"}
+    assert await PortableStateStore(database, Sealer([NEW])).snapshot("t", "s") == newest
 
 
 async def test_a_row_that_a_writer_holds_is_not_waited_for(database: Database, state: PortableState) -> None:
