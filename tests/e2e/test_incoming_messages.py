@@ -22,31 +22,34 @@ LATE_KILL_SECONDS = 21.0
 async def test_every_message_becomes_an_event_though_the_sidecar_is_killed(
     short_path: Path, whatsapp: FakeWhatsApp
 ) -> None:
-    async with tree(short_path / "data", short_path / "log", whatsapp.environ) as ours, listening(ours) as heard:
+    async with tree(short_path / "data", short_path / "log", whatsapp.environ) as ours:
         await ours.ready()
-        await ours.pair(SESSION, PHONE, whatsapp)
-        contact = await whatsapp.contact()
-        group = await whatsapp.group(contact, PHONE)
-        moments = random.Random(3)
-        for kill in range(KILLS):
+        async with listening(ours) as heard:
+            await ours.pair(SESSION, PHONE, whatsapp)
+            contact = await whatsapp.contact()
+            group = await whatsapp.group(contact, PHONE)
+            moments = random.Random(3)
+            for kill in range(KILLS):
+                await ours.open(SESSION)
+                if kill % 5 == 4:
+                    await asyncio.sleep(LATE_KILL_SECONDS)
+                states = len(heard.of("session.state"))
+                traffic = {"phone": PHONE, "contacts": [contact], "groups": [group], "rate_per_second": 30}
+                await whatsapp.call(
+                    "POST", "/traffic", {**traffic, "count": MESSAGES_EACH_TIME, "prefix": f"kill {kill}:"}
+                )
+                await asyncio.sleep(moments.uniform(0.02, 0.5))
+                await ours.kill("baileys")
+                await heard.wait_for_more("session.state", states)  # its death was noticed
             await ours.open(SESSION)
-            if kill % 5 == 4:
-                await asyncio.sleep(LATE_KILL_SECONDS)
-            states = len(heard.of("session.state"))
-            traffic = {"phone": PHONE, "contacts": [contact], "groups": [group], "rate_per_second": 30}
-            await whatsapp.call("POST", "/traffic", {**traffic, "count": MESSAGES_EACH_TIME, "prefix": f"kill {kill}:"})
-            await asyncio.sleep(moments.uniform(0.02, 0.5))
-            await ours.kill("baileys")
-            await heard.wait_for_more("session.state", states)  # its death was noticed
-        await ours.open(SESSION)
-        idle = await whatsapp.idle(60, PHONE)
-        assert idle["idle"], idle
-        sent = await whatsapp.messages("in", PHONE)
-        assert len(sent) == KILLS * MESSAGES_EACH_TIME
-        for message in sent:
-            await heard.wait_for("message.received", seconds=30, message_id=message["id"], text=message["text"])
-        print(f"{len(sent)} messages, {len(heard.of('message.received'))} events, {KILLS} kills")
-        assert await ours.terminate() == 0
+            idle = await whatsapp.idle(60, PHONE)
+            assert idle["idle"], idle
+            sent = await whatsapp.messages("in", PHONE)
+            assert len(sent) == KILLS * MESSAGES_EACH_TIME
+            for message in sent:
+                await heard.wait_for("message.received", seconds=30, message_id=message["id"], text=message["text"])
+            print(f"{len(sent)} messages, {len(heard.of('message.received'))} events, {KILLS} kills")
+            assert await ours.terminate() == 0
 
 
 @pytest.mark.timeout(120)

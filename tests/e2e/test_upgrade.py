@@ -53,16 +53,14 @@ async def test_the_first_release_s_database_migrates_and_its_sessions_reconnect(
         copy_as_the_first_release_had_it(database_url, first_release)
 
         environ = {**whatsapp.environ, "DATABASE_URL": first_release}
-        async with (
-            tree(short_path / "new", short_path / "log2", environ, token=token) as ours,
-            listening(ours) as heard,
-        ):
+        async with tree(short_path / "new", short_path / "log2", environ, token=token) as ours:
             await ours.ready()
             await ours.open(SESSION)
-            await talk.exchange(sender(ours), 20, RATE * 5)
-            assert await verdict(talk, 30) == NOTHING_WRONG
-            received = [event["message_id"] for event in heard.of("message.received")]
-            assert len(set(received)) == 20
+            async with listening(ours) as heard:
+                await talk.exchange(sender(ours), 20, RATE * 5)
+                assert await verdict(talk, 30) == NOTHING_WRONG
+                received = [event["message_id"] for event in heard.of("message.received")]
+                assert len(set(received)) == 20
             assert await ours.terminate() == 0
         with psycopg.connect(first_release) as connection:
             partitions = connection.execute(

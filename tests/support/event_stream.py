@@ -41,6 +41,14 @@ class Heard(list[tuple[str, dict[str, Any]]]):
         assert answer is not None
         return answer
 
+    async def wait_for_more(self, type_: str, number: int, seconds: float = 15.0) -> None:
+        """Wait until more events of this type than ``number`` were heard."""
+
+        async def more() -> bool:
+            return len(self.of(type_)) > number
+
+        await eventually(more, seconds, f"more than {number} {type_}")
+
     async def wait_for_the_end(self, seconds: float = 15.0) -> None:
         async def ended() -> bool:
             return self.ended
