@@ -258,3 +258,21 @@ test('refused creds stay dirty and do not hold up anybody', async () => {
   await clock.advance(1000)
   assert.equal(batches.length, writes + 1)
 })
+
+test('without a journal a write is given its retries, and then it has failed', async () => {
+  queue = newQueue({ retries: 3 })
+  const change = queue.enqueue({ keys: [['session', 'a', '1']] })
+  for (const downMs of [0, 2000, 6000]) {
+    await settled()
+    underWay.fail(failure('unreachable'), downMs)
+    assert.equal(await state(change), 'waiting')
+  }
+  underWay.fail(failure('unreachable'), 12_000)
+  assert.equal(await state(change), 'unreachable')
+  assert.deepEqual(degraded, [[true, 'unreachable']])
+  const next = queue.enqueue({ keys: [['session', 'b', '1']] })
+  await settled()
+  underWay.resolve()
+  assert.equal(await state(next), 'durable')
+  assert.deepEqual(degraded.at(-1), [false, null])
+})
