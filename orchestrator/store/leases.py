@@ -85,22 +85,23 @@ _ADVANCE = sa.text(
     """
 )
 
-# Whoever ran the session since has made the epoch higher, and whoever set its generation aside too.
+# Whoever ran the session since has made the epoch higher.
 _RECOVER = sa.text(
     f"""
     UPDATE leases l
     SET owner = :owner, epoch = l.epoch + 1, expires_at = now() + make_interval(secs => :ttl)
-    FROM sessions s
+    FROM sessions s JOIN generations g USING (session_ref, generation)
     WHERE s.session_ref = l.session_ref AND l.session_ref = :session_ref AND l.epoch = :epoch
-      AND s.generation = :generation AND s.deleted_at IS NULL AND {_FREE}
+      AND s.generation = :generation AND s.deleted_at IS NULL AND g.set_aside_at IS NULL AND {_FREE}
     RETURNING l.session_ref, l.epoch, s.session_id, s.tenant_id, s.generation
     """  # noqa: S608 (a constant)
 )
 
 _STILL_BUSY = sa.text(
     """
-    SELECT 1 FROM leases l JOIN sessions s USING (session_ref)
-    WHERE l.session_ref = :session_ref AND l.epoch = :epoch AND s.generation = :generation AND s.deleted_at IS NULL
+    SELECT 1 FROM leases l JOIN sessions s USING (session_ref) JOIN generations g USING (session_ref, generation)
+    WHERE session_ref = :session_ref AND l.epoch = :epoch AND generation = :generation
+      AND s.deleted_at IS NULL AND g.set_aside_at IS NULL
     """
 )
 

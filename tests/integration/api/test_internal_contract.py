@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -109,6 +110,31 @@ async def test_what_was_written_is_found(orchestrator: Serving) -> None:
     await write(orchestrator, creds=FOUND["creds"], account=FOUND["account"], set=KEYS)
     await matches(orchestrator, "auth-states-load-found")
     await matches(orchestrator, "auth-state-prefetch")
+
+
+async def test_the_lease_of_a_journal_is_recovered_once(orchestrator: Serving) -> None:
+    await matches(orchestrator, "journal-recover-superseded")
+    await matches(orchestrator, "journal-recover")
+    assert await play(orchestrator, "journal-recover") == (200, {"epoch": None})
+    body = {"generation": 3, "epoch": 13, "set": [["session", "a", "x"]]}
+    assert (await orchestrator.internal("POST", f"{AUTH_STATE}/write", body)).status == 200
+
+
+async def test_the_lease_that_another_owner_may_still_use_is_busy(orchestrator: Serving, database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE leases SET owner = 'another'")
+    await matches(orchestrator, "journal-recover-busy")
+
+
+async def test_one_corrupt_state_does_not_keep_the_others_from_loading(
+    orchestrator: Serving, database_url: str
+) -> None:
+    await write(orchestrator, creds=FOUND["creds"], account=FOUND["account"])
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE creds SET value = set_byte(value, 20, get_byte(value, 20) # 1)")
+    await matches(orchestrator, "auth-states-load-corrupt")
+    assert (await orchestrator.call("GET", "/v1/sessions/loja-centro")).json["connection_state"] == "quarantined"
+    await matches(orchestrator, "auth-states-load-lease-lost")
 
 
 async def test_keys_are_read_and_the_absent_ones_are_missing(orchestrator: Serving) -> None:

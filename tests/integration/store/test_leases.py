@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 
-from orchestrator.domain.errors import DatabaseUnavailable
-from orchestrator.domain.session import DesiredState, Lease
+from orchestrator.domain.errors import DatabaseUnavailable, LeaseBusy
+from orchestrator.domain.session import ConnectionState, DesiredState, Lease, SetAsideBy
 from orchestrator.services.leases import LeaseBook
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LATE_SECONDS, LeaseStore
@@ -218,3 +218,48 @@ async def test_alone_on_an_embedded_database_all_other_leases_end(database: Data
     await claim_one(database, "dead")
     await store(database, "alive").expire_others()
     assert (await claim_one(database, "alive")).epoch == 3
+
+
+async def test_the_lease_of_a_journal_is_recovered_only_if_nobody_ran_the_session_since(
+    database: Database, sessions: SessionStore
+) -> None:
+    await sessions.create("t", "s")
+    died = await claim_one(database, "a")
+    with pytest.raises(LeaseBusy):
+        await store(database, "b").recover(died.session_ref, 1, died.epoch)
+    again = await store(database, "a").recover(died.session_ref, 1, died.epoch)
+    assert again is not None
+    assert (again.session_id, again.epoch) == ("s", died.epoch + 1)
+    await expire(database)
+    taken = await store(database, "b").recover(died.session_ref, 1, again.epoch)
+    assert taken is not None
+    assert taken.epoch == again.epoch + 1
+    for past in (died.epoch, again.epoch):
+        assert await store(database, "a").recover(died.session_ref, 1, past) is None
+
+
+async def test_the_lease_of_a_journal_of_another_generation_or_of_no_session_is_not_recovered(
+    database: Database, sessions: SessionStore
+) -> None:
+    await sessions.create("t", "s")
+    lease = await claim_one(database, "a")
+    assert await store(database, "a").recover(lease.session_ref, 2, lease.epoch) is None
+    assert await store(database, "a").recover(lease.session_ref + 1, 1, lease.epoch) is None
+    await sessions.set_aside(lease, "a", SetAsideBy.WHATSAPP, "logged out", ConnectionState.QUARANTINED)
+    for epoch in (lease.epoch, lease.epoch + 1):
+        assert await store(database, "a").recover(lease.session_ref, 1, epoch) is None
+
+
+async def test_a_recovered_lease_is_held_and_found_by_its_sessions_name(
+    database: Database, sessions: SessionStore
+) -> None:
+    await sessions.create("t", "s")
+    died = await claim_one(database, "a")
+    book = LeaseBook(store(database, "a"))
+    assert book.find("t", "s") is None
+    lease = await book.recover(died.session_ref, 1, died.epoch)
+    assert lease is not None
+    assert book.find("t", "s") == book.held[died.session_ref] == lease
+    assert book.find("other", "s") is None
+    book.forget(died.session_ref)
+    assert book.find("t", "s") is None
