@@ -8,7 +8,8 @@ test('the defaults are those of the contract', () => {
   assert.deepEqual(readConfig(required), {
     sidecarPort: 3000, internalToken: 'ab'.repeat(32), orchestratorSocket: '/run/orchestrator.sock',
     whatsappWebUrl: 'wss://web.whatsapp.com/ws/chat', whatsappWebUrlIsDefault: true, whatsappRootKey: null, backupTimeoutMs: 10_000,
-    backupRetries: 3, backupThrottleMs: 30_000, backupIntervalMs: 300_000, backupInitialDelayMs: 10_000, keepAliveMs: 30_000, logLevel: 'info'
+    backupRetries: 3, backupThrottleMs: 30_000, backupIntervalMs: 300_000, backupInitialDelayMs: 10_000, keepAliveMs: 30_000,
+    journalDir: null, journalMaxBytes: 256 * 1024 * 1024, journalKeys: [], logLevel: 'info'
   })
   assert.ok(Object.isFrozen(readConfig(required)))
 })
@@ -17,12 +18,17 @@ test('seconds may be decimal fractions', () => {
   assert.equal(readConfig({ ...required, BACKUP_TIMEOUT_SECONDS: '0.2' }).backupTimeoutMs, 200)
 })
 
+test('the keys of the journal are a list', () => {
+  const { journalKeys } = readConfig({ ...required, JOURNAL_KEYS: `${'01'.repeat(32)}, ${'02'.repeat(32)}` })
+  assert.deepEqual(journalKeys, [Buffer.alloc(32, 1), Buffer.alloc(32, 2)])
+})
+
 const BAD = [
   ['SIDECAR_PORT', 'http'], ['SIDECAR_PORT', '70000'], ['SIDECAR_PORT', '-1'], ['INTERNAL_TOKEN', ''], ['INTERNAL_TOKEN', 'xyz'], ['INTERNAL_TOKEN', 'ab'],
   ['ORCHESTRATOR_SOCKET', ' '], ['WHATSAPP_WEB_URL', 'https://web.whatsapp.com'], ['WHATSAPP_WEB_URL', 'web.whatsapp.com'],
   ['WHATSAPP_ROOT_KEY', 'ab'], ['WHATSAPP_ROOT_KEY', 'zz'.repeat(32)], ['BACKUP_TIMEOUT_SECONDS', '0'], ['BACKUP_TIMEOUT_SECONDS', 'ten'],
   ['BACKUP_ATTEMPTS', '1.5'], ['BACKUP_THROTTLE_SECONDS', '-3'], ['BACKUP_INTERVAL_SECONDS', '1e3'], ['BACKUP_INITIAL_DELAY_SECONDS', 'Infinity'],
-  ['KEEP_ALIVE_SECONDS', '0'], ['LOG_LEVEL', 'loud']
+  ['KEEP_ALIVE_SECONDS', '0'], ['JOURNAL_MAX_MIB', '0'], ['JOURNAL_KEYS', 'ab'], ['JOURNAL_KEYS', `${'ab'.repeat(32)},`], ['LOG_LEVEL', 'loud']
 ]
 for (const [name, value] of BAD) {
   test(`${name}=${JSON.stringify(value)} is refused with one sentence`, () => {

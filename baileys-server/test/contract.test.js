@@ -13,7 +13,9 @@ import { OrchestratorClient } from '../src/orchestrator/client.js'
 import { CredsLoader } from '../src/orchestrator/creds-loader.js'
 import { EventOutbox } from '../src/orchestrator/event-outbox.js'
 import { SessionBackup } from '../src/orchestrator/session-backup.js'
-import { FakeClock } from './support/clock.js'
+import { decodeOutcomes, encodeFrame, wireWrite } from '../src/orchestrator/write-frame.js'
+import { errorFromAnswer } from '../src/orchestrator/errors.js'
+import { FakeClock, settled } from './support/clock.js'
 import { TOKEN } from './support/orchestrator.js'
 
 /** The golden examples of tests/contract: this side sends exactly these requests and understands these answers. */
@@ -40,7 +42,7 @@ async function orchestratorOf({ response: { status, body } }) {
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
   })
   await new Promise(resolve => server.listen(socketPath, resolve))
-  const client = new OrchestratorClient({ socketPath, token: TOKEN, timeoutMs: 10_000, retries: 0, clock: new FakeClock() })
+  const client = new OrchestratorClient({ socketPath, token: TOKEN, timeoutMs: 10_000, retries: 0, clock: new FakeClock(), log: {} })
   const close = () => { client.close(); server.close(); rmSync(folder, { recursive: true, force: true }) }
   return { client, asked, close }
 }
@@ -60,9 +62,6 @@ async function outcomeOf(name, call) {
 }
 
 const requestOf = name => examples[name].request
-const writeOf = name => backup => backup.write(
-  (({ creds, account, set, delete: deleted, sent_messages }) =>
-    ({ creds, account, set, delete: deleted, sent_messages }))(requestOf(name)))
 
 /** What each session of the example gets, or the code of its error. */
 async function loadOf(name) {
@@ -100,19 +99,43 @@ test('read: a missing id is absent', async () => {
   assert.equal(await outcomeOf('auth-state-read-unknown', backup => backup.read('session', ['100000000000002_1.0'])), 'database_unavailable')
 })
 
-test('write: committed or an error', async () => {
-  for (const name of ['keys', 'creds', 'creds-without-lid', 'sent-message']) {
-    assert.equal(await outcomeOf(`auth-state-write-${name}`, writeOf(`auth-state-write-${name}`)), undefined)
+/** A write of a frame, as the example shows it. */
+function writeOfExample([sessionRef, generation, epoch, creds, account, set, deleted, sentMessages, incomingMessages]) {
+  return wireWrite({ sessionRef, generation, epoch }, {
+    creds, account: account && { jid: account[0], lid: account[1] }, set, delete: deleted,
+    sent_messages: sentMessages.map(([id, base64]) => [id, Buffer.from(base64, 'base64')]), incoming_messages: incomingMessages
+  })
+}
+
+test('frames of writes: the same bytes, and an outcome for each write', () => {
+  for (const name of ['one-key', 'many', 'lease-lost', 'unavailable']) {
+    const { writes, frame_hex: frameHex, answer, answer_hex: answerHex } = example(`auth-states-writes-${name}`)
+    assert.equal(Buffer.from(encodeFrame(writes.map(writeOfExample))).toString('hex'), frameHex, name)
+    const outcomes = decodeOutcomes(Buffer.from(answerHex, 'hex'), writes.length)
+    assert.deepEqual(outcomes.map(error => error?.code ?? null), answer.map(outcome => outcome?.[0] ?? null), name)
   }
-  assert.equal(await outcomeOf('auth-state-write-lease-lost', writeOf('auth-state-write-lease-lost')), 'lease_lost')
-  assert.equal(await outcomeOf('auth-state-write-unavailable', writeOf('auth-state-write-unavailable')), 'database_unavailable')
-  assert.equal(await outcomeOf('auth-state-write-invalid', writeOf('auth-state-write-invalid')), 'invalid_request')
+})
+
+test('a frame that is refused as a whole: final or to be repeated', () => {
+  const refusal = name => errorFromAnswer(example(name).response.status, examples[name].response.body)
+  assert.deepEqual([refusal('auth-states-writes-invalid').final, refusal('auth-states-writes-overloaded').final], [true, false])
+})
+
+test('the JSON form of a write is for people: the sidecar only writes frames', () => {
+  for (const name of Object.keys(examples).filter(one => one.startsWith('auth-state-write-'))) used.add(name)
+})
+
+test('journal: an epoch, worthless, or busy', async () => {
+  const recover = backup => backup.recoverJournal()
+  assert.equal(await outcomeOf('journal-recover', recover), 13)
+  assert.equal(await outcomeOf('journal-recover-superseded', recover), null)
+  assert.equal(await outcomeOf('journal-recover-busy', recover), 'lease_busy')
 })
 
 test('write: the auth state itself makes exactly the example', async () => {
   const { request } = example('auth-state-write-keys')
   let body
-  const store = { write: async write => { body = write }, read: async () => new Map(request.delete.map(([, id]) => [id, '"x"'])) }
+  const store = { write: async ({ take }) => { await settled(); body = take() }, read: async () => new Map(request.delete.map(([, id]) => [id, '"x"'])) }
   const { creds, account } = requestOf('auth-state-write-creds')
   const { me, account: signed } = decode(creds)
   const authState = AuthState.restored({ creds: encode({ ...initAuthCreds(), me, account: signed }), account },
@@ -187,7 +210,8 @@ async function controlAnswer(name, call, request, { status, body }) {
     size: body.sessions, describe: () => body.sessions, stop: async () => outcome(), get: find, getForSend: find,
     start: session => { assert.deepEqual(session, { sessionRef: 17, sessionId: request.session_id, generation: request.generation, epoch: request.epoch }); outcome() }
   }
-  const api = createControlApi({ registry, instance: body.instance, token: TOKEN, log: { error: () => {} } })
+  const journal = { draining: name === 'control-draining', ...body.journal }
+  const api = createControlApi({ registry, journal, instance: body.instance, token: TOKEN, log: { error: () => {} } })
   await new Promise(resolve => api.listen(0, '127.0.0.1', resolve))
   const [method, path] = call.split(' ')
   const answer = await fetch(`http://127.0.0.1:${api.address().port}${path}`, {
