@@ -1,4 +1,7 @@
-"""The commands. Each row of `COMMANDS` is one, two words being one of a group; what a command needs is imported when it runs, so that none waits for another's."""
+"""The commands. Each row of `COMMANDS` is one; a name of two words puts it in a group.
+
+What a command needs is imported when it runs, so that none waits for another's.
+"""
 
 import argparse
 import os
@@ -13,7 +16,6 @@ from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.session import OPERATOR_TENANT
 from orchestrator.launcher import LaunchError
 
-EXIT_CANNOT_START: Final = 1
 EXIT_FAILED: Final = 1
 EXIT_BAD_SETTINGS: Final = 2
 EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
@@ -145,11 +147,8 @@ def reporting(command: Callable[[], int]) -> int:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return EXIT_BAD_SETTINGS
-    except OrchestratorError as error:
-        print(error.message, file=sys.stderr)
-        return EXIT_FAILED
-    except LaunchError as error:
+    except (LaunchError, OrchestratorError) as error:
         print(error, file=sys.stderr)
-        return EXIT_CANNOT_START
+        return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
