@@ -1,5 +1,6 @@
 """Frames of writes against the real backup API, over HTTP and over a WebSocket, with the examples of tests/contract."""
 
+import asyncio
 import contextlib
 import io
 import json
@@ -9,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -140,6 +142,24 @@ async def test_a_malformed_frame_is_refused_whole(orchestrator: Serving, malform
         assert await stored(orchestrator) == {}
         await socket.send_bytes(frame(set_key()))
         assert await socket.receive_bytes() == msgspec.msgpack.encode([None])
+
+
+async def test_too_much_waiting_is_refused_with_a_time_to_come_back(orchestrator: Serving, database_url: str) -> None:
+    backlog = frame(*[[17, 3, 12, None, None, [], [["session", "b"]], [], []]] * 10_000)
+    headers = {"Authorization": f"Bearer {orchestrator.internal_token}"}
+
+    async def submit() -> tuple[int, str | None]:
+        url, body = f"http://orchestrator{WRITES}", io.BytesIO(backlog)
+        async with orchestrator.unix.post(url, data=body, headers=headers) as response:
+            return response.status, response.headers.get("Retry-After")
+
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        await connection.execute("SELECT FROM leases FOR UPDATE")  # whoever writes waits
+        submitted = [asyncio.ensure_future(submit()) for _ in range(4)]
+        refused, waiting = await asyncio.wait(submitted, return_when=asyncio.FIRST_COMPLETED)
+        assert [task.result() for task in refused] == [(503, "2")]
+    assert await asyncio.gather(*waiting) == [(200, None)] * 3
+    assert await post(orchestrator, frame(set_key())) == (200, [None])
 
 
 async def test_text_is_no_frame(orchestrator: Serving) -> None:
