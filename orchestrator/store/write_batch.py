@@ -223,16 +223,11 @@ class WriteBatch:
         ]
 
     def _message_columns(self, kind: str, messages: dict[tuple[int, str], bytes]) -> list[Any]:
-        return [
-            BigintArray.of([number for number, _ in messages]),
-            TextArray.of([name for _, name in messages]),
-            ByteaArray.of(
-                [
-                    self._seal(self._addresses[number - 1], kind, name, value)
-                    for (number, name), value in messages.items()
-                ]
-            ),
+        sealed = [
+            self._seal(self._addresses[number - 1], kind, name, value) for (number, name), value in messages.items()
         ]
+        numbers, names = [number for number, _ in messages], [name for _, name in messages]
+        return [BigintArray.of(numbers), TextArray.of(names), ByteaArray.of(sealed)]
 
     def _seal(self, address: StateAddress, kind: str, name: str, value: bytes) -> bytes:
         place = place_of(address.tenant_id, address.session_ref, address.generation, kind, name)
