@@ -107,7 +107,7 @@ class Benchmark:
         try:
             async for run in measured:
                 self.runs.append(run)
-        except (AssertionError, LoadFailed, TimeoutError) as error:
+        except (AssertionError, LoadFailed, OSError, TimeoutError) as error:
             sys.stderr.write(f"Not measured: {error}\n")
 
 

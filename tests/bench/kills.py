@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.disks import Disk
-from tests.bench.loads import LIMIT_SECONDS, Load, environment, lines, node
+from tests.bench.loads import Load, environment, lines, node
 from tests.bench.plan import KILLED
 from tests.bench.runs import Run
 from tests.bench.stores import OURS, Services, services, started
@@ -18,6 +18,7 @@ from tests.support.waiting import eventually
 PARTS = ("sidecar", "orchestrator", "database")
 ACKNOWLEDGED = 2000
 """Writes before the kill, and as many after it where the writer survives."""
+PATIENCE_SECONDS = 60.0
 WRITING = Load("kill -9", "acknowledge", sessions=50)
 READING = Load("read back", "read-back", sessions=50)
 
@@ -29,41 +30,52 @@ class Acknowledged:
     newest: dict[int, int] = field(default_factory=dict)
     count: int = 0
 
-    async def more(self, number: int) -> None:
+    async def collect(self, writer: asyncio.subprocess.Process) -> None:
+        async for line in lines(writer):
+            if line["event"] == "acknowledged":
+                self.newest[line["session"]] = line["number"]
+                self.count += 1
+
+    async def more(self, number: int, collecting: asyncio.Task[None]) -> None:
         wanted = self.count + number
 
         async def reached() -> bool:
+            if collecting.done():
+                collecting.result()
             return self.count >= wanted
 
-        await eventually(reached, LIMIT_SECONDS, f"{number} more acknowledged writes")
+        await eventually(reached, PATIENCE_SECONDS, f"{number} more acknowledged writes")
 
 
 async def measure(disk: Disk, workload: Path, round_: int) -> AsyncIterator[Run]:
     for part in PARTS:
-        async with services(disk) as served:
-            acknowledged = await _killed_under_load(served, part, workload)
-            stored = await _read_back(served, workload)
+        async with services(disk) as served, contextlib.AsyncExitStack() as restarted:
+            acknowledged = await _killed_under_load(served, part, workload, restarted)
+            stored = await asyncio.wait_for(_read_back(served, workload), PATIENCE_SECONDS)
         lost = sum(stored.get(session, 0) < number for session, number in acknowledged.newest.items())
         sys.stderr.write(f"  {disk.name}, {part} killed: {acknowledged.count} acknowledged, {lost} sessions lost any\n")
         figures = {"acknowledged": float(acknowledged.count), "lost": float(lost)}
         yield Run(disk.name, KILLED, part, WRITING.sessions, round_, figures)
 
 
-async def _killed_under_load(served: Services, part: str, workload: Path) -> Acknowledged:
+async def _killed_under_load(
+    served: Services, part: str, workload: Path, restarted: contextlib.AsyncExitStack
+) -> Acknowledged:
+    """``restarted`` keeps what was started again, for those who read afterwards."""
     acknowledged = Acknowledged()
     async with node(environment(served, OURS, WRITING, workload)) as writer:
         assert writer.stdin is not None
-        collecting = asyncio.create_task(_collect(writer, acknowledged))
-        await acknowledged.more(ACKNOWLEDGED)
+        collecting = asyncio.create_task(acknowledged.collect(writer))
+        await acknowledged.more(ACKNOWLEDGED, collecting)
         if part == "sidecar":
             writer.kill()
             await collecting
             return acknowledged
-        async with _killed_and_started_again(served, part):
-            await acknowledged.more(ACKNOWLEDGED)
-            writer.stdin.close()
-            await collecting
-            return acknowledged
+        await restarted.enter_async_context(_killed_and_started_again(served, part))
+        await acknowledged.more(ACKNOWLEDGED, collecting)
+        writer.stdin.close()
+        await collecting
+        return acknowledged
 
 
 @contextlib.asynccontextmanager
@@ -80,13 +92,6 @@ async def _killed_and_started_again(served: Services, part: str) -> AsyncIterato
     with running([sys.executable, "-m", "orchestrator", "serve"], serving.child.log, env=serving.environ):
         await started(serving)
         yield
-
-
-async def _collect(writer: asyncio.subprocess.Process, acknowledged: Acknowledged) -> None:
-    async for line in lines(writer):
-        if line["event"] == "acknowledged":
-            acknowledged.newest[line["session"]] = line["number"]
-            acknowledged.count += 1
 
 
 async def _read_back(served: Services, workload: Path) -> dict[int, int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psycopg
 
 from orchestrator.store.migration import migrate
@@ -108,7 +109,10 @@ async def started(served: Serving) -> None:
     """Until the orchestrator has taken up its leases."""
 
     async def condition() -> bool:
-        return (await served.call("GET", "/v1/sessions")).status == 200
+        try:
+            return (await served.call("GET", "/v1/sessions")).status == 200
+        except aiohttp.ClientError:
+            return False
 
     await eventually(condition, 60, "the orchestrator to reach its database")
 
