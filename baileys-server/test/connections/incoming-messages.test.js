@@ -1,61 +1,23 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
-import '../../src/silence-console.js'
-import { WA_CERT_DETAILS } from '@whiskeysockets/baileys'
-import { systemClock } from '../../src/clock.js'
 import { IncomingMessages } from '../../src/connections/incoming-messages.js'
-import { Registry } from '../../src/connections/registry.js'
-import { StartSlots } from '../../src/connections/start-slots.js'
-import { OrchestratorClient } from '../../src/orchestrator/client.js'
-import { CredsLoader } from '../../src/orchestrator/creds-loader.js'
-import { SessionBackup } from '../../src/orchestrator/session-backup.js'
 import { settled } from '../support/clock.js'
-import { FakeOrchestrator, TOKEN } from '../support/orchestrator.js'
+import { InProcess, PHONE, SESSION, silentLog } from '../support/in-process.js'
 import { until } from '../support/until.js'
-import { startWhatsApp } from '../support/whatsapp.js'
 
-/** What the store got when WhatsApp was told that a message arrived. Real Baileys, fake WhatsApp, in this process. */
+/** What the store got when WhatsApp was told that a message arrived. */
 
-const nothing = () => {}
-const log = { debug: nothing, info: nothing, warn: nothing, error: nothing, child: () => log }
-const session = { sessionRef: 17, sessionId: 'loja', generation: 1, epoch: 1 }
-const PHONE = '5511999990000'
-
-let orchestrator, whatsapp, client, registry, contact
+let sidecar, orchestrator, whatsapp, registry, contact
 
 beforeEach(async () => {
-  orchestrator = await new FakeOrchestrator().listen()
-  whatsapp = await startWhatsApp()
-  WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(whatsapp.rootKey, 'hex')
-  client = new OrchestratorClient({ socketPath: orchestrator.socketPath, token: TOKEN, timeoutMs: 1000, retries: 0, clock: systemClock, log })
-  let qr
-  const credsLoader = new CredsLoader(client)
-  registry = new Registry(started => ({
-    credsLoader,
-    backup: new SessionBackup(client, started),
-    report: (type, data) => { if (type === 'pairing.qr') qr = data.qr },
-    journal: null, startSlots: new StartSlots(1), clock: systemClock, random: () => 0.05, log,
-    options: {
-      writeRetries: 0,
-      socket: { webSocketUrl: whatsapp.wsUrl, keepAliveMs: 30_000 },
-      verification: { initialDelayMs: 10_000, throttleMs: 30_000, intervalMs: 300_000 }
-    }
-  }))
-  registry.start(session)
-  await until('a QR', () => qr)
-  await whatsapp.post('/scan', { qr, phone: PHONE })
-  await open()
+  sidecar = await InProcess.start();
+  ({ orchestrator, whatsapp, registry } = sidecar)
+  await sidecar.pair()
   contact = await whatsapp.post('/contacts', { name: 'Ana' })
 })
 
-afterEach(async () => {
-  await registry.shutDown()
-  client.close()
-  await whatsapp.close()
-  await orchestrator.close()
-})
+afterEach(() => sidecar.close())
 
-const open = () => until('it is open', () => registry.describe().find(({ session_ref: ref }) => ref === 17)?.state === 'open')
 const textsOf = ({ body }) => body.incoming_messages.map(([, text]) => JSON.parse(text).text)
 
 /** The writes that carry this text, once WhatsApp was told that the message arrived. */
@@ -105,7 +67,7 @@ test('messages that waited, and those while Baileys holds events back after a lo
   await registry.stop(17)
   const texts = ['waited 1', 'waited 2', 'waited 3']
   for (const text of texts) await whatsapp.post('/send', { from: contact.phone, to: PHONE, text })
-  registry.start(session)
+  registry.start(SESSION)
   for (const text of texts) await assertInTheWriteOfItsRatchetStep(text)
   await whatsapp.post('/send', { from: contact.phone, to: PHONE, text: 'right after the login' })
   await assertInTheWriteOfItsRatchetStep('right after the login')
@@ -128,7 +90,7 @@ test('a message whose receipt was lost is written again under the same key, so i
   await until('it is durable', () => orchestrator.session(17).incoming.size === 1)
   await registry.stop(17)
   whatsapp.world.failures.clear({ id })
-  registry.start(session)
+  registry.start(SESSION)
   const writes = await writesOf('twice')
   assert.equal(writes.length, 2)
   assert.equal(orchestrator.session(17).incoming.size, 1)
@@ -144,10 +106,10 @@ test('protocol messages and sender keys are not messages for a person', async ()
 
 test('what is emitted without having been decrypted here is staged once', async () => {
   const staged = []
-  const incoming = new IncomingMessages(log)
+  const incoming = new IncomingMessages(silentLog)
   const listeners = {}
   const authState = { creds: { me: { id: `${PHONE}:7@s.whatsapp.net` } }, stageIncoming: async message => { staged.push(message) } }
-  incoming.attach({ ws: { prependListener: nothing }, ev: { on: (name, listener) => { listeners[name] = listener } } }, authState)
+  incoming.attach({ ws: { prependListener: () => {} }, ev: { on: (name, listener) => { listeners[name] = listener } } }, authState)
   const message = { key: { id: 'M1', remoteJid: contact.jid }, message: { conversation: 'sent again by the phone' } }
   listeners['messages.upsert']({ messages: [{ key: null }, message, message, { ...message, message: { protocolMessage: {} } }] })
   assert.deepEqual(staged.map(([, text]) => JSON.parse(text).text), ['sent again by the phone'])

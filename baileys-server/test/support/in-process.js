@@ -1,0 +1,69 @@
+import '../../src/silence-console.js'
+import { WA_CERT_DETAILS } from '@whiskeysockets/baileys'
+import { systemClock } from '../../src/clock.js'
+import { Registry } from '../../src/connections/registry.js'
+import { StartSlots } from '../../src/connections/start-slots.js'
+import { OrchestratorClient } from '../../src/orchestrator/client.js'
+import { CredsLoader } from '../../src/orchestrator/creds-loader.js'
+import { SessionBackup } from '../../src/orchestrator/session-backup.js'
+import { FakeOrchestrator, TOKEN } from './orchestrator.js'
+import { until } from './until.js'
+import { startWhatsApp } from './whatsapp.js'
+
+/**
+ * Test equipment: what main.js puts together, in this process, with one start slot, no journal and no retries: real
+ * Baileys between the fake WhatsApp and the fake orchestrator.
+ */
+
+const nothing = () => {}
+export const silentLog = { debug: nothing, info: nothing, warn: nothing, error: nothing, child: () => silentLog }
+
+export const PHONE = '5511999990000'
+export const SESSION = { sessionRef: 17, sessionId: 'loja', generation: 1, epoch: 1 }
+
+export class InProcess {
+  /** @type {any[]} every event, its type beside its data */
+  reports = []
+  slots = new StartSlots(1)
+
+  static async start() {
+    const sidecar = new InProcess()
+    sidecar.orchestrator = await new FakeOrchestrator().listen()
+    sidecar.whatsapp = await startWhatsApp()
+    WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(sidecar.whatsapp.rootKey, 'hex')
+    sidecar.client = new OrchestratorClient({
+      socketPath: sidecar.orchestrator.socketPath, token: TOKEN, timeoutMs: 1000, retries: 0, clock: systemClock, log: silentLog
+    })
+    const credsLoader = new CredsLoader(sidecar.client)
+    sidecar.registry = new Registry(session => ({
+      credsLoader,
+      backup: new SessionBackup(sidecar.client, session),
+      report: (type, data) => sidecar.reports.push({ type, ...data }),
+      journal: null, startSlots: sidecar.slots, clock: systemClock, random: () => 0.05, log: silentLog,
+      options: {
+        writeRetries: 0,
+        socket: { webSocketUrl: sidecar.whatsapp.wsUrl, keepAliveMs: 30_000 },
+        verification: { initialDelayMs: 10_000, throttleMs: 30_000, intervalMs: 300_000 }
+      }
+    }))
+    return sidecar
+  }
+
+  get state() {
+    return this.registry.describe()[0]?.state
+  }
+
+  async pair() {
+    this.registry.start(SESSION)
+    const { qr } = await until('a QR', () => this.reports.find(({ type }) => type === 'pairing.qr'))
+    await this.whatsapp.post('/scan', { qr, phone: PHONE })
+    await until('it is open', () => this.state === 'open')
+  }
+
+  async close() {
+    await this.registry.shutDown()
+    this.client.close()
+    await this.whatsapp.close()
+    await this.orchestrator.close()
+  }
+}
