@@ -48,13 +48,17 @@ _PREFETCH = """
     ORDER BY k.running
 """
 
+# LIMIT 1: each key is looked up, where the planner might otherwise read all keys of the session.
 _READ = """
     SELECT k.key_type, k.key_id, k.value
     FROM leases l
     LEFT JOIN unnest(%(types)s::text[], %(ids)s::text[]) AS wanted (key_type, key_id) ON true
-    LEFT JOIN signal_keys k
-        ON k.session_ref = %(session_ref)s AND k.generation = %(generation)s
-        AND k.key_type = wanted.key_type AND k.key_id = wanted.key_id
+    LEFT JOIN LATERAL (
+        SELECT key_type, key_id, value FROM signal_keys
+        WHERE session_ref = %(session_ref)s AND generation = %(generation)s
+          AND key_type = wanted.key_type AND key_id = wanted.key_id
+        LIMIT 1
+    ) k ON true
     WHERE l.session_ref = %(session_ref)s AND l.owner = %(owner)s AND l.epoch = %(epoch)s
 """
 
