@@ -66,7 +66,7 @@ test('without a journal it is degraded from the first failed attempt to the next
   const authState = restored()
   const written = authState.forBaileys.keys.set({ session: { a: 1 } })
   store.write = async ({ take, attemptFailed }) => {
-    if (take()) attemptFailed(new Error('no answer'), 0)
+    while (take()) attemptFailed(new Error('no answer'), 0)
   }
   await assert.rejects(written, { message: 'no answer' })
   assert.deepEqual(degraded, [[true, 'no answer']])
