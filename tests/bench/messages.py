@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -41,14 +42,14 @@ class Stage:
     meters: Meters
 
     async def receive(self, number: int, *, group: bool) -> None:
-        """``number`` messages in all, to all accounts in turn."""
-        each, rate = number // len(self.accounts), RECEIVED_PER_SECOND / len(self.accounts)
-        for account in self.accounts:
-            chats = (
-                {"contacts": [], "groups": [account.group]} if group else {"contacts": [account.contact], "groups": []}
-            )
-            body = {"phone": account.phone, **chats, "rate_per_second": rate, "count": each}
-            await self.whatsapp.call("POST", "/traffic", body)
+        """``number`` messages in all, to all accounts in turn, evenly spread over time."""
+        due = time.monotonic()
+        for count in range(number):
+            account = self.accounts[count % len(self.accounts)]
+            chat = account.group if group else None
+            await self.whatsapp.send(account.contact, account.phone, f"message {count}", chat)
+            due += 1 / RECEIVED_PER_SECOND
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
         await self._settled()
 
     async def send(self, number: int, *, group: bool) -> None:

@@ -88,5 +88,6 @@ async def fake_whatsapp(*options: str) -> AsyncIterator[FakeWhatsApp]:
                 lambda: "control_url" in child.output or child.process.poll() is not None, 20, "the fake WhatsApp"
             )
             ready = next(json.loads(line) for line in child.output.splitlines() if "control_url" in line)
-            async with aiohttp.ClientSession() as http:
+            # Node closes idle connections after 5 s, perhaps just when the next call goes out on one.
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
                 yield FakeWhatsApp(ready["ws_url"], ready["control_url"], ready["root_key"], child, http)
