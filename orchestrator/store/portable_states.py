@@ -28,8 +28,8 @@ from orchestrator.store.sealing import Sealer, place_of
 
 _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
-#: The epoch of a lease that is made here; its first owner makes it higher.
-_NEVER_CLAIMED = 1
+#: The epoch of a lease that is made here; that of its first owner is 1.
+_NEVER_CLAIMED = 0
 
 _NEW_SESSION = """
     INSERT INTO sessions (tenant_id, session_id, desired_state, connection_state, generation)
@@ -47,7 +47,7 @@ _SESSION = """
 # The epoch grows with each change of owner, so an owner whose lease ran out can't write any more.
 _TAKE_FREE_LEASE = """
     INSERT INTO leases AS l (session_ref, owner, epoch, expires_at, last_backup_at)
-    VALUES (%(session_ref)s, NULL, 1, now(), now())
+    VALUES (%(session_ref)s, NULL, 0, now(), now())
     ON CONFLICT (session_ref) DO UPDATE
         SET owner = NULL, epoch = l.epoch + CASE WHEN l.owner IS NULL THEN 0 ELSE 1 END,
             expires_at = now(), last_backup_at = now()

@@ -188,6 +188,22 @@ async def test_a_post_never_writes_under_an_owner_nor_after_one(
     assert await states.snapshot("t", "s") == state
 
 
+async def test_a_post_never_replaces_the_newer_keys_of_a_session_that_was_paired_here(
+    database: Database, states: PortableStateStore, sessions: SessionStore, state: PortableState
+) -> None:
+    """Its first and only owner had epoch 1."""
+    created = await sessions.create("t", "s")
+    leases = LeaseStore(database, "a", 30.0)
+    (lease,) = held = await leases.claim(1)
+    async with database.begin() as connection:
+        await connection.execute(sa.text("UPDATE generations SET paired_at = now(), account_jid = 'a@b'"))
+    await sessions.desire(created.session_ref, STOPPED)
+    await leases.release(held)
+    assert lease.epoch == 1
+    with pytest.raises(SessionRunning, match="the newer ones"):
+        await states.post("t", "s", state, same_pairing)
+
+
 async def test_an_owner_whose_lease_ran_out_is_fenced_by_a_session_brought_in(
     database: Database, states: PortableStateStore, sessions: SessionStore, state: PortableState
 ) -> None:
