@@ -70,6 +70,7 @@ def upgrade() -> None:
         "CREATE INDEX incoming_messages_undelivered_idx ON incoming_messages (session_ref, number) WHERE delivered_at IS NULL"
     )
     op.execute("CREATE INDEX incoming_messages_number_idx ON incoming_messages (number)")
+    op.execute("ALTER TABLE leases ADD COLUMN recovered_epoch bigint")
     op.execute("ALTER TABLE creds ALTER COLUMN value SET STORAGE EXTERNAL")
     op.execute("ALTER TABLE creds SET (toast_tuple_target = 4000)")
 

@@ -40,7 +40,7 @@ _CLAIM = sa.text(
         INSERT INTO leases AS l (session_ref, owner, epoch, expires_at)
         SELECT session_ref, :owner, 1, now() + make_interval(secs => :ttl) FROM free
         ON CONFLICT (session_ref) DO UPDATE
-            SET owner = excluded.owner, epoch = l.epoch + 1, expires_at = excluded.expires_at
+            SET owner = excluded.owner, epoch = l.epoch + 1, expires_at = excluded.expires_at, recovered_epoch = NULL
             WHERE {_FREE}
         RETURNING l.session_ref, l.epoch
     )
@@ -79,19 +79,21 @@ _RELEASE = sa.text(
 
 _ADVANCE = sa.text(
     """
-    UPDATE leases SET epoch = epoch + 1
+    UPDATE leases SET epoch = epoch + 1, recovered_epoch = NULL
     WHERE session_ref = :session_ref AND epoch = :epoch AND owner = :owner
     RETURNING epoch
     """
 )
 
-# Whoever ran the session since has made the epoch higher.
+# Whoever ran the session since has made the epoch higher, and no recovery's. One that died before it heard the answer
+# asks again for the same epoch.
 _RECOVER = sa.text(
     f"""
     UPDATE leases l
-    SET owner = :owner, epoch = l.epoch + 1, expires_at = now() + make_interval(secs => :ttl)
+    SET owner = :owner, epoch = l.epoch + 1, expires_at = now() + make_interval(secs => :ttl), recovered_epoch = :epoch
     FROM sessions s JOIN generations g USING (session_ref, generation)
-    WHERE s.session_ref = l.session_ref AND l.session_ref = :session_ref AND l.epoch = :epoch
+    WHERE s.session_ref = l.session_ref AND l.session_ref = :session_ref
+      AND :epoch IN (l.epoch, l.recovered_epoch)
       AND s.generation = :generation AND s.deleted_at IS NULL AND g.set_aside_at IS NULL AND {_FREE}
     RETURNING l.session_ref, l.epoch, s.session_id, s.tenant_id, s.generation
     """  # noqa: S608 (a constant)
@@ -100,12 +102,13 @@ _RECOVER = sa.text(
 _STILL_BUSY = sa.text(
     """
     SELECT 1 FROM leases l JOIN sessions s USING (session_ref) JOIN generations g USING (session_ref, generation)
-    WHERE session_ref = :session_ref AND l.epoch = :epoch AND generation = :generation
+    WHERE session_ref = :session_ref AND :epoch IN (l.epoch, l.recovered_epoch) AND generation = :generation
       AND s.deleted_at IS NULL AND g.set_aside_at IS NULL
     """
 )
 
-_EXPIRE_OTHERS = sa.text("UPDATE leases SET owner = NULL, expires_at = now(), epoch = epoch + 1 WHERE owner <> :owner")
+# The epochs stay: a journal that the processes before left on this disk is written under the next ones.
+_EXPIRE_OTHERS = sa.text("UPDATE leases SET owner = NULL, expires_at = now() WHERE owner <> :owner")
 
 
 class LeaseStore:

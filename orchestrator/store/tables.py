@@ -86,7 +86,8 @@ generations = Table(
 )
 
 #: UNIQUE (session_ref, epoch) makes epoch a key column: the FOR KEY SHARE lock of a write then waits for a take-over
-#: (which changes it) and not for a renewal (which doesn't). See store/auth_state.py.
+#: (which changes it) and not for a renewal (which doesn't). See store/write_batch.py. ``recovered_epoch`` is the epoch
+#: of the journal that the lease was last taken for, as long as nobody has run the session since.
 leases = Table(
     "leases",
     metadata,
@@ -101,6 +102,7 @@ leases = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("last_backup_at", DateTime(timezone=True)),
+    Column("recovered_epoch", BigInteger),
     UniqueConstraint("session_ref", "epoch"),
     postgresql_with={"fillfactor": "50"},
 )

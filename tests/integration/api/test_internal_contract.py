@@ -112,11 +112,13 @@ async def test_what_was_written_is_found(orchestrator: Serving) -> None:
     await matches(orchestrator, "auth-state-prefetch")
 
 
-async def test_the_lease_of_a_journal_is_recovered_once(orchestrator: Serving) -> None:
+async def test_the_lease_of_a_journal_is_recovered_under_a_new_epoch_each_time_that_is_asked(
+    orchestrator: Serving,
+) -> None:
     await matches(orchestrator, "journal-recover-superseded")
     await matches(orchestrator, "journal-recover")
-    assert await play(orchestrator, "journal-recover") == (200, {"epoch": None})
-    body = {"generation": 3, "epoch": 13, "set": [["session", "a", "x"]]}
+    assert await play(orchestrator, "journal-recover") == (200, {"epoch": 14})
+    body = {"generation": 3, "epoch": 14, "set": [["session", "a", "x"]]}
     assert (await orchestrator.internal("POST", f"{AUTH_STATE}/write", body)).status == 200
 
 

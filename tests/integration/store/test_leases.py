@@ -217,7 +217,18 @@ async def test_alone_on_an_embedded_database_all_other_leases_end(database: Data
     await sessions.create("t", "s")
     await claim_one(database, "dead")
     await store(database, "alive").expire_others()
-    assert (await claim_one(database, "alive")).epoch == 3
+    assert (await claim_one(database, "alive")).epoch == 2
+
+
+async def test_a_journal_survives_the_start_that_ends_all_other_leases(
+    database: Database, sessions: SessionStore
+) -> None:
+    await sessions.create("t", "s")
+    died = await claim_one(database, "dead")
+    await store(database, "alive").expire_others()
+    recovered = await store(database, "alive").recover(died.session_ref, 1, died.epoch)
+    assert recovered is not None
+    assert recovered.epoch == died.epoch + 1
 
 
 async def test_the_lease_of_a_journal_is_recovered_only_if_nobody_ran_the_session_since(
@@ -234,8 +245,27 @@ async def test_the_lease_of_a_journal_is_recovered_only_if_nobody_ran_the_sessio
     taken = await store(database, "b").recover(died.session_ref, 1, again.epoch)
     assert taken is not None
     assert taken.epoch == again.epoch + 1
-    for past in (died.epoch, again.epoch):
-        assert await store(database, "a").recover(died.session_ref, 1, past) is None
+    assert await store(database, "a").recover(died.session_ref, 1, died.epoch) is None
+    with pytest.raises(LeaseBusy):
+        await store(database, "a").recover(died.session_ref, 1, again.epoch)
+
+
+async def test_a_recovery_that_did_not_hear_the_answer_may_ask_again_until_somebody_runs_the_session(
+    database: Database, sessions: SessionStore
+) -> None:
+    await sessions.create("t", "s")
+    died = await claim_one(database, "a")
+    leases = store(database, "a")
+    for attempt in (1, 2):
+        recovered = await leases.recover(died.session_ref, 1, died.epoch)
+        assert recovered is not None
+        assert recovered.epoch == died.epoch + attempt
+    assert await leases.advance(recovered) is not None
+    assert await leases.recover(died.session_ref, 1, died.epoch) is None
+    died = await claim_one(database, "a")
+    assert await leases.recover(died.session_ref, 1, died.epoch) is not None
+    await claim_one(database, "a")
+    assert await leases.recover(died.session_ref, 1, died.epoch) is None
 
 
 async def test_the_lease_of_a_journal_of_another_generation_or_of_no_session_is_not_recovered(
