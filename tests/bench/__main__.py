@@ -142,17 +142,21 @@ def main() -> int:
     if arguments.rounds:
         size = dataclasses.replace(size, rounds=arguments.rounds)
     benchmark = Benchmark(size, tuple(arguments.parts), recording.workload())
+    complete = False
     try:
         asyncio.run(interruptible(benchmark.run))
+        complete = not arguments.quick and set(arguments.parts) == set(PARTS)
     except asyncio.CancelledError:
         sys.stderr.write("Stopped.\n")
         return 1
-    document = {"facts": benchmark.facts, "runs": [dataclasses.asdict(run) for run in benchmark.runs]}
-    file = recording.FOLDER / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    file.write_text(json.dumps(document, indent=1))
-    whole = not arguments.quick and set(arguments.parts) == set(PARTS)
-    published(document, DOCS if whole else recording.FOLDER)
-    sys.stdout.write(f"\nFigures: {file}\n")
+    finally:
+        # What was measured until something failed is worth a look.
+        if benchmark.runs:
+            document = {"facts": benchmark.facts, "runs": [dataclasses.asdict(run) for run in benchmark.runs]}
+            file = recording.FOLDER / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+            file.write_text(json.dumps(document, indent=1))
+            published(document, DOCS if complete else recording.FOLDER)
+            sys.stdout.write(f"\nFigures: {file}\n")
     return 0
 
 

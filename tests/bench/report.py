@@ -160,21 +160,27 @@ def restarts_table(runs: Runs) -> Table:
     measured = [run for run in runs.all if run.load == RESTART]
     rows = []
     for store, sessions in dict.fromkeys((run.store, run.sessions) for run in measured):
-        figures = [
-            runs.spread(figure, store, disk=FAST.name, load=RESTART, sessions=sessions)
-            for figure in (
-                "ready_seconds",
-                "opened_seconds",
-                "resident_megabytes_baileys",
-                "resident_megabytes_orchestrator",
-            )
-        ]
-        ready, opened, *memory = (_plain(spread, ".1f") for spread in figures)
-        worst = f"{figures[1].high:.1f}" if figures[1] else "-"
-        rows.append([store, str(sessions), ready, opened, worst, *memory])
-    header = ["", "sessions", "API ready s", "all open s", "worst", "sidecar MB", "orchestrator MB"]
-    note = "Seconds from SIGKILL of the whole process tree; starting the processes is part of them."
+        opened = runs.spread("opened_seconds", store, disk=FAST.name, load=RESTART, sessions=sessions)
+        ready = runs.spread("ready_seconds", store, disk=FAST.name, load=RESTART, sessions=sessions)
+        worst = f"{opened.high:.1f}" if opened else "-"
+        memory = [cell for program in ("baileys", "orchestrator") for cell in _memory(runs, store, sessions, program)]
+        rows.append([store, str(sessions), _plain(ready, ".1f"), _plain(opened, ".1f"), worst, *memory])
+    memory_header = ["sidecar MB", "kB/session", "orchestrator MB", "kB/session"]
+    header = ["", "sessions", "API ready s", "all open s", "worst", *memory_header]
+    note = (
+        "Seconds from SIGKILL of the whole process tree; starting the processes is part of them. "
+        "Memory is resident, open sockets included; kB/session is what came on top of one session."
+    )
     return Table("Restart of real sessions", header, rows, note)
+
+
+def _memory(runs: Runs, store: str, sessions: int, program: str) -> tuple[str, str]:
+    """Resident MB, and kB for each session beyond the first."""
+    figure = f"resident_megabytes_{program}"
+    all_, one = (runs.spread(figure, store, disk=FAST.name, load=RESTART, sessions=number) for number in (sessions, 1))
+    if all_ is None or one is None or sessions == 1:
+        return _plain(all_, ".0f"), "-"
+    return _plain(all_, ".0f"), f"{(all_.median - one.median) / (sessions - 1) * 1000:.0f}"
 
 
 def kills_table(runs: Runs) -> Table:

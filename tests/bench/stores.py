@@ -20,7 +20,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 NODE_BENCH = PROJECT / "baileys-server" / "test" / "bench"
 PEER_STORES = Path(__file__).with_name("peers") / "stores"
 
-SESSIONS = 4000
+SESSIONS = 2500
 CONNECTIONS = 10
 """As node-pg's own default; the peers' READMEs name none."""
 REPLICA = "b" * 32
