@@ -5,6 +5,7 @@ import asyncio
 import getpass
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from orchestrator.config import Settings, SettingsError, database_url_in, text_i
 from orchestrator.domain.errors import AuthStateRefused, InvalidRequest
 from orchestrator.domain.portable_state import PortableState
 from orchestrator.domain.session import SESSION_ID
-from orchestrator.transfer import archive, multi_file, peers
+from orchestrator.transfer import archive, multi_file, peers, private_files
 
 _STOP_SECONDS: Final = 30.0
 
@@ -45,6 +46,7 @@ def export_session(arguments: argparse.Namespace) -> int:
     folder = arguments.format == "multi-file"
     if folder and _wants_passphrase(arguments):
         raise AuthStateRefused("A folder can't be sealed; leave the passphrase out, or export an archive.")
+    private_files.require_free(arguments.to)  # before the session is stopped for nothing
     passphrase = None if folder else _passphrase(arguments, twice=True)
     state, running = asyncio.run(_move_out(settings, service_database_url(settings), arguments))
     if folder:
@@ -74,8 +76,12 @@ async def _move_out(settings: Settings, url: str, arguments: argparse.Namespace)
 def _read(arguments: argparse.Namespace) -> PortableState:
     form, source = arguments.form, Path(arguments.source)
     if form == "archive":
-        passphrase = _passphrase(arguments, twice=False) if archive.is_sealed(source) else None
-        return archive.read(source, passphrase)
+        sealed = archive.is_sealed(source)
+        state = archive.read(source, _passphrase(arguments, twice=False) if sealed else None)
+        if not sealed and _wants_passphrase(arguments):
+            # Whoever could put an open archive in its place would otherwise choose the account and its keys.
+            raise AuthStateRefused(f"{source} is not sealed; leave the passphrase out if you trust it all the same.")
+        return state
     if form == "multi-file" or (form == "waha" and arguments.source_url_env is None):
         return multi_file.read(source)
     url = None if arguments.source_url_env is None else database_url_in(os.environ, arguments.source_url_env)
@@ -106,14 +112,22 @@ def _passphrase(arguments: argparse.Namespace, *, twice: bool) -> str | None:
     elif arguments.passphrase_env is not None:
         text = text_in(os.environ, arguments.passphrase_env)
     elif arguments.passphrase:
-        text = getpass.getpass("Passphrase: ")
-        if twice and text != getpass.getpass("Again: "):
+        text = _asked("Passphrase: ")
+        if twice and text != _asked("Again: "):
             raise SettingsError("The two passphrases differ; try again.")
     else:
         return None
     if not text:
         raise SettingsError("The passphrase is empty; choose another.")
     return text
+
+
+def _asked(prompt: str) -> str:
+    try:
+        with warnings.catch_warnings(category=getpass.GetPassWarning, action="error"):  # it would show what is typed
+            return getpass.getpass(prompt)
+    except (EOFError, getpass.GetPassWarning) as error:
+        raise SettingsError("There is nobody to ask; use --passphrase-file or --passphrase-env.") from error
 
 
 def _warn(sentence: str) -> None:

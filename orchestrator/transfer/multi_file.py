@@ -26,8 +26,11 @@ def from_files(files: Mapping[str, bytes]) -> PortableState:
 
 
 def to_files(state: PortableState) -> dict[str, bytes]:
-    """The files of a folder with which an unchanged Baileys goes on."""
-    keys = {file_name(name): text for name, text in state.keys.items() if is_baileys_own(name)}
+    """The files of a folder with which an unchanged Baileys goes on; ``AuthStateRefused`` if two keys are of one name."""
+    names = [name for name in state.keys if is_baileys_own(name)]
+    keys = {file_name(name): state.keys[name] for name in names}
+    if len(keys) < len(names):
+        raise AuthStateRefused("Two keys would be in the same file, as Baileys names files; export an archive instead.")
     return {CREDS_FILE: state.creds, **keys}
 
 
@@ -40,14 +43,18 @@ def read_files(folder: Path) -> dict[str, bytes]:
     """Every .json file of a folder, by name."""
     if not folder.is_dir():
         raise AuthStateRefused(f"{folder} is not a folder.")
-    files = [file for file in sorted(folder.iterdir()) if file.suffix == ".json" and file.is_file()]
-    for file in files:
-        if file.stat().st_size > VALUE_LIMIT:
-            raise AuthStateRefused(f"{file.name!r} is larger than {VALUE_LIMIT // 1024**2} MiB.")
     try:
-        return {file.name: file.read_bytes() for file in files}
+        return {file.name: _content(file) for file in sorted(folder.iterdir()) if file.suffix == ".json"}
     except OSError as error:
-        raise AuthStateRefused(f"{folder} can't be read: {error.strerror}.") from error
+        raise AuthStateRefused(f"{error.filename or folder} can't be read: {error.strerror}.") from error
+
+
+def _content(file: Path) -> bytes:
+    if not file.is_file():  # a pipe or a device would never end, and a link to nowhere is a key that is missing
+        raise AuthStateRefused(f"{file.name[:80]!r} is not a file; the folder is damaged.")
+    if file.stat().st_size > VALUE_LIMIT:
+        raise AuthStateRefused(f"{file.name!r} is larger than {VALUE_LIMIT // 1024**2} MiB.")
+    return file.read_bytes()
 
 
 def write(state: PortableState, folder: Path) -> None:

@@ -31,6 +31,7 @@ async def run(*arguments: str | Path, **environ: str) -> Ran:
         env={**os.environ, "DATABASE_URL": "", "SESSION_ENCRYPTION_KEYS": "", **environ},
         cwd=PROJECT,
         stdin=subprocess.DEVNULL,
+        start_new_session=True,  # without a terminal to ask
         capture_output=True,
         text=True,
         check=False,

@@ -147,6 +147,16 @@ def sealed_archive_without_passphrase(folder: Path, state: PortableState) -> lis
     return ["archive", folder / "archive"]
 
 
+def open_archive_where_a_sealed_one_is_expected(folder: Path, state: PortableState) -> list[Any]:
+    archive.write(state, folder / "archive", None)
+    return ["archive", folder / "archive", "--passphrase-env", "RIGHT"]
+
+
+def passphrase_that_nobody_types(folder: Path, state: PortableState) -> list[Any]:
+    archive.write(state, folder / "archive", "right")
+    return ["archive", folder / "archive", "--passphrase"]
+
+
 def database_without_address(folder: Path, state: PortableState) -> list[Any]:
     return ["keyv", "bot"]
 
@@ -163,6 +173,8 @@ def database_out_of_reach(folder: Path, state: PortableState) -> list[Any]:
         (cut_off_archive, 1, "cut off or damaged"),
         (archive_with_another_passphrase, 1, "passphrase is wrong"),
         (sealed_archive_without_passphrase, 1, "give its passphrase"),
+        (open_archive_where_a_sealed_one_is_expected, 1, "is not sealed"),
+        (passphrase_that_nobody_types, 2, "--passphrase-file"),
         (database_without_address, 2, "--source-url-env"),
         (database_out_of_reach, 1, "can't be read"),
     ],
@@ -224,6 +236,18 @@ async def test_an_export_replaces_no_file(
     assert "exists already" in ran.complaints
     assert (tmp_path / "there").read_text() == "mine"
     assert multi_file.read(paired[0]) == await stored(database, "loja-1")
+
+
+async def test_a_session_is_not_stopped_for_an_export_that_has_no_place(
+    database: Database, database_url: str, paired: tuple[Path, BaileysState], tmp_path: Path
+) -> None:
+    await importing(database_url, "multi-file", paired[0], "--start")
+    for to, reason in ((tmp_path, "exists already"), (tmp_path / "no" / "folder", "is not a folder")):
+        ran = await exporting(database_url, to, "--stop")
+        assert (ran.code, len(ran.complaints.splitlines())) == (1, 1)
+        assert reason in ran.complaints
+    session = await SessionStore(database).get(OPERATOR_TENANT, "loja-1")
+    assert session.desired_state is DesiredState.RUNNING
 
 
 async def test_without_a_database_and_without_a_service_it_says_what_to_do(

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,16 @@ def test_what_baileys_does_not_know_stays_out_of_its_folder(state: PortableState
     assert multi_file.to_files(ours) == multi_file.to_files(state)
 
 
+def test_a_key_that_has_no_file_of_its_own_is_refused_and_leaves_nothing_behind(
+    state: PortableState, tmp_path: Path
+) -> None:
+    for key_ids, reason in ((["x" * 300], "File name too long"), (["a:b", "a-b"], "same file")):
+        keys = {**state.keys, **{("session", key_id): b"{}" for key_id in key_ids}}
+        with pytest.raises(AuthStateRefused, match=reason):
+            multi_file.write(PortableState(state.creds, state.account, keys), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_other_files_in_a_folder_are_not_read(paired: tuple[Path, BaileysState], tmp_path: Path) -> None:
     """WAHA keeps its message store beside the keys."""
     folder = shutil.copytree(paired[0], tmp_path / "waha")
@@ -82,6 +93,9 @@ def without(field: str) -> Callable[[bytes], bytes]:
             "not one signal key",
         ),
         (shutil.rmtree, "is not a folder"),
+        (lambda folder: os.mkfifo(folder / "session-1.0.json"), "is not a file"),
+        (lambda folder: (folder / "session-1.0.json").symlink_to("nowhere"), "is not a file"),
+        (lambda folder: (folder / "session-1.0.json").symlink_to("/dev/zero"), "is not a file"),
     ],
 )
 def test_a_damaged_folder_is_refused_whole_with_the_reason(
