@@ -8,7 +8,7 @@ import { safeError } from './log.js'
  *
  * @typedef {object} Parts
  * @property {import('./connections/registry.js').Registry} registry
- * @property {{draining: boolean, bytes: number, limit: number}} journal as it is at the moment of the question
+ * @property {{draining: boolean, undrained: number[], bytes: number, limit: number}} journal as it is at the moment of the question
  * @property {string} instance
  * @property {string} token
  * @property {import('./log.js').Logger} log
@@ -36,7 +36,8 @@ const PROBLEMS = {
   internal_error: [500, 'Internal error'],
   send_failed: [502, 'Send failed'],
   draining: [503, 'Draining'],
-  shutting_down: [503, 'Shutting down']
+  shutting_down: [503, 'Shutting down'],
+  undrained: [503, 'Undrained']
 }
 
 class BadRequest extends Error {
@@ -98,8 +99,8 @@ function makeRoutes({ registry, journal, instance }) {
   return [
     route('GET', /^\/health$/, () => ok({ instance, sessions: registry.size })),
     route('GET', /^\/v1\/sessions$/, () => {
-      const { draining, bytes, limit } = journal
-      return ok({ instance, draining, journal: { bytes, limit }, sessions: registry.describe() })
+      const { draining, undrained, bytes, limit } = journal
+      return ok({ instance, draining, undrained, journal: { bytes, limit }, sessions: registry.describe() })
     }),
     route('PUT', session, ({ sessionRef, body }) => {
       const session = { sessionRef, ...sessionOf(body) }
@@ -110,6 +111,7 @@ function makeRoutes({ registry, journal, instance }) {
     }),
     route('DELETE', session, async ({ sessionRef }) => {
       await registry.stop(sessionRef)
+      if (journal.undrained.includes(sessionRef)) throw new ControlError('undrained', 'The socket is closed, but the last writes are only in the journal; ask again later.')
       return ok({})
     }),
     route('POST', /^\/v1\/sessions\/(\d{1,16})\/logout$/, async ({ sessionRef }) => {

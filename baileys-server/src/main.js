@@ -65,6 +65,7 @@ const controlApi = createControlApi({
   registry,
   journal: {
     get draining() { return draining },
+    get undrained() { return journal?.undrainedSessions ?? [] },
     get bytes() { return journal?.bytes ?? 0 },
     get limit() { return journal?.limit ?? 0 }
   },
@@ -130,10 +131,11 @@ async function shutDown(cause) {
   log.flush(() => process.exit(0))
 }
 
-/** Tells that all sockets are closed and all writes done, so that the leases can be released at once. */
+/** Tells that all sockets are closed, and whose writes are done, so that their leases can be released at once. */
 async function sayGoodbye() {
   try {
-    const call = client.call('/internal/v1/sidecar/goodbye', { instance }, { retries: 0 })
+    const undrained = journal?.undrainedSessions ?? []
+    const call = client.call('/internal/v1/sidecar/goodbye', { instance, undrained }, { retries: 0 })
     if (!(await within(clock, GOODBYE_MS, call))) log.warn({}, 'goodbye_not_answered')
   } catch (error) {
     log.warn(safeError(error), 'goodbye_not_heard')

@@ -207,10 +207,10 @@ async function controlAnswer(name, call, request, { status, body }) {
   }
   const find = () => name === 'control-session-not-running' || name === 'control-shutting-down' ? outcome() : connection
   const registry = {
-    size: body.sessions, describe: () => body.sessions, stop: async () => outcome(), get: find, getForSend: find,
+    size: body.sessions, describe: () => body.sessions, stop: async () => {}, get: find, getForSend: find,
     start: session => { assert.deepEqual(session, { sessionRef: 17, sessionId: request.session_id, generation: request.generation, epoch: request.epoch }); outcome() }
   }
-  const journal = { draining: name === 'control-draining', ...body.journal }
+  const journal = { draining: name === 'control-draining', undrained: name === 'control-session-stop-undrained' ? [17] : body.undrained ?? [], ...body.journal }
   const api = createControlApi({ registry, journal, instance: body.instance, token: TOKEN, log: { error: () => {} } })
   await new Promise(resolve => api.listen(0, '127.0.0.1', resolve))
   const [method, path] = call.split(' ')

@@ -12,7 +12,7 @@ let api, url, errors
 before(async () => {
   errors = []
   const registry = new Registry(() => { throw new Error('nothing may start here') })
-  api = createControlApi({ registry, journal: { draining: false, bytes: 0, limit: 0 }, instance: 'i', token: TOKEN, log: { error: fields => errors.push(fields) } })
+  api = createControlApi({ registry, journal: { draining: false, undrained: [], bytes: 0, limit: 0 }, instance: 'i', token: TOKEN, log: { error: fields => errors.push(fields) } })
   await new Promise(resolve => api.listen(0, '127.0.0.1', resolve))
   url = `http://127.0.0.1:${api.address().port}`
 })

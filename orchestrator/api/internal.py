@@ -25,6 +25,10 @@ class Instance(msgspec.Struct, forbid_unknown_fields=True):
     instance: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
+class Goodbye(Instance, forbid_unknown_fields=True):
+    undrained: list[Positive] = []
+
+
 class Addressed(msgspec.Struct, forbid_unknown_fields=True):
     generation: Positive
     epoch: Positive
@@ -123,7 +127,8 @@ async def hello(request: web.Request) -> web.Response:
 
 
 async def goodbye(request: web.Request) -> web.Response:
-    await request.app[SERVICES].supervision.goodbye((await read_json(request, Instance)).instance)
+    body = await read_json(request, Goodbye)
+    await request.app[SERVICES].supervision.goodbye(body.instance, body.undrained)
     return json_response({})
 
 

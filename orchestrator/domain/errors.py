@@ -29,7 +29,8 @@
         ├── DatabaseUnavailable
         ├── Overloaded
         ├── SidecarUnavailable
-        │   └── SidecarGone
+        │   ├── SidecarGone
+        │   └── JournalUndrained
         └── SendUnconfirmed
 
 The docstring is the default message and says what the caller should do. ``code`` is stable: programs decide by it.
@@ -229,6 +230,12 @@ class SidecarGone(SidecarUnavailable):
     """No WhatsApp process is listening; nothing was asked of it, so try again when it is back."""
 
     code = "sidecar_gone"
+
+
+class JournalUndrained(SidecarUnavailable):
+    """The session is closed, but its last changes still wait for the database; try again when it is back."""
+
+    code = "journal_undrained"
 
 
 class SendUnconfirmed(Unavailable):

@@ -7,11 +7,11 @@ same few lines.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
-from orchestrator.domain.errors import OrchestratorError, SidecarGone, SidecarUnavailable, Unavailable
+from orchestrator.domain.errors import JournalUndrained, OrchestratorError, SidecarGone, SidecarUnavailable, Unavailable
 from orchestrator.domain.reconciliation import RunningConnection, plan
 from orchestrator.domain.session import ConnectionState, Lease
 from orchestrator.services.connections import Connections, Qr
@@ -68,12 +68,15 @@ class Supervision:
         log.info("sidecar is up", instance=instance)
         self.wanted.set()
 
-    async def goodbye(self, instance: str) -> None:
-        """The sidecar has closed every socket and ends: give all leases back, so that another replica takes over now."""
+    async def goodbye(self, instance: str, undrained: Collection[int] = ()) -> None:
+        """The sidecar has closed every socket and ends: give the leases back, so that another replica takes over now.
+
+        Those of ``undrained`` sessions run out by themselves: until then the next process here may write their journal.
+        """
         log.info("sidecar says goodbye", instance=instance)
         self._departed = instance
         self.sidecar_reachable = False
-        await self._leases.release(list(self._leases.held))
+        await self._leases.release([ref for ref in self._leases.held if ref not in undrained])
 
     async def leave(self) -> None:
         """This process ends. Leases whose sidecar is gone are given back; those of a living one wait for our successor."""
@@ -109,7 +112,11 @@ class Supervision:
         gate = asyncio.Semaphore(START_CONCURRENCY)
         await asyncio.gather(
             *(self._stop(session_ref) for session_ref in todo.stop),
-            *(self._start(lease, gate) for lease in todo.start if lease.session_ref not in self._stopping),
+            *(
+                self._start(lease, gate)
+                for lease in todo.start
+                if lease.session_ref not in self._stopping and lease.session_ref not in listing.undrained
+            ),
         )
 
     async def renew(self) -> None:
@@ -130,11 +137,14 @@ class Supervision:
             self._connections.recorded(session_ref, state)
 
     async def stop(self, session_ref: int) -> None:
-        """Close the session's connection, if it is ours, and give its lease back."""
+        """Close the session's connection, if it is ours, and give its lease back once its last changes are stored.
+
+        Until then each renewal says that it is unwanted, and it comes here again.
+        """
         self._stopping.add(session_ref)
         try:
-            await self._stop(session_ref)
-            await self._leases.release([session_ref])
+            if await self._stop(session_ref):
+                await self._leases.release([session_ref])
         finally:
             self._stopping.discard(session_ref)
 
@@ -236,10 +246,16 @@ class Supervision:
             except OrchestratorError as error:
                 log.warning("connection not started", session_id=lease.session_id, error=error.message)
 
-    async def _stop(self, session_ref: int) -> None:
+    async def _stop(self, session_ref: int) -> bool:
+        """Whether the session's epoch may end: nothing that is worth keeping will be written under it any more."""
+        drained = True
         try:
             await self._sidecar.stop(session_ref)
+        except JournalUndrained as error:
+            drained = False
+            log.warning("lease kept for the journal", session_ref=session_ref, error=error.message)
         except OrchestratorError as error:
             # Its writes are fenced all the same, and the next round sees it still running.
             log.warning("connection not stopped", session_ref=session_ref, error=error.message)
         self._connections.forget(session_ref)
+        return drained

@@ -9,6 +9,7 @@ import msgspec
 from orchestrator.domain.errors import (
     AlreadyPaired,
     InvalidRequest,
+    JournalUndrained,
     LeaseLost,
     NotPairing,
     OrchestratorError,
@@ -35,6 +36,7 @@ _ERRORS: Mapping[str, type[OrchestratorError]] = {
     "not_pairing": NotPairing,
     "stale_epoch": LeaseLost,
     "send_failed": SendFailed,
+    "undrained": JournalUndrained,
     "invalid_request": InvalidRequest,
 }
 
@@ -71,10 +73,13 @@ class Listing(msgspec.Struct, frozen=True):
     """All connections of one sidecar process; ``instance`` changes with each start of the process.
 
     ``draining``: it still writes the journal of an earlier process, and nothing may be started before that is done.
+    ``undrained``: sessions whose last changes are only in its own journal, whether they run or not. Under another epoch
+    those changes would be worthless.
     """
 
     instance: str
     draining: bool
+    undrained: list[int]
     journal: Journal
     sessions: list[Connection]
 
@@ -109,7 +114,7 @@ class SidecarClient:
         await self._call("PUT", f"/v1/sessions/{lease.session_ref}", body, seconds=_STOP_SECONDS)
 
     async def stop(self, session_ref: int) -> None:
-        """Close the connection; returns when its socket is closed and its writes are done."""
+        """Close the connection; returns when its socket is closed and its writes are done, or raises ``JournalUndrained``."""
         await self._call("DELETE", f"/v1/sessions/{session_ref}", seconds=_STOP_SECONDS)
 
     async def logout(self, session_ref: int) -> None:

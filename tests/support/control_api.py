@@ -21,6 +21,7 @@ class ControlApi:
     calls: list[str] = field(default_factory=list)
     answering: bool = True
     draining: bool = False
+    undrained: list[int] = field(default_factory=list)
 
     def restart(self) -> None:
         self.instance = str(uuid.uuid4())
@@ -33,15 +34,16 @@ class ControlApi:
         if request.method == "GET":
             journal = {"bytes": 4096 if self.draining else 0, "limit": 2**28}
             sessions = list(self.sessions.values())
-            return web.json_response(
-                {"instance": self.instance, "draining": self.draining, "journal": journal, "sessions": sessions}
-            )
+            known = {"instance": self.instance, "draining": self.draining, "undrained": self.undrained}
+            return web.json_response({**known, "journal": journal, "sessions": sessions})
         self.calls.append(f"{request.method} {ref}")
         if request.method == "PUT":
             body = await request.json()
             self.sessions[ref] = {"session_ref": ref, "state": "connecting", **body}
             return web.json_response({}, status=202)
         self.sessions.pop(ref, None)
+        if ref in self.undrained:
+            return web.json_response({"code": "undrained"}, status=503)
         return web.json_response({})
 
 

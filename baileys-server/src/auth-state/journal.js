@@ -61,6 +61,11 @@ export class Journal {
     return this.#limit
   }
 
+  /** Sessions whose newest changes the store doesn't have, whether they run or not. @returns {number[]} */
+  get undrainedSessions() {
+    return [...new Set([...this.#undrained].map(part => part.lease.sessionRef))]
+  }
+
   /** @param {Lease} lease @param {(filling: {bytes: number, limit: number}) => void} onFilling half of the limit is used */
   part(lease, onFilling) {
     return new JournalPart(this, lease, onFilling)

@@ -82,6 +82,21 @@ async def test_nothing_is_claimed_or_started_before_the_journal_of_an_earlier_si
     assert replica.sidecar.calls == [f"PUT {await replica.ref('s')}"]
 
 
+async def test_a_session_keeps_its_lease_and_epoch_until_its_journal_is_written(replica: Replica) -> None:
+    await replica.sessions.create("t", "s")
+    await replica.supervision.reconcile()
+    ref = await replica.ref("s")
+    replica.sidecar.undrained = [ref]
+    await replica.supervision.stop(ref)
+    await replica.supervision.reconcile()
+    await replica.supervision.goodbye(replica.sidecar.instance, [ref])
+    assert {ref: lease.epoch for ref, lease in replica.book.held.items()} == {ref: 1}
+    assert replica.sidecar.calls == [f"PUT {ref}", f"DELETE {ref}"]
+    replica.sidecar.undrained = []
+    await replica.supervision.stop(ref)
+    assert not replica.book.held
+
+
 async def test_after_a_crash_of_the_sidecar_all_start_anew_under_a_higher_epoch(replica: Replica) -> None:
     await replica.sessions.create("t", "s")
     await replica.supervision.reconcile()

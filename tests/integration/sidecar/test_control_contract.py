@@ -13,6 +13,7 @@ from aiohttp import web
 from orchestrator.domain.errors import (
     AlreadyPaired,
     InvalidRequest,
+    JournalUndrained,
     LeaseLost,
     NotPairing,
     OrchestratorError,
@@ -59,6 +60,7 @@ ERRORS: dict[str, type[OrchestratorError]] = {
     "unauthorized": SidecarUnavailable,
     "draining": SidecarUnavailable,
     "shutting_down": SidecarUnavailable,
+    "undrained": JournalUndrained,
 }
 
 
