@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import structlog
 
-from orchestrator.domain.errors import AuthStateRefused, SessionNotFound, SessionRunning
+from orchestrator.domain.errors import AuthStateRefused, Overloaded, SessionNotFound, SessionRunning
 from orchestrator.domain.session import DesiredState, Session
 from orchestrator.store.portable_states import Changes, PortableStateStore
 from orchestrator.store.sessions import SessionStore
@@ -19,6 +19,12 @@ from orchestrator.transfer import multi_file
 from orchestrator.transfer.values import identity_of
 
 log = structlog.get_logger(__name__)
+
+#: Folders that are read or compared at a time. Each has a connection to PostgreSQL of its own, of which there are few.
+AT_ONCE = 4
+
+#: Bytes of posted folders that may be under way or wait for their turn.
+WAITING_BYTES = 256 * 1024 * 1024
 
 #: Kept beside the signal keys, of a type that Baileys doesn't have: whether contents were posted as texts or as objects,
 #: because the poster wants them back as it gave them.
@@ -44,13 +50,26 @@ class PostedFolders:
     def __init__(self, sessions: SessionStore, states: PortableStateStore) -> None:
         self._sessions = sessions
         self._states = states
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._waiting_bytes = 0
 
     async def keep(self, tenant_id: str, session_id: str, folder: Folder) -> Changes:
         """Make what is stored equal to the folder; returns when it is durable.
 
         ``AuthStateRefused`` and nothing changed unless the folder is whole and sound; ``SessionRunning`` for a session
-        that this service runs.
+        that this service runs; ``Overloaded`` when too much waits.
         """
+        size = sum(map(len, folder.files.values()))
+        if self._waiting_bytes and self._waiting_bytes + size > WAITING_BYTES:
+            raise Overloaded
+        self._waiting_bytes += size
+        try:
+            async with self._turns:
+                return await self._kept(tenant_id, session_id, folder)
+        finally:
+            self._waiting_bytes -= size
+
+    async def _kept(self, tenant_id: str, session_id: str, folder: Folder) -> Changes:
         try:
             state = await asyncio.to_thread(multi_file.from_files, folder.files)
         except AuthStateRefused as error:
@@ -66,7 +85,8 @@ class PostedFolders:
     async def give(self, tenant_id: str, session_id: str) -> Folder:
         """The files as they were posted last; ``SessionRunning`` because two places must not run one session."""
         await self._not_ours(tenant_id, session_id)
-        state = await self._states.snapshot(tenant_id, session_id)
+        async with self._turns:
+            state = await self._states.snapshot(tenant_id, session_id)
         objects = state.keys.get(_FORM) == f'"{Form.OBJECT}"'.encode()
         return Folder(multi_file.to_files(state), Form.OBJECT if objects else Form.TEXT)
 
