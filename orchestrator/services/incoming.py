@@ -4,7 +4,8 @@ The auth-state writer stores a message in the transaction of its ratchet step an
 message that no stream of its tenant was given stays undelivered, and is told to the next one that comes.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import UTC, datetime
 from itertools import islice
 
 import structlog
@@ -27,8 +28,8 @@ class IncomingMessages:
     def __init__(self, store: IncomingMessageStore, events: EventBus) -> None:
         self._store = store
         self._events = events
-        self._given: set[int] = set()
-        """Numbers that were written to a stream and aren't marked as delivered yet."""
+        self._given: dict[int, datetime] = {}
+        """When messages were first written to a stream, by number and in that order; without those marked as delivered."""
         self._unreadable: set[int] = set()
         """Numbers whose rows can't be opened, so that each is logged once."""
 
@@ -40,15 +41,17 @@ class IncomingMessages:
             self._note_unreadable(lease.session_id, number, error)
 
     async def pages(self, tenant_id: str, session_id: str | None, after: int | None) -> AsyncIterator[list[Event]]:
-        """Messages that nobody was given, and those after number ``after``, by number; at least one page, maybe empty.
+        """Messages that nobody was given, and those after ``after``, by number; at least one page, maybe empty.
 
+        After ``after`` is what has a higher number, and what was given later: transactions may be committed in another
+        order than their rows were numbered, and whoever had ``after`` last may have missed what came behind it.
         Raises ``DatabaseUnavailable``. Rows that can't be opened are logged and left out.
         """
         past = 0
         while True:
-            given = frozenset(self._given)  # before the rows are read: meanwhile they may be marked, and gone from it
+            given = dict(self._given)  # before the rows are read: meanwhile they may be marked, and gone from it
             rows = await self._store.page(tenant_id, session_id, after=after, past=past, most=_READ_AT_ONCE)
-            wanted = [row for row in rows if row.number not in given or (after is not None and row.number > after)]
+            wanted = [row for row in rows if row.number not in given or _is_after(after, row.number, given)]
             yield [event for row in wanted if (event := self._event(tenant_id, row)) is not None]
             if len(rows) < _READ_AT_ONCE:
                 return
@@ -56,13 +59,17 @@ class IncomingMessages:
 
     def given(self, events: Iterable[Event]) -> None:
         """These were written to a stream of their tenant."""
-        self._given.update(event.number for event in events if event.number is not None)
+        now = datetime.now(UTC)
+        for event in events:
+            if event.number is not None:
+                self._given.setdefault(event.number, now)
 
     async def mark_delivered(self) -> None:
         """Record what was given since the last time. Raises ``DatabaseUnavailable``; nothing is forgotten then."""
-        while given := frozenset(islice(self._given, _MARK_AT_ONCE)):
+        while given := dict(islice(self._given.items(), _MARK_AT_ONCE)):
             await self._store.mark_delivered(given)
-            self._given -= given
+            for number in given:
+                self._given.pop(number, None)
 
     async def prune(self, *, delivered_hours: int, undelivered_days: int) -> None:
         """Forget messages that were delivered that long ago, and those that nobody asked for in all that time."""
@@ -87,3 +94,8 @@ class IncomingMessages:
         if number not in self._unreadable:
             self._unreadable.add(number)
             log.error("incoming message can't be opened", session_id=session_id, number=number, error=error.message)
+
+
+def _is_after(after: int | None, number: int, given: Mapping[int, datetime]) -> bool:
+    """Whether ``number``, one of ``given``, is after ``after``; one that is marked already was given before all of them."""
+    return after is not None and (number > after or after not in given or given[number] > given[after])

@@ -1,6 +1,6 @@
 """Incoming messages: kept until a reader of their tenant was given them. The auth-state writer adds the rows."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,12 +15,17 @@ from orchestrator.store.sealing import Sealer, place_of
 #: The highest number that a row can have.
 _NO_NUMBER = 2**63 - 1
 
+#: Numbers before the last one of a reader that comes back, among which one may have been given to it later: far more than
+#: are ever under way at a time.
+_REORDERED = 10_000
+
 # Two walks along an index, each in the order of numbers: what nobody was given, session by session, because the index
-# of the undelivered is small and begins with the session; and what came after a number, which is what came lately.
+# of the undelivered is small and begins with the session; and what came after a number, which is what came lately. IS TRUE
+# keeps that one walk for all sessions: as a join, it would be repeated for each.
 _PAGE = sa.text(
     """
     WITH mine AS (
-        SELECT session_ref, session_id FROM sessions
+        SELECT session_ref FROM sessions
         WHERE tenant_id = :tenant_id AND deleted_at IS NULL AND session_id = coalesce(:session_id, session_id)
     ), undelivered AS (
         SELECT m.* FROM mine CROSS JOIN LATERAL (
@@ -31,23 +36,34 @@ _PAGE = sa.text(
         ORDER BY m.number LIMIT :most
     ), later AS (
         SELECT i.* FROM incoming_messages i
-        WHERE i.delivered_at IS NOT NULL AND i.number > greatest(:past, :after)
-          AND i.session_ref IN (SELECT session_ref FROM mine)
+        WHERE i.delivered_at IS NOT NULL AND i.number > greatest(:past, :after - :reordered)
+          AND (i.number > :after
+               OR i.delivered_at > (SELECT max(delivered_at) FROM incoming_messages WHERE number = :after))
+          AND (i.session_ref IN (SELECT session_ref FROM mine)) IS TRUE
         ORDER BY i.number LIMIT :most
     )
-    SELECT m.number, m.session_ref, mine.session_id, m.generation, m.message_key, m.event, m.received_at
-    FROM (SELECT * FROM undelivered UNION ALL SELECT * FROM later) m JOIN mine USING (session_ref)
-    ORDER BY m.number LIMIT :most
+    SELECT m.number, m.session_ref, s.session_id, m.generation, m.message_key, m.event, m.received_at
+    FROM (SELECT * FROM undelivered UNION ALL SELECT * FROM later ORDER BY number LIMIT :most) m
+    JOIN sessions s USING (session_ref)
+    ORDER BY m.number
     """
 ).bindparams(
     sa.bindparam("session_id", type_=sa.Text),
     sa.bindparam("past", type_=sa.BigInteger),
     sa.bindparam("after", type_=sa.BigInteger),
+    sa.bindparam("reordered", _REORDERED, type_=sa.BigInteger),
 )
 
 _MARK = sa.text(
-    "UPDATE incoming_messages SET delivered_at = now() WHERE number = ANY(:numbers) AND delivered_at IS NULL"
-).bindparams(sa.bindparam("numbers", type_=sa.ARRAY(sa.BigInteger)))
+    """
+    UPDATE incoming_messages i SET delivered_at = v.given_at
+    FROM unnest(:numbers, :times) AS v (number, given_at)
+    WHERE i.number = v.number AND i.delivered_at IS NULL
+    """
+).bindparams(
+    sa.bindparam("numbers", type_=sa.ARRAY(sa.BigInteger)),
+    sa.bindparam("times", type_=sa.ARRAY(sa.DateTime(timezone=True))),
+)
 
 # Numbers and times grow together: the first row that is young enough ends the walk along the index.
 _PRUNE = sa.text(
@@ -88,9 +104,9 @@ class IncomingMessageStore:
     async def page(
         self, tenant_id: str, session_id: str | None, *, after: int | None, past: int, most: int
     ) -> list[StoredMessage]:
-        """The next ``most`` messages past number ``past``, by number: the undelivered, and all those after ``after``.
+        """The next ``most`` messages past number ``past``, by number: the undelivered, and all after ``after``.
 
-        Of all sessions of the tenant, or of one. None as ``after``: only the undelivered.
+        After it are higher numbers, and a lower one that was delivered later. Of all sessions of the tenant, or of one. None as ``after``: only the undelivered.
         """
         parameters = {
             "tenant_id": tenant_id,
@@ -116,9 +132,11 @@ class IncomingMessageStore:
         """The data of its event; ``AuthStateCorrupt`` if it can't be opened."""
         return event_data(self._sealer.open(message.sealed, message.place))
 
-    async def mark_delivered(self, numbers: Collection[int]) -> None:
+    async def mark_delivered(self, given: Mapping[int, datetime]) -> None:
+        """Record when these numbers were given; the first time counts."""
+        parameters = {"numbers": list(given), "times": list(given.values())}
         async with self._database.begin() as connection:
-            await connection.execute(_MARK, {"numbers": sorted(numbers)})
+            await connection.execute(_MARK, parameters)
 
     async def prune(self, *, delivered_hours: int, undelivered_days: int, most: int) -> tuple[int, int]:
         """Forget up to ``most`` old messages: how many were delivered that long ago, and how many never were."""

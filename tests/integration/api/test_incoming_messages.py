@@ -155,6 +155,25 @@ async def test_an_undelivered_message_before_the_last_event_is_told_too(api: Pub
         await nothing_more(api, heard, lease, "slow", "fast")
 
 
+@pytest.mark.parametrize("marked", [False, True])
+async def test_a_message_that_was_told_after_the_last_event_is_told_again_whatever_its_number(
+    api: PublicApi, lease: Lease, marked: bool
+) -> None:
+    """The last event is all that a listener whose connection broke knows of: what was written behind it may be lost."""
+    async with listening(api) as heard:
+        await receive(api, lease, "before")
+        await heard.wait_for("message.received", message_id="before")
+        slow, fast = await store(api.database, lease, "slow", "fast")
+        commit(api.services.incoming, lease, [fast], ["fast"])
+        await heard.wait_for("message.received", message_id="fast")
+        commit(api.services.incoming, lease, [slow], ["slow"])
+        await nothing_more(api, heard, lease, "before", "fast", "slow")
+    if marked:
+        await api.services.incoming.mark_delivered()
+    async with listening(api, last_id=fast) as back:
+        await nothing_more(api, back, lease, "slow")
+
+
 async def test_each_of_two_listeners_gets_every_live_message(api: PublicApi, lease: Lease) -> None:
     async with listening(api) as one, listening(api) as two:
         await receive(api, lease, "a", "b")
