@@ -73,9 +73,7 @@ class Benchmark:
             for served in both:
                 for store, load in plan.of_round(self.size, round_):
                     await self._measure(served, store, load, round_)
-                rows = await asyncio.to_thread(
-                    batch_limit.rows_per_second, served.peers_url, self.workload, self.size.seconds
-                )
+                rows = await batch_limit.rows_per_second(served.peers_url, self.workload, self.size.seconds)
                 figures = {"keys_per_second": rows}
                 self.runs.append(
                     Run(served.disk.name, plan.WRITES, plan.BATCH_LIMIT, batch_limit.SESSIONS, round_, figures)

@@ -6,10 +6,11 @@ from xml.sax.saxutils import escape
 
 from tests.bench import plan, stores
 from tests.bench.plan import WRITES
-from tests.bench.report import DISKS
+from tests.bench.report import DISKS, disk_words
 from tests.bench.runs import Runs, Spread
 
 WIDTH, LABEL, BAR, LINE, PANEL_GAP = 920, 190, 640, 22, 34
+OURS = (stores.OURS.name, stores.OURS_WITHOUT_JOURNAL.name)
 OURS_COLOUR, PEER_COLOUR = "#1a7f5a", "#9aa5b1"
 
 
@@ -30,7 +31,7 @@ def picture(runs: Runs) -> str:
         ("p50_ms", 1, "median time of a set, 1 session (shorter is better)", " ms"),
     )
     panels = [
-        Panel(f"{title}, disk: {disk}", unit, _bars(runs, figure, disk, sessions))
+        Panel(f"{title}: {disk_words(disk)}", unit, _bars(runs, figure, disk, sessions))
         for figure, sessions, title, unit in wanted
         for disk in DISKS
     ]
@@ -61,11 +62,15 @@ def _svg(panels: Sequence[Panel]) -> str:
 
 def _bar(name: str, spread: Spread, unit: str, y: int, scale: float) -> str:
     """The median as a bar, lowest to highest as a line through its end."""
-    colour = OURS_COLOUR if name == stores.OURS.name else PEER_COLOUR
+    colour = OURS_COLOUR if name in OURS else PEER_COLOUR
     low, median, high = (LABEL + value * scale for value in (spread.low, spread.median, spread.high))
     return (
         f'<text x="{LABEL - 8}" y="{y}" text-anchor="end">{escape(name)}</text>'
         f'<rect x="{LABEL}" y="{y - 12}" width="{median - LABEL:.1f}" height="15" fill="{colour}"/>'
         f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y - 4}" y2="{y - 4}" stroke="#333"/>'
-        f'<text x="{high + 6:.1f}" y="{y}">{spread.median:.4g}{unit}</text>'
+        f'<text x="{high + 6:.1f}" y="{y}">{_number(spread.median)}{unit}</text>'
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -12,8 +12,10 @@ from tests.bench.targets import SLOW, Verdict
 
 DISKS = (FAST.name, SLOW)
 
+TRUSTED_ROUNDS = 5
+SHORT_RUN = "**This was a short run, to see that it works. Its figures mean little.**"
 METHOD = """\
-How: {rounds} rounds; in each, all stores run one right after the other, every round in another order, each in a fresh
+How: rounds of each comparison: {rounds}. In each, all stores run one right after the other, every round in another order, each in a fresh
 process for {seconds:g} s after 0.7 s of warming up. Ratios are of the same round, then the median is taken. The workload is
 recorded from Baileys itself (its signal repository and transactions with real libsignal, 60 contacts, 6 groups) and
 replayed by each session from another place; a message writes {payload:.0f} bytes of JSON. Load, stores and databases share the
@@ -76,7 +78,7 @@ def writes_table(runs: Runs, disk: str) -> Table:
         if runs.values("p50_ms", store.name, disk=disk, load=WRITES, sessions=sessions)
     ]
     return Table(
-        f"Each session awaits its set, then does the next: {_disk(disk)}", ["sessions", "store", *_COLUMNS], rows
+        f"Each session awaits its set, then does the next: {disk_words(disk)}", ["sessions", "store", *_COLUMNS], rows
     )
 
 
@@ -86,7 +88,7 @@ def load_table(runs: Runs, disk: str, load: str, words: str) -> Table:
         for store in plan.ALL
         if runs.values("p50_ms", store.name, disk=disk, load=load)
     ]
-    return Table(f"{words[:1].upper()}{words[1:]}: {_disk(disk)}", ["store", *_COLUMNS], rows)
+    return Table(f"{words[:1].upper()}{words[1:]}: {disk_words(disk)}", ["store", *_COLUMNS], rows)
 
 
 _FIGURES: Mapping[str, tuple[str, str]] = {
@@ -201,7 +203,7 @@ def page(facts: Mapping[str, Any], tables: Iterable[Table]) -> str:
             "# Benchmarks",
             "",
             "`make bench` measures all of this anew; it takes about 40 minutes on two cores and needs Linux. "
-            "`make bench ARGUMENTS=--quick` shows in about three minutes that it works.",
+            "`make bench ARGUMENTS=--quick` shows in a few minutes that it works.",
             "",
             "![Keys per second, CPU and latency of all stores](benchmarks.svg)",
             "",
@@ -210,6 +212,7 @@ def page(facts: Mapping[str, Any], tables: Iterable[Table]) -> str:
             *described,
             f"- the second disk: 2 ms more for each fdatasync, by {facts['slow_disk']}",
             "",
+            *([SHORT_RUN, ""] if size["rounds"] < TRUSTED_ROUNDS else []),
             METHOD.format(rounds=size["rounds"], seconds=size["seconds"], payload=facts["payload_bytes_per_message"]),
             *(markdown(table) for table in tables),
         ]
@@ -230,7 +233,7 @@ def markdown(table: Table) -> str:
     return "\n".join([f"### {table.title}", "", *([table.note, ""] if table.note else []), *lines, ""])
 
 
-def _disk(name: str) -> str:
+def disk_words(name: str) -> str:
     return "the disk as it is" if name == FAST.name else "2 ms more for each fdatasync"
 
 

@@ -67,5 +67,5 @@ def test_a_table_reads_the_same_in_the_terminal_and_in_markdown() -> None:
 def test_the_picture_shows_the_stores_that_ran_by_their_medians() -> None:
     drawn = picture(Runs([busy(OURS.name, 2000.0, cpu=1.0), busy(KEYV.name, 500.0, cpu=4.0)]))
     assert drawn.count(">ours<") == drawn.count(">keyv-postgres<") == 2
-    assert ">2000<" in drawn
+    assert ">2,000<" in drawn
     assert ">4 s<" in drawn
