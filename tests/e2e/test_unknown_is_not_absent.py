@@ -50,6 +50,7 @@ async def test_a_creds_read_that_fails_shows_no_qr_and_heals(
         await product.pair("loja-1", PHONE, whatsapp)
         for number, (breaks, heals) in enumerate(failures):
             opened = (await product.session("loja-1"))["last_open_at"]
+            await product.stored()
             await connection.execute(breaks)
             await product.kill("baileys")
             await events_of_failed_loads(product, 2 * (number + 1))

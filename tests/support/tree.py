@@ -30,6 +30,7 @@ class Tree:
     """A running process tree. ``events`` holds what its event stream said, while somebody listens."""
 
     child: Child
+    data_dir: Path
     port: int
     sidecar_port: int
     token: str = field(repr=False)
@@ -80,6 +81,18 @@ class Tree:
             await eventually(condition, seconds, f"{len(session_ids)} sessions to be open")
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.child.output[-6000:]}") from error
+
+    async def stored(self, seconds: float = 30.0) -> None:
+        """Wait until PostgreSQL has everything: the journal is empty."""
+
+        async def condition() -> bool:
+            return self.journal_bytes == 0
+
+        await eventually(condition, seconds, "the journal to be empty")
+
+    @property
+    def journal_bytes(self) -> int:
+        return sum(file.stat().st_size for file in (self.data_dir / "journal").iterdir())
 
     async def pair(self, session_id: str, phone: str, whatsapp: FakeWhatsApp) -> str:
         """Create a session, scan its QR code, wait until it is open; the account's jid."""
@@ -152,4 +165,4 @@ async def tree(
     command = [sys.executable, "-m", "orchestrator", "up"]
     with running(command, log, env=env, cwd=PROJECT) as child:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
-            yield Tree(child, port, sidecar_port, token, http)
+            yield Tree(child, data_dir, port, sidecar_port, token, http)
