@@ -14,6 +14,8 @@ from orchestrator.store.sealing import KEY_ID_OF, Sealer, place_of
 
 #: Rows whose locks a writer may have to wait for, for as long as one commit takes.
 BATCH = 200
+#: Bytes of their values; sender keys of large groups have hundreds of kilobytes each. A row that has more goes alone.
+_BATCH_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ TABLES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What was done with some rows; ``last`` is where the next batch goes on, None after the last one."""
+    """What was done with some rows; ``last`` is where the next batch goes on, None when there were none."""
 
     sealed: int
     unreadable: int
@@ -75,34 +77,44 @@ class KeyRotationStore:
 
     async def seal_batch(self, table: SealedTable, after: tuple[Any, ...] | None) -> Batch:
         """Seal the next values anew whose key isn't the first, beyond the primary key ``after``."""
-        key = ", ".join(f"t.{column}" for column in table.columns)
-        # Its own statement for the beginning: behind an OR the index couldn't skip what is done, row for row, every time.
-        beyond = (
-            f"AND ({key}) > ({', '.join(f'%({column})s::{type_}' for column, type_ in table.key)})" if after else ""
-        )
-        select = f"""
-            SELECT {key}, t.{table.value}, s.tenant_id, t.generation, {table.kind}, {table.name_in_place}
-            FROM {table.name} t JOIN sessions s USING (session_ref)
-            WHERE ({KEY_ID_OF.format(value="t." + table.value)}) IS DISTINCT FROM %(first)s {beyond}
-            ORDER BY {key} LIMIT {BATCH}
-        """  # noqa: S608 (names of our own)
-        parameters = {"first": self._sealer.key_ids[0]}
+        parameters: dict[str, Any] = {"first": self._sealer.key_ids[0]}
         if after:
             parameters |= dict(zip(table.columns, after, strict=True))
         async with self._database.driver() as connection:
-            rows = await (await connection.execute(select.encode(), parameters, binary=True)).fetchall()
+            rows = await (await connection.execute(_get(table, bool(after)), parameters, binary=True)).fetchall()
             width = len(table.key)
             anew = []
             for row in rows:
-                value, tenant_id, generation, kind, name = row[width:]
+                value, tenant_id, generation, kind, name, _ = row[width:]
                 place = place_of(tenant_id, row[0], generation, kind, name)
                 try:
                     anew.append((*row[:width], value, self._sealer.seal(self._sealer.open(value, place), place)))
                 except AuthStateCorrupt:
                     continue
             written = await connection.execute(_put(table), _columns(anew, table)) if anew else None
-        last = tuple(rows[-1][:width]) if len(rows) == BATCH else None
+        last = tuple(rows[-1][:width]) if rows else None
         return Batch(written.rowcount if written else 0, len(rows) - len(anew), last)
+
+
+def _get(table: SealedTable, beyond: bool) -> bytes:
+    columns = ", ".join(table.columns)
+    key = ", ".join(f"t.{column}" for column in table.columns)
+    last_key = ", ".join(f"%({column})s::{type_}" for column, type_ in table.key)
+    # Not behind an OR that is for the beginning, too: the index would lead past all that is done, row for row, every time.
+    only_beyond = f"AND ({key}) > ({last_key})" if beyond else ""
+    return f"""
+        SELECT * FROM (
+            SELECT b.*, sum(octet_length(b.value)) OVER (ORDER BY {columns}) - octet_length(b.value) AS bytes_before
+            FROM (
+                SELECT {key}, t.{table.value} AS value,
+                       s.tenant_id, t.generation AS generation_in_place, {table.kind} AS kind, {table.name_in_place} AS name
+                FROM {table.name} t JOIN sessions s USING (session_ref)
+                WHERE ({KEY_ID_OF.format(value="t." + table.value)}) IS DISTINCT FROM %(first)s {only_beyond}
+                ORDER BY {key} LIMIT {BATCH}
+            ) b
+        ) r
+        WHERE bytes_before < {_BATCH_BYTES} ORDER BY {columns}
+    """.encode()  # noqa: S608 (names of our own)
 
 
 def _put(table: SealedTable) -> bytes:

@@ -12,7 +12,7 @@ from orchestrator.domain.session import DesiredState
 from orchestrator.services.key_rotation import KeyRotation, Outcome
 from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.database import Database
-from orchestrator.store.key_rotation import BATCH, KeyRotationStore
+from orchestrator.store.key_rotation import BATCH, TABLES, KeyRotationStore
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.sealing import Sealer, place_of
@@ -121,6 +121,21 @@ async def test_a_rotation_that_was_cut_short_goes_on_where_it_stopped(database: 
     outcome = await run(database, NEW, OLD)
     assert outcome.sealed == done["old"]
     assert await PortableStateStore(database, Sealer([NEW])).snapshot("t", "s") == many
+
+
+async def test_large_values_go_in_batches_that_a_statement_can_bear(database: Database, state: PortableState) -> None:
+    large = PortableState(
+        state.creds, state.account, {("sender-key", str(number)): os.urandom(4 * 1024 * 1024) for number in range(5)}
+    )
+    await add_session(database, "s", OLD, large)
+    store = KeyRotationStore(database, Sealer([NEW, OLD]))
+    (table,) = [table for table in TABLES if table.name == "signal_keys"]
+    numbers, batch = [], await store.seal_batch(table, None)
+    while batch.last is not None:
+        numbers.append(batch.sealed)
+        batch = await store.seal_batch(table, batch.last)
+    assert numbers == [2, 2, 1]
+    assert await PortableStateStore(database, Sealer([NEW, OLD])).snapshot("t", "s") == large
 
 
 async def test_a_newer_write_of_a_running_session_is_never_overwritten_by_a_rotation(
