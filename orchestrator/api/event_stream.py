@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import structlog
@@ -21,6 +22,8 @@ log = structlog.get_logger(__name__)
 _LOOK_SECONDS = 15.0
 #: Seconds that a reader may take for what is written to it.
 _WRITE_SECONDS = 30.0
+#: Time from a message's row to its live event, and by which clocks may differ. Older rows can't come live any more.
+_ON_ITS_WAY = timedelta(minutes=1)
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
@@ -72,8 +75,9 @@ async def _batches(
     """
     tenant_id, session_id = subscription.tenant_id, subscription.session_id
     told: set[int | None] = set()
+    oldest = datetime.now(UTC) - _ON_ITS_WAY
     async for page in incoming.pages(tenant_id, session_id, after):
-        told.update(event.number for event in page)
+        told.update(event.number for event in page if event.at > oldest)
         yield page
     while True:
         async for event in _live(subscription):
