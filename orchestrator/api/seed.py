@@ -13,7 +13,7 @@ from aiohttp import web
 from orchestrator.api.bodies import json_response, read_json
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.api.problems import Handler, status_of
-from orchestrator.domain.errors import BodyTooLarge, InvalidRequest, OrchestratorError
+from orchestrator.domain.errors import BodyTooLarge, InvalidRequest, MethodNotAllowed, NotFound, OrchestratorError
 from orchestrator.domain.session import SESSION_ID, Session
 from orchestrator.services.events import timestamp
 from orchestrator.services.posted_folders import Folder, Form
@@ -41,6 +41,10 @@ async def plain_answers(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except web.HTTPRequestEntityTooLarge:
         return _failure(BodyTooLarge())
+    except web.HTTPNotFound:
+        return _failure(NotFound())
+    except web.HTTPMethodNotAllowed:
+        return _failure(MethodNotAllowed())
     except OrchestratorError as error:
         return _failure(error)
 

@@ -212,8 +212,10 @@ class PortableStateStore:
         if row is None:
             raise SessionNotFound  # deleted in this very moment
         session_ref, generation, desired, paired, set_aside = row
+        if desired != DesiredState.STOPPED:
+            raise SessionRunning  # before its lease is touched, which its owner may have locked first
         lease = await (await connection.execute(_TAKE_FREE_LEASE, {"session_ref": session_ref})).fetchone()
-        if desired != DesiredState.STOPPED or lease is None:
+        if lease is None:
             raise SessionRunning
         run_here = lease[0] > _NEVER_CLAIMED
         return _Place(tenant_id, session_ref, generation, usable=paired and not set_aside, run_here=run_here)

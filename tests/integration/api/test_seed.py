@@ -143,6 +143,14 @@ async def test_only_a_valid_token_enters(orchestrator: Serving, files: dict[str,
         assert response.status == 401
 
 
+@pytest.mark.parametrize(("method", "call", "status"), [("GET", "backup", 405), ("GET", "list", 404)])
+async def test_what_the_old_api_does_not_have_is_refused_in_its_own_way(
+    orchestrator: Serving, method: str, call: str, status: int
+) -> None:
+    refused = await orchestrator.call(method, f"/api/session/{call}")
+    assert (refused.status, refused.json["success"]) == (status, False)
+
+
 async def test_a_folder_may_be_much_larger_than_other_bodies(orchestrator: Serving, files: dict[str, str]) -> None:
     large = {**files, **{f"session-{number}.0.json": '"' + "x" * 100_000 + '"' for number in range(50)}}
     assert (await post(orchestrator, large)).status == 200
