@@ -90,8 +90,8 @@ export class JournalFile {
   /** Returns when it is on the disk. @param {Buffer} payload */
   appendSync(payload) {
     const record = recordOf(payload)
-    const group = this.#underWay
-    if (!group) this.#ensureRoom(record.length)
+    if (!this.#underWay) this.#ensureRoom(record.length)
+    const group = this.#underWay?.isSynced ? null : this.#underWay
     const position = group ? group.position + group.bytes.length : this.#size
     if (position + record.length > this.#limit) throw this.#full()
     try {

@@ -73,14 +73,9 @@ export class Journal {
 
   /** @param {JournalPart} part @param {Write | null} write */
   async append(part, write) {
-    const before = this.#undrained.has(part)
+    // Stays so when it fails: it may be in the file nevertheless, and creds that were taken meanwhile are.
     this.#undrained.add(part)
-    try {
-      await this.#file.append(this.#recordOf(part.lease, write))
-    } catch (error) {
-      if (!before) this.#undrained.delete(part)
-      throw error
-    }
+    await this.#file.append(this.#recordOf(part.lease, write))
     this.#watchSize()
   }
 

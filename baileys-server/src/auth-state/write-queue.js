@@ -291,8 +291,7 @@ export class WriteQueue {
       if (newest !== this.#journaledCreds) this.#journalCreds(newest)
       if (newest !== this.#journaledCreds) throw new Error('The journal does not take the creds.')
     }
-    const write = { ...batch.write, creds: null, account: null }
-    if (batch.keys.size + batch.sentMessages.size + batch.incoming.size > 0) await this.#journal?.append(write)
+    if (batch.keys.size + batch.sentMessages.size + batch.incoming.size > 0) await this.#journal?.append(withoutCreds(batch.write))
   }
 
   /** @param {Creds} creds */
@@ -309,6 +308,8 @@ export class WriteQueue {
   /** For a journal that is written anew. @returns {Generator<Write>} */
   *#undrained() {
     yield* this.#backlog.parts()
+    // Its append may have ended already, with nobody told yet.
+    if (this.#journaling) yield withoutCreds(this.#journaling.write)
     if (this.#journaledCreds && this.credsAreDirty) yield writeOf({ creds: this.#journaledCreds })
   }
 
@@ -381,6 +382,9 @@ export class WriteQueue {
     this.#parts.onDegraded(degraded, reason)
   }
 }
+
+/** @param {Write} write @returns {Write} creds have records of their own */
+const withoutCreds = write => ({ ...write, creds: null, account: null })
 
 /**
  * @template {string | Uint8Array} T

@@ -111,6 +111,29 @@ test('appends that arrive together share a write, and creds don\'t wait for it',
   assert.deepEqual(folder.open().left.map(({ write }) => write.creds ?? write.set[0][1]), ['a', 'c1', 'b', 'c'])
 })
 
+test('creds of several sessions don\'t overwrite one another while a write is under way', async () => {
+  const journal = folder.open()
+  const part = partOf(journal)
+  const append = part.append(keyWrite('a', '"x"'))
+  for (const sessionRef of [1, 2, 3]) partOf(journal, sessionRef).appendSync(credsWrite(`c${sessionRef}`))
+  await append
+  assert.deepEqual(folder.open().left.map(({ write }) => write.creds ?? write.set[0][1]), ['a', 'c1', 'c2', 'c3'])
+})
+
+test('creds that were taken stay when keys behind them are refused', async () => {
+  const journal = folder.open({ limit: 10_000 })
+  const [one, other] = [partOf(journal, 1), partOf(journal, 2)]
+  one.attach(() => [keyWrite('a', 'x'.repeat(5000))])
+  const taken = one.append(keyWrite('a', 'x'.repeat(5000)))
+  const refused = other.append(keyWrite('b', 'x'.repeat(9000)))
+  other.attach(() => [credsWrite('c1')])
+  other.appendSync(credsWrite('c1'))
+  await assert.rejects(refused, { code: 'journal_full' })
+  await taken
+  await one.settle(false)
+  assert.ok(folder.open().left.some(({ write }) => write?.creds === 'c1'))
+})
+
 test('a full journal refuses, and takes again when it was emptied', async () => {
   const journal = folder.open({ limit: 10_000 })
   const [one, other] = [partOf(journal, 1), partOf(journal, 2)]
@@ -119,8 +142,9 @@ test('a full journal refuses, and takes again when it was emptied', async () => 
   await assert.rejects(other.append(keyWrite('b', 'x'.repeat(2000))), { code: 'journal_full' })
   assert.throws(() => other.appendSync(credsWrite('x'.repeat(2000))), { code: 'journal_full' })
   await one.settle(false)
-  assert.equal(journal.bytes, 0)
   await other.append(keyWrite('b', 'x'.repeat(2000)))
+  await other.settle(false)
+  assert.equal(journal.bytes, 0)
 })
 
 test('before it refuses it is written anew with the newest of each key', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
+import { writeOf } from '../../src/auth-state/batch.js'
 import { WriteQueue } from '../../src/auth-state/write-queue.js'
 import { OrchestratorClient } from '../../src/orchestrator/client.js'
 import { SessionBackup } from '../../src/orchestrator/session-backup.js'
@@ -178,6 +179,18 @@ test('when the journal is full a write fails, and what it has is kept', async ()
   await orchestrator.open()
   await later('it is drained', () => queue.isQuiet)
   assert.deepEqual([stored('a'), stored('b'), stored('c')], ['1', undefined, '1'])
+})
+
+test('what was journaled in the moment in which the journal is written anew is still in it', async () => {
+  start({ limit: 10_000 })
+  const queue = await degradedQueue()
+  for (let n = 0; n < 2; n++) await queue.enqueue(key('a', 'x'.repeat(3000)))
+  const written = queue.enqueue(key('b', '1'))
+  await new Promise(resolve => setImmediate(resolve))
+  await journal.part({ ...LEASE, sessionRef: 18 }, nothing).append(writeOf(key('y', 'x'.repeat(4000))))
+  await written
+  assert.ok(folder.logged.includes('journal_compacted'))
+  assert.ok(folder.open().left.some(({ write }) => write?.set.some(([, id]) => id === 'b')))
 })
 
 test('one bad value in the backlog is dropped with a word, and the rest is written', async () => {
