@@ -60,6 +60,11 @@ _NEW_GENERATION = """
     VALUES (%(session_ref)s, %(generation)s, now(), %(jid)s, %(lid)s)
 """
 
+_SET_ACCOUNT = """
+    UPDATE generations SET account_jid = %(jid)s, account_lid = %(lid)s
+    WHERE session_ref = %(session_ref)s AND generation = %(generation)s
+"""
+
 _SET_ASIDE = """
     UPDATE generations
     SET set_aside_at = now(), set_aside_by = %(by)s, set_aside_reason = 'A pairing from outside took its place.'
@@ -176,6 +181,9 @@ class PortableStateStore:
             await connection.execute(_DROP_KEYS, {**place.row, **_names(gone)})
             await self._put_keys(connection, place, changed)
             if stored.creds != state.creds:
+                await connection.execute(
+                    _SET_ACCOUNT, {**place.row, "jid": state.account.jid, "lid": state.account.lid}
+                )
                 await self._put_creds(connection, place, state.creds)
             return Changes(stored.creds != state.creds, len(changed), len(gone))
 
