@@ -8,7 +8,7 @@ import { safeError } from '../log.js'
  * are in it. Appends that arrive while a write is under way share the next one.
  *
  * @typedef {{bytes: Buffer, position: number, isSynced: boolean}} Group records that are being written together
- * @typedef {{record: Buffer, resolve: () => void, reject: (error: Error) => void}} Append
+ * @typedef {{record: Buffer, evenWhenFull: boolean, resolve: () => void, reject: (error: Error) => void}} Append
  */
 
 const NAME = 'journal'
@@ -79,10 +79,14 @@ export class JournalFile {
     return records
   }
 
-  /** @param {Buffer} payload @returns {Promise<void>} when it is on the disk */
-  append(payload) {
+  /**
+   * @param {Buffer} payload
+   * @param {{evenWhenFull?: boolean}} [options]
+   * @returns {Promise<void>} when it is on the disk
+   */
+  append(payload, { evenWhenFull = false } = {}) {
     return new Promise((resolve, reject) => {
-      this.#gathering.push({ record: recordOf(payload), resolve: () => resolve(undefined), reject })
+      this.#gathering.push({ record: recordOf(payload), evenWhenFull, resolve: () => resolve(undefined), reject })
       if (!this.#writing) this.#writeGathered()
     })
   }
@@ -90,7 +94,7 @@ export class JournalFile {
   /** Returns when it is on the disk. @param {Buffer} payload */
   appendSync(payload) {
     const record = recordOf(payload)
-    if (!this.#underWay) this.#ensureRoom(record.length)
+    if (!this.#underWay && this.#size + record.length > this.#limit) this.#makeRoom()
     const group = this.#underWay?.isSynced ? null : this.#underWay
     const position = group ? group.position + group.bytes.length : this.#size
     if (position + record.length > this.#limit) throw this.#full()
@@ -151,7 +155,8 @@ export class JournalFile {
   async #writeGathered() {
     this.#writing = true
     while (this.#gathering.length > 0) {
-      const appends = this.#gathering.splice(0)
+      const appends = this.#withRoom(this.#gathering.splice(0))
+      if (appends.length === 0) continue
       try {
         await this.#writeGroup(Buffer.concat(appends.map(({ record }) => record)))
         for (const { resolve } of appends) resolve()
@@ -162,9 +167,20 @@ export class JournalFile {
     this.#writing = false
   }
 
+  /** @param {Append[]} appends @returns {Append[]} without those that are refused because there is no room */
+  #withRoom(appends) {
+    if (this.#size + bytesOf(appends) > this.#limit) this.#makeRoom()
+    let end = this.#size
+    return appends.filter(({ record, evenWhenFull, reject }) => {
+      const fits = evenWhenFull || end + record.length <= this.#limit
+      if (fits) end += record.length
+      else reject(this.#full())
+      return fits
+    })
+  }
+
   /** @param {Buffer} bytes */
   async #writeGroup(bytes) {
-    this.#ensureRoom(bytes.length)
     /** @type {Group} */
     const group = { bytes, position: this.#size, isSynced: false }
     this.#underWay = group
@@ -179,12 +195,6 @@ export class JournalFile {
     } finally {
       this.#underWay = null
     }
-  }
-
-  /** @param {number} bytes */
-  #ensureRoom(bytes) {
-    if (this.#size + bytes > this.#limit) this.#makeRoom()
-    if (this.#size + bytes > this.#limit) throw this.#full()
   }
 
   #full() {
@@ -217,6 +227,9 @@ export class JournalFile {
     this.#log.error({ path, bytes: rest.length }, 'journal_damaged_rest_set_aside')
   }
 }
+
+/** @param {Append[]} appends */
+const bytesOf = appends => appends.reduce((bytes, { record }) => bytes + record.length, 0)
 
 /** @param {Buffer} payload */
 function recordOf(payload) {

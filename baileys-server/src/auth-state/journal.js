@@ -103,19 +103,17 @@ export class Journal {
   }
 
   /**
-   * The store has what the part wrote.
+   * The store has what the part wrote. Rejects when that can't be written down: after a crash, what the file has of this
+   * lease would replace newer values.
    * @param {JournalPart} part
    * @param {{credsAreDirty: boolean, hasKeys: boolean}} what of it is in the file, and not in the store
    */
   async settle(part, { credsAreDirty, hasKeys }) {
     if (!credsAreDirty) this.#undrained.delete(part)
     if (this.#clearWhenDrained({ durably: hasKeys }) || !hasKeys) return
-    try {
-      await this.#file.append(this.#recordOf(part.lease, null))
-      this.#clearWhenDrained({ durably: false })
-    } catch (error) {
-      this.#log.error({ session_ref: part.lease.sessionRef, ...safeError(error) }, 'journal_not_settled')
-    }
+    // A few bytes, at a time when the file will soon be empty.
+    await this.#file.append(this.#recordOf(part.lease, null), { evenWhenFull: true })
+    this.#clearWhenDrained({ durably: false })
   }
 
   /** @param {JournalPart} part */
@@ -209,7 +207,7 @@ export class JournalPart {
     this.#journal.appendSync(this, write)
   }
 
-  /** The store has everything, but for creds when they are dirty. Resolves when that can't be undone by a crash. */
+  /** The store has everything, but for creds when they are dirty. Resolves when that can't be undone by a crash; rejects when it can. */
   async settle(/** @type {boolean} */ credsAreDirty) {
     const hasKeys = this.#hasKeys
     this.#hasKeys = false

@@ -232,8 +232,13 @@ export class WriteQueue {
 
   async #settle() {
     if (!this.credsAreDirty) for (const waiter of this.#credsWaiters.splice(0)) waiter.resolve()
-    // Before newer values go past the journal: after a crash its older ones would replace them.
-    if (this.#journal?.isUndrained) await this.#journal.settle(this.credsAreDirty)
+    try {
+      // Before newer values go past the journal: after a crash its older ones would replace them.
+      if (this.#journal?.isUndrained) await this.#journal.settle(this.credsAreDirty)
+    } catch (error) {
+      // Under a new epoch the journal is worthless, as it should be: the store has everything.
+      if (!this.#closed) return this.#stop(/** @type {Error} */ (error))
+    }
     this.#setDegraded(false, null)
     if (this.#closed) this.#journal?.release()
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import fs from 'node:fs'
 import { afterEach, beforeEach, test } from 'node:test'
 import { writeOf } from '../../src/auth-state/batch.js'
 import { WriteQueue } from '../../src/auth-state/write-queue.js'
@@ -191,6 +192,35 @@ test('what was journaled in the moment in which the journal is written anew is s
   await written
   assert.ok(folder.logged.includes('journal_compacted'))
   assert.ok(folder.open().left.some(({ write }) => write?.set.some(([, id]) => id === 'b')))
+})
+
+test('no newer value goes past a journal that can\'t be told of it', async t => {
+  const queue = await degradedQueue()
+  await journal.part({ ...LEASE, sessionRef: 18 }, nothing).append(writeOf(key('y', '1')))
+  const { write } = fs
+  const full = fs.openSync('/dev/full', 'w')
+  t.after(() => { fs.write = write; fs.closeSync(full) })
+  fs.write = (_fd, ...rest) => write(full, ...rest)
+  await orchestrator.open()
+  await later('the session is closed', () => closedBy)
+  assert.equal(stored('a'), '1')
+  await assert.rejects(queue.enqueue(key('a', 'newer')), { code: 'ENOSPC' })
+})
+
+test('a session whose backlog is written is settled in a journal that is full', async () => {
+  start({ limit: 3000 })
+  const queue = await degradedQueue()
+  const other = journal.part({ ...LEASE, sessionRef: 18 }, nothing)
+  const filling = writeOf(key('y', 'x'.repeat(3000 - journal.bytes - 38)))
+  other.attach(() => [filling])
+  await other.append(filling)
+  await orchestrator.open()
+  await later('it is drained', () => degraded.at(-1) === false)
+  await queue.enqueue(key('a', 'newer'))
+  assert.equal(closedBy, null)
+  start()
+  await recovery().run()
+  assert.deepEqual([stored('a'), stored('y', 18)], ['newer', filling.set[0][2]])
 })
 
 test('one bad value in the backlog is dropped with a word, and the rest is written', async () => {
