@@ -91,8 +91,20 @@ export class JournalFile {
     })
   }
 
-  /** Returns when it is on the disk. @param {Buffer} payload */
-  appendSync(payload) {
+  /** @returns {Promise<void>} when everything that was appended before is on the disk */
+  sync() {
+    return new Promise((resolve, reject) => {
+      this.#gathering.push({ record: Buffer.alloc(0), evenWhenFull: true, resolve: () => resolve(undefined), reject })
+      if (!this.#writing) this.#writeGathered()
+    })
+  }
+
+  /**
+   * Returns when it outlives this process, and with `synced` also the machine.
+   * @param {Buffer} payload
+   * @param {{synced: boolean}} options
+   */
+  appendSync(payload, { synced }) {
     const record = recordOf(payload)
     if (!this.#underWay && this.#size + record.length > this.#limit) this.#makeRoom()
     const group = this.#underWay?.isSynced ? null : this.#underWay
@@ -102,7 +114,7 @@ export class JournalFile {
       // A record behind a group that never arrived would be out of reach, so that group is written here too.
       if (group) writeAllSync(this.#fd, group.bytes, group.position)
       writeAllSync(this.#fd, record, position)
-      fs.fdatasyncSync(this.#fd)
+      if (synced || group) fs.fdatasyncSync(this.#fd)
     } catch (error) {
       this.#failed(error, position)
       throw error

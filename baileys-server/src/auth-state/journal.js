@@ -20,12 +20,15 @@ import { safeError } from '../log.js'
  */
 
 const COMPACTION_PAUSE_MS = 10_000
+const CLEARING_PAUSE_MS = 500
 
 export class Journal {
   /** @type {Set<JournalPart>} the sessions that have something in the journal which the store doesn't have */
   #undrained = new Set()
   #isFilling = false
   #compactedAt = -Infinity
+  /** @type {(() => void) | null} */
+  #cancelClearing = null
   #file
   #seal
   #format
@@ -79,16 +82,21 @@ export class Journal {
     this.#watchSize()
   }
 
-  /** @param {JournalPart} part @param {Write} write */
-  appendSync(part, write) {
-    this.#file.appendSync(this.#recordOf(part.lease, write))
+  /** @returns {Promise<void>} when everything that was appended before is on the disk */
+  sync() {
+    return this.#file.sync()
+  }
+
+  /** @param {JournalPart} part @param {Write} write @param {{synced: boolean}} options */
+  appendSync(part, write, options) {
+    this.#file.appendSync(this.#recordOf(part.lease, write), options)
     this.#undrained.add(part)
     this.#watchSize()
   }
 
   /** Notes under which epoch the records of an earlier process are being written. @param {Lease} lease @param {number} epoch */
   noteRecovery(lease, epoch) {
-    this.#file.appendSync(this.#seal.seal(this.#format.encodeRecovery(lease, epoch)))
+    this.#file.appendSync(this.#seal.seal(this.#format.encodeRecovery(lease, epoch)), { synced: true })
   }
 
   /** What an earlier process left is in the store, or worthless. */
@@ -110,7 +118,8 @@ export class Journal {
    */
   async settle(part, { credsAreDirty, hasKeys }) {
     if (!credsAreDirty) this.#undrained.delete(part)
-    if (this.#clearWhenDrained({ durably: hasKeys }) || !hasKeys) return
+    if (!hasKeys) return this.#clearSoon()
+    if (this.#clearWhenDrained({ durably: true })) return
     // A few bytes, at a time when the file will soon be empty.
     await this.#file.append(this.#recordOf(part.lease, null), { evenWhenFull: true })
     this.#clearWhenDrained({ durably: false })
@@ -122,12 +131,22 @@ export class Journal {
   }
 
   close() {
+    this.#cancelClearing?.()
+    this.#clearWhenDrained({ durably: false })
     this.#file.close()
   }
 
   /** @param {Lease} lease @param {Write | null} write */
   #recordOf(lease, write) {
     return this.#seal.seal(this.#format.encode(lease, write))
+  }
+
+  /** Not with every change of creds: their records may be read again, because the newest is always the last. */
+  #clearSoon() {
+    this.#cancelClearing ??= this.#clock.after(CLEARING_PAUSE_MS, () => {
+      this.#cancelClearing = null
+      this.#clearWhenDrained({ durably: false })
+    })
   }
 
   /** @param {{durably: boolean}} options */
@@ -202,9 +221,18 @@ export class JournalPart {
     await this.#journal.append(this, write)
   }
 
-  /** Returns when it is on the disk. @param {Write} write */
-  appendSync(write) {
-    this.#journal.appendSync(this, write)
+  /**
+   * Returns when it outlives this process, and with `synced` also the machine.
+   * @param {Write} write
+   * @param {{synced: boolean}} options
+   */
+  appendSync(write, options) {
+    this.#journal.appendSync(this, write, options)
+  }
+
+  /** @returns {Promise<void>} when everything that was appended before is on the disk */
+  sync() {
+    return this.#journal.sync()
   }
 
   /** The store has everything, but for creds when they are dirty. Resolves when that can't be undone by a crash; rejects when it can. */

@@ -297,13 +297,15 @@ export class WriteQueue {
       if (newest !== this.#journaledCreds) throw new Error('The journal does not take the creds.')
     }
     if (batch.keys.size + batch.sentMessages.size + batch.incoming.size > 0) await this.#journal?.append(withoutCreds(batch.write))
+    else await this.#journal?.sync()
   }
 
   /** @param {Creds} creds */
   #journalCreds(creds) {
     if (!this.#journal) return
     try {
-      this.#journal.appendSync(writeOf({ creds }))
+      // A killed process leaves it to the next even unsynced, and while the store is there it has the creds at once.
+      this.#journal.appendSync(writeOf({ creds }), { synced: this.#outage })
       this.#journaledCreds = creds
     } catch (error) {
       this.#parts.onLost(/** @type {Error} */ (error))

@@ -36,7 +36,7 @@ test('what was appended is there for the next process, in order and unchanged', 
     keys: [['session', 'a', '"é"'], ['pre-key', '7', null]], sentMessages: [['m', Buffer.from([0, 255])]], incoming: [['k', '{"text":"olá"}']]
   })
   await part.append(write)
-  part.appendSync(credsWrite('c2'))
+  part.appendSync(credsWrite('c2'), { synced: true })
   const [first, second] = folder.open().left
   assert.deepEqual(first.lease, lease(17))
   assert.deepEqual({ ...first.write, sent_messages: first.write.sent_messages.map(([id, bytes]) => [id, Buffer.from(bytes)]) }, write)
@@ -103,7 +103,7 @@ test('records that no key opens are set aside', async () => {
 test('appends that arrive together share a write, and creds don\'t wait for it', async () => {
   const part = partOf(folder.open())
   const appends = ['a', 'b', 'c'].map(id => part.append(keyWrite(id, '"x"')))
-  part.appendSync(credsWrite('c1'))
+  part.appendSync(credsWrite('c1'), { synced: true })
   // The creds are behind a record that is being written; both must be within reach.
   const early = folder.open().left
   assert.deepEqual([early[0].write.set[0][1], early[1].write.creds], ['a', 'c1'])
@@ -115,7 +115,7 @@ test('creds of several sessions don\'t overwrite one another while a write is un
   const journal = folder.open()
   const part = partOf(journal)
   const append = part.append(keyWrite('a', '"x"'))
-  for (const sessionRef of [1, 2, 3]) partOf(journal, sessionRef).appendSync(credsWrite(`c${sessionRef}`))
+  for (const sessionRef of [1, 2, 3]) partOf(journal, sessionRef).appendSync(credsWrite(`c${sessionRef}`), { synced: true })
   await append
   assert.deepEqual(folder.open().left.map(({ write }) => write.creds ?? write.set[0][1]), ['a', 'c1', 'c2', 'c3'])
 })
@@ -127,7 +127,7 @@ test('creds that were taken stay when keys behind them are refused', async () =>
   const taken = one.append(keyWrite('a', 'x'.repeat(5000)))
   const refused = other.append(keyWrite('b', 'x'.repeat(9000)))
   other.attach(() => [credsWrite('c1')])
-  other.appendSync(credsWrite('c1'))
+  other.appendSync(credsWrite('c1'), { synced: true })
   await assert.rejects(refused, { code: 'journal_full' })
   await taken
   await one.settle(false)
@@ -140,7 +140,7 @@ test('a full journal refuses, and takes again when it was emptied', async () => 
   one.attach(() => [keyWrite('a', 'x'.repeat(9000))])
   await one.append(keyWrite('a', 'x'.repeat(9000)))
   await assert.rejects(other.append(keyWrite('b', 'x'.repeat(2000))), { code: 'journal_full' })
-  assert.throws(() => other.appendSync(credsWrite('x'.repeat(2000))), { code: 'journal_full' })
+  assert.throws(() => other.appendSync(credsWrite('x'.repeat(2000)), { synced: true }), { code: 'journal_full' })
   await one.settle(false)
   await folder.clock.advance(60_000)
   await other.append(keyWrite('b', 'x'.repeat(2000)))
@@ -192,10 +192,11 @@ test('creds that are on their way keep the journal when the keys are settled', a
   const journal = folder.open()
   const part = partOf(journal)
   await part.append(keyWrite('a', '"1"'))
-  part.appendSync(credsWrite('c2'))
+  part.appendSync(credsWrite('c2'), { synced: true })
   await part.settle(true)
   assert.deepEqual(folder.open().left.map(({ write }) => write?.creds ?? null), [null, 'c2', null])
   await part.settle(false)
+  await folder.clock.advance(1000)
   assert.equal(journal.bytes, 0)
 })
 
@@ -211,7 +212,7 @@ test('when the disk takes nothing an append is refused, and the next is taken wh
   fs.writeSync = (fd, ...rest) => writeNow(full, ...rest)
   t.after(() => Object.assign(fs, { write, writeSync: writeNow }))
   await assert.rejects(part.append(keyWrite('b', '"1"')), { code: 'ENOSPC' })
-  assert.throws(() => part.appendSync(credsWrite('c')), { code: 'ENOSPC' })
+  assert.throws(() => part.appendSync(credsWrite('c'), { synced: true }), { code: 'ENOSPC' })
   Object.assign(fs, { write, writeSync: writeNow })
   closeSync(full)
   assert.equal(journal.bytes, bytes)

@@ -126,7 +126,7 @@ test('creds are in the journal before anybody could wait for it, and leave it wh
   const written = queue.enqueue(credsOf('c1'))
   assert.equal(folder.open().left[0].write.creds, 'c1')
   await written
-  await until('it is empty', () => journal.bytes === 0)
+  await until('it is empty', async () => { await folder.clock.advance(1000); return journal.bytes === 0 })
   assert.deepEqual(degraded, [])
 })
 
