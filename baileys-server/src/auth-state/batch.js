@@ -99,11 +99,13 @@ export class Batch {
     this.resolve?.()
   }
 
-  /** @param {Error} error */
+  /** @param {Error} error @returns {boolean} whether everybody whom it concerns has heard of it */
   fail(error) {
     for (const waiter of this.waiters) waiter.reject(error)
-    if (isRefusal(error) && this.waiters.every(({ change }) => change.awaited)) this.resolve?.()
+    const isTold = isRefusal(error) && this.waiters.every(({ change }) => change.awaited)
+    if (isTold) this.resolve?.()
     else this.reject?.(error)
+    return isTold
   }
 }
 

@@ -106,9 +106,14 @@ export class KeyStore {
     if (changes.length > 0 || incoming.length > 0) this.#enqueue(changes, false, incoming)
   }
 
-  /** Resolves when everything taken until now is durable. */
-  durable() {
-    return this.#queue.drained()
+  /** For `durable`: how many writes have failed until now. */
+  get lostWrites() {
+    return this.#queue.lost
+  }
+
+  /** Resolves when everything taken until now is durable. @param {number} lostBefore `lostWrites` before the first of it */
+  durable(lostBefore) {
+    return this.#queue.drained(lostBefore)
   }
 
   /**

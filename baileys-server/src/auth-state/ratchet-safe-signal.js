@@ -104,8 +104,9 @@ function guarded(inner, { keys, keyStore, decrypted, locks }) {
 
   /** @type {<T>(work: Promise<T>) => Promise<T>} */
   const thenDurable = async work => {
+    const { lostWrites } = keyStore
     const result = await work
-    await keyStore.durable()
+    await keyStore.durable(lostWrites)
     return result
   }
 

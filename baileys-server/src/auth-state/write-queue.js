@@ -60,6 +60,10 @@ export class WriteQueue {
   #outage = false
   #degraded = false
   #failures = 0
+  /** Writes that failed although somebody may rely on them without having waited, and why the last one did. */
+  #lost = 0
+  /** @type {Error | null} */
+  #lostBecause = null
   #running = false
   /** @type {Creds | null} the newest that the journal has */
   #journaledCreds = null
@@ -129,8 +133,17 @@ export class WriteQueue {
     return this.#open.some(batch => batch.creds)
   }
 
-  /** Resolves when everything that was enqueued until now is durable; rejects when any of it is not. */
-  async drained() {
+  /** For `drained`: how many writes have failed until now. */
+  get lost() {
+    return this.#lost
+  }
+
+  /**
+   * Resolves when everything that was enqueued until now is durable; rejects when any of it is not.
+   * @param {number} [lostBefore] `lost` before the caller's first change: one may have failed before anybody waits for it
+   */
+  async drained(lostBefore = this.#lost) {
+    if (this.#lost > lostBefore) throw this.#lostBecause
     const open = this.#open
     if (open.length > 0) await Promise.all(open.map(batch => batch.durable))
     else if (this.#closed) throw this.#closed
@@ -350,7 +363,9 @@ export class WriteQueue {
   #giveUp(batch, error) {
     this.#parts.onFailed([...batch.keys.values()])
     this.#keepDirty(batch, isRefusal(error))
-    batch.fail(error)
+    if (batch.fail(error)) return
+    this.#lost += 1
+    this.#lostBecause = error
   }
 
   /**

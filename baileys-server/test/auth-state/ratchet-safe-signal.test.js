@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { beforeEach, test } from 'node:test'
 import '../../src/silence-console.js'
-import { addTransactionCapability, Curve, initAuthCreds } from '@whiskeysockets/baileys'
+import { addTransactionCapability, Curve, DEFAULT_CONNECTION_CONFIG, initAuthCreds } from '@whiskeysockets/baileys'
 import { DecryptedMessages } from '../../src/auth-state/decrypted-messages.js'
 import { decode } from '../../src/auth-state/codec.js'
 import { KeyStore } from '../../src/auth-state/key-store.js'
@@ -10,6 +10,7 @@ import { makeRatchetSafeSignalRepository } from '../../src/auth-state/ratchet-sa
 import { withoutDamage } from '../../src/auth-state/undamaged-sessions.js'
 import { FakeClock, settled } from '../support/clock.js'
 import { MemoryStore, failure } from '../support/store.js'
+import { until } from '../support/until.js'
 
 /** Real libsignal and Baileys' real transactions on both sides; only the network is missing. */
 
@@ -188,6 +189,28 @@ test('a send whose write failed sends nothing, and the next one is readable', as
   loja.store.open = true
   const [message] = await send(loja, LID.ana, ['leaves'])
   assert.equal(await ana.decrypt(LID.loja, message), 'leaves')
+})
+
+test('a send whose write failed before the send had come to its end sends nothing', async () => {
+  let goOn = nothing
+  const gate = new Promise(resolve => { goOn = resolve })
+  const slowly = (...parts) => {
+    const inner = DEFAULT_CONNECTION_CONFIG.makeSignalRepository(...parts)
+    return { ...inner, encryptMessage: async message => {
+      const encrypted = await inner.encryptMessage(message)
+      await gate
+      return encrypted
+    } }
+  }
+  loja.makeRepository = makeRatchetSafeSignalRepository(loja.keyStore, new DecryptedMessages(loja.keyStore, () => null), slowly)
+  loja.connect()
+  loja.store.open = false
+  const sending = loja.encrypt(LID.ana, 'never leaves')
+  await until('its ratchet step is on its way', () => loja.store.waiting.length > 0)
+  loja.store.waiting[0].fail(failure('unreachable'))
+  await settled()
+  goOn()
+  await assert.rejects(sending, { code: 'unreachable' })
 })
 
 test('a message counts as received only when its ratchet step is durable', async () => {
