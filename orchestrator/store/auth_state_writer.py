@@ -36,6 +36,8 @@ _END_PREDECESSORS = """
     WHERE datname = current_database() AND application_name = %s AND pid <> pg_backend_pid()
 """
 
+_NOT_ENDED = "An earlier statement of this writer can't be ended; it might still commit."
+
 # A plan is made once, when the tables may be empty. It is used for ever, so it is made as if they were large.
 _STEADY_PLANS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
 
@@ -162,15 +164,27 @@ class _Lane:
         if self._connection is not None and _ended(self._connection):
             await self._disconnect()
         if self._connection is None:
-            connection = await connected(self._url, self._name)
-            self._connection = connection
+            self._connection = await self._prepared(await connected(self._url, self._name))
+        return self._connection
+
+    async def _prepared(self, connection: psycopg.AsyncConnection[Any]) -> psycopg.AsyncConnection[Any]:
+        try:
             accept_arrays(connection)
             await connection.execute(_STEADY_PLANS)
             connection.prepare_threshold = 0
+            await self._end_predecessors(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _end_predecessors(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        try:
             ended = await (await connection.execute(_END_PREDECESSORS, (self._name,))).fetchone()
-            if ended != (True,):
-                raise DatabaseUnavailable("An earlier statement of this writer can't be ended; it might still commit.")
-        return self._connection
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise DatabaseUnavailable(_NOT_ENDED) from error
+        if ended != (True,):
+            raise DatabaseUnavailable(_NOT_ENDED)
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

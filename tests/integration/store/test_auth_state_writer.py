@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.domain.auth_state import Account, AuthStateWrite, Found, StateAddress
-from orchestrator.domain.errors import InvalidRequest, LeaseLost, Overloaded
+from orchestrator.domain.errors import DatabaseUnavailable, InvalidRequest, LeaseLost, Overloaded
 from orchestrator.store import auth_state_writer
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import LANES, AuthStateWriter
@@ -242,6 +242,39 @@ async def test_a_new_writer_ends_the_statements_of_its_predecessor(
     finally:
         await old.close()
         await new.close()
+
+
+async def test_nothing_is_written_while_a_predecessor_can_not_be_ended(
+    database: Database, database_url: str, auth_states: AuthStateStore, addresses: list[StateAddress]
+) -> None:
+    """As when the user in DATABASE_URL was changed: the new one may not end what the old one left."""
+    address = addresses[0]
+    role = f"role_{os.urandom(8).hex()}"
+    old = AuthStateWriter(database_url, "a", SEALER)
+    new = AuthStateWriter(f"{database_url}{'&' if '?' in database_url else '?'}options=-crole%3D{role}", "a", SEALER)
+    async with database.driver() as connection:
+        await connection.execute(f"CREATE ROLE {role}")
+        await connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+    try:
+        await old.write(address, sets(a=b"first"))
+        for _ in range(3):
+            with pytest.raises(DatabaseUnavailable):
+                await new.write(address, sets(a=b"newer"))
+        assert await auth_states.read(address, [A]) == {A: "first"}
+        await old.close()
+
+        async def written() -> bool:
+            outcome = (await asyncio.gather(new.write(address, sets(a=b"newer")), return_exceptions=True))[0]
+            return outcome == {}
+
+        await eventually(written)
+        assert await auth_states.read(address, [A]) == {A: "newer"}
+    finally:
+        await old.close()
+        await new.close()
+        async with database.driver() as connection:
+            await connection.execute(f"DROP OWNED BY {role}")
+            await connection.execute(f"DROP ROLE {role}")
 
 
 async def test_no_table_is_read_from_end_to_end_though_it_was_empty_when_the_plans_were_made(
