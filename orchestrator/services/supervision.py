@@ -55,6 +55,7 @@ class Supervision:
         self._ended: set[tuple[int, int]] = set()
         self._stopping: set[int] = set()
         self._unwanted: set[int] = set()
+        self._undrained: frozenset[int] = frozenset()
         self._instance: str | None = None
         self._departed: str | None = None
         self._draining = False
@@ -76,15 +77,17 @@ class Supervision:
         log.info("sidecar says goodbye", instance=instance)
         self._departed = instance
         self.sidecar_reachable = False
-        await self._leases.release([ref for ref in self._leases.held if ref not in undrained])
+        self._undrained = frozenset(undrained)
+        await self._release_drained()
 
     async def leave(self) -> None:
-        """This process ends. Leases whose sidecar is gone are given back; those of a living one wait for our successor."""
+        """This process ends. Leases whose sidecar is gone are given back, as at its goodbye; those of a living one wait for
+        our successor."""
         try:
             await self._sidecar.list()
         except SidecarGone:
             try:
-                await self._leases.release(list(self._leases.held))
+                await self._release_drained()
             except Unavailable as error:
                 log.warning("leases not given back; they run out by themselves", error=error.message)
         except SidecarUnavailable:
@@ -103,6 +106,7 @@ class Supervision:
             await self._nothing_runs()
         self._instance, self._departed = listing.instance, None
         self._answered_at, self.sidecar_reachable = self._clock(), True
+        self._undrained = frozenset(listing.undrained)
         await self._learn(listing)
         if self._waits_for_journal(listing):
             return
@@ -152,6 +156,9 @@ class Supervision:
         """Close the session's connection, if it is ours, and have the next round open a new one."""
         await self._stop(session_ref)
         self.wanted.set()
+
+    async def _release_drained(self) -> None:
+        await self._leases.release([ref for ref in self._leases.held if ref not in self._undrained])
 
     async def _sidecar_missing(self) -> None:
         if self.sidecar_reachable:

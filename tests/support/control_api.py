@@ -27,6 +27,19 @@ class ControlApi:
         self.instance = str(uuid.uuid4())
         self.sessions.clear()
 
+    async def listen(self) -> None:
+        app = web.Application()
+        app.router.add_route("*", "/v1/sessions", self.handle)
+        app.router.add_route("*", "/v1/sessions/{ref}", self.handle)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def end(self) -> None:
+        """The process is gone: nothing listens any more."""
+        await self._runner.cleanup()
+
     async def handle(self, request: web.Request) -> web.Response:
         if not self.answering:
             return web.Response(status=500)
@@ -50,14 +63,8 @@ class ControlApi:
 @contextlib.asynccontextmanager
 async def control_api() -> AsyncIterator[ControlApi]:
     api = ControlApi()
-    app = web.Application()
-    app.router.add_route("*", "/v1/sessions", api.handle)
-    app.router.add_route("*", "/v1/sessions/{ref}", api.handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    api.port = runner.addresses[0][1]
+    await api.listen()
     try:
         yield api
     finally:
-        await runner.cleanup()
+        await api.end()

@@ -165,6 +165,19 @@ async def test_a_goodbye_frees_all_leases_and_nothing_is_claimed_for_a_process_t
     assert len(await LeaseStore(database, "b", 30.0).claim(10)) == 1
 
 
+async def test_an_orchestrator_that_ends_after_its_sidecar_keeps_what_is_only_in_the_journal(
+    replica: Replica, database: Database
+) -> None:
+    for session_id in ("drained", "undrained"):
+        await replica.sessions.create("t", session_id)
+    await replica.supervision.reconcile()
+    await replica.supervision.goodbye(replica.sidecar.instance, [await replica.ref("undrained")])
+    await replica.sidecar.end()
+    await replica.supervision.leave()
+    (lease,) = await LeaseStore(database, "b", 30.0).claim(10)
+    assert lease.session_id == "drained"
+
+
 async def test_a_sidecar_process_after_a_goodbye_is_worked_with_again(replica: Replica) -> None:
     await replica.sessions.create("t", "s")
     await replica.supervision.reconcile()
