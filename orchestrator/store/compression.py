@@ -1,12 +1,15 @@
-"""Compression of stored values: raw deflate that starts from a dictionary of what every value of Baileys' repeats.
+"""Compression of stored values: Zstandard that starts from a dictionary of what every value of Baileys' repeats.
 
-Values are a kilobyte or so, too short for deflate to learn their field names; with the dictionary they halve. A window of
-4 KiB holds all of it and keeps the set-up of a compressor cheap. ``DICTIONARY`` is part of the stored format: whoever
-changes one byte of it makes everything stored before unreadable. A better one needs a new format byte in sealing.py.
+Values are a kilobyte or so, too short to learn their field names from; with the dictionary they halve, in half the time
+that deflate takes. ``DICTIONARY`` is part of the stored format: whoever changes one byte of it makes everything stored
+before unreadable. A better one needs a new format byte in sealing.py.
 """
 
 import base64
-import zlib
+import functools
+import threading
+
+import zstandard
 
 from orchestrator.domain.errors import AuthStateCorrupt
 
@@ -18,9 +21,7 @@ MOST_BYTES = 32 * 1024 * 1024
 
 _UNREADABLE = "A stored value can't be decompressed; restore the database from a backup."
 
-_LEVEL = 2
-_WINDOW_BITS = -12
-_MEMORY_LEVEL = 5
+_LEVEL = 3
 
 
 def _shifted(text: str) -> bytes:
@@ -31,7 +32,7 @@ def _shifted(text: str) -> bytes:
     )
 
 
-# The most common strings come last: deflate spends fewer bits on what is near.
+# The most common strings come last: fewer bits are spent on what is near.
 DICTIONARY = b"".join(
     (
         b'{"message_id":"3EB0","chat":"55@g.us","sender":"@lid","from_me":false,"timestamp":17,"push_name":null,'
@@ -69,20 +70,30 @@ def compressed(value: bytes) -> bytes | None:
     """``value`` in fewer bytes, or None when it wouldn't be fewer."""
     if len(value) < WORTH_COMPRESSING:
         return None
-    compressor = zlib.compressobj(
-        _LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL, zlib.Z_DEFAULT_STRATEGY, DICTIONARY
-    )
-    small = compressor.compress(value) + compressor.flush()
+    small = _contexts().compressor.compress(value)
     return small if len(small) < len(value) else None
 
 
 def decompressed(small: bytes) -> bytes:
     """What ``compressed`` was given; ``AuthStateCorrupt`` for anything that it can't have made."""
-    decompressor = zlib.decompressobj(_WINDOW_BITS, DICTIONARY)
     try:
-        value = decompressor.decompress(small, MOST_BYTES)
-    except zlib.error as error:
+        if zstandard.frame_content_size(small) > MOST_BYTES:
+            raise AuthStateCorrupt(_UNREADABLE)
+        return _contexts().decompressor.decompress(small, allow_extra_data=False)
+    except zstandard.ZstdError as error:
         raise AuthStateCorrupt(_UNREADABLE) from error
-    if not decompressor.eof or decompressor.unused_data:
-        raise AuthStateCorrupt(_UNREADABLE)
-    return value
+
+
+class _Contexts(threading.local):
+    """A pair for each thread: Zstandard's contexts can't be shared."""
+
+    def __init__(self) -> None:
+        dictionary = zstandard.ZstdCompressionDict(DICTIONARY, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+        dictionary.precompute_compress(level=_LEVEL)
+        self.compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=dictionary)
+        self.decompressor = zstandard.ZstdDecompressor(dict_data=dictionary)
+
+
+@functools.cache
+def _contexts() -> _Contexts:
+    return _Contexts()

@@ -10,6 +10,7 @@ The first byte tells the format:
 The first key seals, all of them open.
 """
 
+import functools
 import hashlib
 import os
 from collections.abc import Sequence
@@ -99,5 +100,14 @@ def _key_id(key: bytes) -> bytes:
 
 def place_of(tenant_id: str, session_ref: int, generation: int, kind: str, name: str = "") -> bytes:
     """The associated data of a value. Each part is length-prefixed, so that no two places read the same."""
-    parts = (tenant_id, str(session_ref), str(generation), kind, name)
-    return b"".join(len(part).to_bytes(4, "big") + part for part in (text.encode() for text in parts))
+    return _state(tenant_id, session_ref, generation) + _prefixed(kind) + _prefixed(name)
+
+
+@functools.lru_cache(10_000)
+def _state(tenant_id: str, session_ref: int, generation: int) -> bytes:
+    return b"".join(map(_prefixed, (tenant_id, str(session_ref), str(generation))))
+
+
+def _prefixed(text: str) -> bytes:
+    part = text.encode()
+    return len(part).to_bytes(4, "big") + part

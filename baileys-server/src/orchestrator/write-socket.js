@@ -22,7 +22,9 @@ export class WriteSocket {
   /** @param {{socketPath: string, token: string, timeoutMs: number, clock: Clock}} options */
   constructor({ socketPath, token, timeoutMs, clock }) {
     this.#url = `ws+unix:${socketPath}:${PATH}`
-    this.#options = { perMessageDeflate: false, headers: { authorization: `Bearer ${token}`, host: 'orchestrator' } }
+    // A mask protects proxies, and there is none on a unix socket; a mask of zeros need not be applied (RFC 6455, 5.3).
+    const generateMask = (/** @type {Buffer} */ mask) => { mask.fill(0) }
+    this.#options = { perMessageDeflate: false, generateMask, headers: { authorization: `Bearer ${token}`, host: 'orchestrator' } }
     this.#timeoutMs = timeoutMs
     this.#clock = clock
   }
