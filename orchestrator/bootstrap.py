@@ -159,6 +159,7 @@ async def _start(
         await parts.database.ping()
         await parts.database.migrate()
         await services.leases.adopt(alone=process.database_embedded)
+        await services.supervision.renew()  # which tells the adopted ones that nobody wants to run any more
         number = await parts.sessions.reinstate(SetAsideBy.KEY_MISSING)
         if number:
             log.info("states that lacked their encryption key are tried again", number=number)

@@ -113,21 +113,18 @@ class Supervision:
         await self._claim()
         await self._stop_unwanted()
         todo = plan(self._leases.held, self._running(listing))
+        kept = self._stopping | self._unwanted | self._undrained
         gate = asyncio.Semaphore(START_CONCURRENCY)
         await asyncio.gather(
             *(self._stop(session_ref) for session_ref in todo.stop),
-            *(
-                self._start(lease, gate)
-                for lease in todo.start
-                if lease.session_ref not in self._stopping and lease.session_ref not in listing.undrained
-            ),
+            *(self._start(lease, gate) for lease in todo.start if lease.session_ref not in kept),
         )
 
     async def renew(self) -> None:
         """Prolong the leases. What was lost, or what another replica was asked to stop, the next round closes: a slow
         close must not keep the next renewal waiting."""
         renewal = await self._leases.renew()
-        self._unwanted.update(lease.session_ref for lease in renewal.unwanted)
+        self._unwanted = {lease.session_ref for lease in renewal.unwanted}
         if renewal.lost or renewal.unwanted:
             self.wanted.set()
 
@@ -149,6 +146,9 @@ class Supervision:
         try:
             if await self._stop(session_ref):
                 await self._leases.release([session_ref])
+                self._unwanted.discard(session_ref)
+            else:
+                self._unwanted.add(session_ref)
         finally:
             self._stopping.discard(session_ref)
 
@@ -176,7 +176,7 @@ class Supervision:
                 log.error("sidecar could not be restarted", error=error.message)
 
     async def _stop_unwanted(self) -> None:
-        unwanted, self._unwanted = self._unwanted & self._leases.held.keys(), set()
+        unwanted = self._unwanted & self._leases.held.keys()
         for outcome in await asyncio.gather(*(self.stop(ref) for ref in unwanted), return_exceptions=True):
             if isinstance(outcome, Unavailable):
                 log.warning("lease not given back; the next renewal says so again", error=outcome.message)

@@ -53,7 +53,7 @@ _HELD = sa.text(
     """
     SELECT l.session_ref, l.epoch, s.session_id, s.tenant_id, s.generation
     FROM leases l JOIN sessions s USING (session_ref)
-    WHERE l.owner = :owner AND s.desired_state = 'running' AND s.deleted_at IS NULL
+    WHERE l.owner = :owner AND s.deleted_at IS NULL
     """
 )
 
@@ -138,7 +138,9 @@ class LeaseStore:
         }
 
     async def held(self) -> list[Lease]:
-        """The leases that this replica holds, as after a restart of the orchestrator alone."""
+        """The leases that this replica holds, as after a restart of the orchestrator alone; also of sessions that should
+        stop: the sidecar may still be writing their last changes.
+        """
         async with self._database.begin() as connection:
             return [_from_row(row) for row in await connection.execute(_HELD, {"owner": self.owner})]
 

@@ -91,10 +91,45 @@ async def test_a_session_keeps_its_lease_and_epoch_until_its_journal_is_written(
     await replica.supervision.reconcile()
     await replica.supervision.goodbye(replica.sidecar.instance, [ref])
     assert {ref: lease.epoch for ref, lease in replica.book.held.items()} == {ref: 1}
-    assert replica.sidecar.calls == [f"PUT {ref}", f"DELETE {ref}"]
+    assert replica.sidecar.calls.count(f"PUT {ref}") == 1
     replica.sidecar.undrained = []
     await replica.supervision.stop(ref)
     assert not replica.book.held
+
+
+async def test_a_stopped_session_whose_journal_is_written_meanwhile_is_released_and_not_started(
+    replica: Replica,
+) -> None:
+    await replica.sessions.create("t", "s")
+    await replica.supervision.reconcile()
+    ref = await replica.ref("s")
+    replica.sidecar.undrained = [ref]
+    await replica.sessions.desire(ref, DesiredState.STOPPED)
+    await replica.supervision.stop(ref)
+    replica.sidecar.undrained = []
+    await replica.supervision.reconcile()
+    assert replica.sidecar.calls == [f"PUT {ref}", f"DELETE {ref}", f"DELETE {ref}"]
+    assert not replica.book.held
+
+
+async def test_a_restarted_orchestrator_keeps_the_lease_of_a_stopped_session_until_its_journal_is_written(
+    replica: Replica,
+) -> None:
+    await replica.sessions.create("t", "s")
+    await replica.supervision.reconcile()
+    ref = await replica.ref("s")
+    replica.sidecar.undrained = [ref]
+    await replica.sessions.desire(ref, DesiredState.STOPPED)
+    await replica.supervision.stop(ref)
+    replica.book.forget(ref)
+    await replica.book.adopt(alone=True)
+    await replica.supervision.renew()
+    await replica.supervision.reconcile()
+    assert {ref: lease.epoch for ref, lease in replica.book.held.items()} == {ref: 1}
+    replica.sidecar.undrained = []
+    await replica.supervision.reconcile()
+    assert not replica.book.held
+    assert f"PUT {ref}" not in replica.sidecar.calls[1:]
 
 
 async def test_after_a_crash_of_the_sidecar_all_start_anew_under_a_higher_epoch(replica: Replica) -> None:
