@@ -58,8 +58,9 @@ export class JournalFile {
 
   /**
    * What an earlier process left. A torn tail is cut off; from a damaged record on, everything is set aside.
-   * @param {(payload: Buffer) => Buffer | null} open null: it can't be opened
-   * @returns {Buffer[]} the records
+   * @template T
+   * @param {(payload: Buffer) => T | null} open null: it can't be opened
+   * @returns {T[]} the records
    */
   read(open) {
     const bytes = fs.readFileSync(this.#path)

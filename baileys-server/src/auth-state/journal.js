@@ -14,7 +14,7 @@ import { safeError } from '../log.js'
  *   other than creds, is committed
  * @property {(lease: Lease, epoch: number) => Uint8Array} encodeRecovery the earlier records of this lease are being
  *   written under a newer epoch
- * @property {(record: Uint8Array) => JournalRecord} decode
+ * @property {(record: Uint8Array) => JournalRecord | null} decode null: it is none that this version writes
  *
  * @typedef {{lease: Lease, write: Write | null, recoveredAs: number | null}} JournalRecord
  */
@@ -53,7 +53,7 @@ export class Journal {
     this.#clock = clock
     this.#log = log
     /** What an earlier process left. It stays in the file until `forgetLeft`. @type {JournalRecord[]} */
-    this.left = this.#file.read(sealed => this.#seal.open(sealed)).map(record => format.decode(record))
+    this.left = this.#file.read(sealed => this.#opened(sealed))
   }
 
   get bytes() {
@@ -134,6 +134,12 @@ export class Journal {
     this.#cancelClearing?.()
     this.#clearWhenDrained({ durably: false })
     this.#file.close()
+  }
+
+  /** @param {Buffer} sealed @returns {JournalRecord | null} null: sealed with another key, or of a later version */
+  #opened(sealed) {
+    const record = this.#seal.open(sealed)
+    return record && this.#format.decode(record)
   }
 
   /** @param {Lease} lease @param {Write | null} write */

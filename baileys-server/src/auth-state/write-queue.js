@@ -67,6 +67,8 @@ export class WriteQueue {
   #running = false
   /** @type {Creds | null} the newest that the journal has */
   #journaledCreds = null
+  /** The journal has creds and refused newer ones. */
+  #journalIsBehind = false
   /** @type {Error | null} why nothing can be written any more */
   #closed = null
   #held
@@ -166,7 +168,7 @@ export class WriteQueue {
     this.#closed = error
     this.#cancelRetry()
     const open = this.#open
-    if (this.#journaledCreds && this.credsAreDirty) this.#backlog.add(Object.assign(new Batch(), { creds: this.#journaledCreds }))
+    if (this.#journal && !this.#held) this.#backlog.add(Object.assign(new Batch(), { creds: this.#dirtyCreds }))
     if (mustStop(error)) this.#backlog.clear()
     this.#waiting = []
     this.#underWay = null
@@ -179,6 +181,11 @@ export class WriteQueue {
   /** Batches whose callers wait, oldest first. */
   get #open() {
     return [this.#underWay, this.#journaling, ...this.#waiting].filter(batch => batch !== null)
+  }
+
+  /** The newest that the store lacks. */
+  get #dirtyCreds() {
+    return this.#open.findLast(batch => batch.creds)?.creds
   }
 
   /** @param {number} characters */
@@ -248,6 +255,7 @@ export class WriteQueue {
     try {
       // Before newer values go past the journal: after a crash its older ones would replace them.
       if (this.#journal?.isUndrained) await this.#journal.settle(this.credsAreDirty)
+      if (this.#journalIsBehind && !this.credsAreDirty) throw new Error('The journal has older creds than the store.')
     } catch (error) {
       // Under a new epoch the journal is worthless, as it should be: the store has everything.
       if (!this.#closed) return this.#stop(/** @type {Error} */ (error))
@@ -320,7 +328,9 @@ export class WriteQueue {
       // A killed process leaves it to the next even unsynced, and while the store is there it has the creds at once.
       this.#journal.appendSync(writeOf({ creds }), { synced: this.#outage })
       this.#journaledCreds = creds
+      this.#journalIsBehind = false
     } catch (error) {
+      this.#journalIsBehind = this.#journaledCreds !== null
       this.#parts.onLost(/** @type {Error} */ (error))
     }
   }
@@ -330,7 +340,8 @@ export class WriteQueue {
     yield* this.#backlog.parts()
     // Its append may have ended already, with nobody told yet.
     if (this.#journaling) yield withoutCreds(this.#journaling.write)
-    if (this.#journaledCreds && this.credsAreDirty) yield writeOf({ creds: this.#journaledCreds })
+    const creds = this.#dirtyCreds
+    if (creds) yield writeOf({ creds })
   }
 
   /** @param {Error} error the store's last word about what it took */

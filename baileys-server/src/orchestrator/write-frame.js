@@ -13,6 +13,8 @@ import { errorFromOutcome, malformedAnswer } from './errors.js'
  */
 
 const VERSION = 1
+/** "Committed", a recovery, a write: see `encodeRecord` and `encodeRecovery`. */
+const PARTS_OF_RECORDS = [3, 4, 9]
 
 // One for all: a new encoder costs more than most frames.
 const encoder = new Encoder()
@@ -80,10 +82,12 @@ export function encodeRecovery({ sessionRef, generation, epoch }, recoveredAs) {
 
 /**
  * @param {Uint8Array} record
- * @returns {{lease: Lease, write: AuthStateWrite | null, recoveredAs: number | null}}
+ * @returns {{lease: Lease, write: AuthStateWrite | null, recoveredAs: number | null} | null} null: none of this version
  */
 export function decodeRecord(record) {
-  const [sessionRef, generation, epoch, ...rest] = /** @type {any} */ (decode(record))
+  const parts = /** @type {any} */ (decodedOrNull(record))
+  if (!Array.isArray(parts) || !PARTS_OF_RECORDS.includes(parts.length) || !parts.slice(0, 3).every(Number.isSafeInteger)) return null
+  const [sessionRef, generation, epoch, ...rest] = parts
   const lease = { sessionRef, generation, epoch }
   if (rest.length < 2) return { lease, write: null, recoveredAs: rest[0] ?? null }
   return { lease, write: decodedWrite(rest), recoveredAs: null }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { appendFileSync, closeSync, openSync, readFileSync, readdirSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import { afterEach, beforeEach, test } from 'node:test'
+import { crc32 } from 'node:zlib'
 import { writeOf } from '../../src/auth-state/batch.js'
+import { encodeFrame } from '../../src/orchestrator/write-frame.js'
 import { JournalFolder } from '../support/journal.js'
 
 const lease = sessionRef => ({ sessionRef, generation: 1, epoch: 3 })
@@ -97,6 +99,18 @@ test('sealed records hide their content, and any of the keys opens them', async 
 test('records that no key opens are set aside', async () => {
   await partOf(folder.open({ keys: [Buffer.alloc(32, 1)] })).append(keyWrite('a', '"a"'))
   assert.deepEqual(folder.open({ keys: [] }).left, [])
+  assert.deepEqual(folder.logged, ['journal_damaged_rest_set_aside'])
+})
+
+test('records of a later version are set aside', async () => {
+  const journal = folder.open()
+  await partOf(journal).append(keyWrite('a', '"a"'))
+  const payload = Buffer.concat([Buffer.of(0), Buffer.from(encodeFrame([]))])
+  const header = Buffer.alloc(8)
+  header.writeUInt32BE(payload.length, 0)
+  header.writeUInt32BE(crc32(payload), 4)
+  appendFileSync(folder.file, Buffer.concat([header, payload]))
+  assert.deepEqual(idsOf(folder.open()), ['a'])
   assert.deepEqual(folder.logged, ['journal_damaged_rest_set_aside'])
 })
 

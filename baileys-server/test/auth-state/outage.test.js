@@ -207,6 +207,34 @@ test('no newer value goes past a journal that can\'t be told of it', async t => 
   await assert.rejects(queue.enqueue(key('a', 'newer')), { code: 'ENOSPC' })
 })
 
+test('creds that the journal refused are not replaced by older ones of it', async t => {
+  const queue = await degradedQueue()
+  await journal.part({ ...LEASE, sessionRef: 18 }, nothing).append(writeOf(key('y', '1')))
+  await queue.enqueue(credsOf('c1'))
+  const { writeSync } = fs
+  const full = fs.openSync('/dev/full', 'w')
+  t.after(() => { fs.writeSync = writeSync; fs.closeSync(full) })
+  fs.writeSync = (_fd, ...rest) => writeSync(full, ...rest)
+  queue.enqueue(credsOf('c2'))
+  await orchestrator.open()
+  await later('the epoch is over', () => closedBy)
+  assert.equal(orchestrator.session(17).creds, 'c2')
+})
+
+test('a session that is closed writes its newest creds, whatever the journal took', async t => {
+  const queue = await degradedQueue()
+  const { writeSync } = fs
+  const full = fs.openSync('/dev/full', 'w')
+  t.after(() => { fs.writeSync = writeSync; fs.closeSync(full) })
+  queue.enqueue(credsOf('c1'))
+  fs.writeSync = (_fd, ...rest) => writeSync(full, ...rest)
+  queue.enqueue(credsOf('c2'))
+  queue.close(new Error('Stopped on request.'))
+  await orchestrator.open()
+  await later('they are written', () => orchestrator.session(17).creds)
+  assert.equal(orchestrator.session(17).creds, 'c2')
+})
+
 test('a session whose backlog is written is settled in a journal that is full', async () => {
   start({ limit: 3000 })
   const queue = await degradedQueue()
