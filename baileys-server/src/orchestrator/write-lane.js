@@ -118,7 +118,18 @@ export class WriteLane {
 
   /** A frame is refused as a whole; alone, only the bad write is. @param {Taken[]} taken */
   async #deliverEachAlone(taken) {
-    for (const one of taken) await this.#deliver([one])
+    for (const [n, one] of taken.entries()) {
+      await this.#deliver([one])
+      if (this.#outage) return this.#putBack(taken.slice(n + 1))
+    }
+  }
+
+  /** They go with the next attempt. @param {Taken[]} taken */
+  #putBack(taken) {
+    for (const { entry } of taken) {
+      this.#waiting.push(entry)
+      this.#tellOfOutage(entry)
+    }
   }
 
   /** @param {Entry} entry @param {OrchestratorError | null} error @param {number} startedAt */

@@ -84,6 +84,18 @@ test('a frame that is refused as a whole is sent write by write, so that only th
   assert.deepEqual(orchestrator.frames, [3, 1, 1, 1])
 })
 
+test('when there is no answer any more while a refused frame is sent write by write, all of them hear at once', async () => {
+  orchestrator.behave = (call, writes) => call !== 'auth-states/writes' ? undefined : writes.length > 1 ? problem(422, 'invalid_request') : 'hang'
+  const requests = [1, 2, 3].map(ref => request(ref))
+  const written = Promise.all(requests.map(one => lane.write(one)))
+  await framesSeen(2)
+  await clock.advance(10_000)
+  assert.deepEqual(requests.map(({ attempts }) => attempts), [[10_000], [10_000], [10_000]])
+  orchestrator.behave = () => undefined
+  await clock.advance(2000)
+  await written
+})
+
 test('a frame without an answer closes the connection, and its late answer is nobody\'s', async () => {
   orchestrator.behave = call => call === 'auth-states/writes' ? 'hang' : undefined
   const hanging = request(1, 'old')
