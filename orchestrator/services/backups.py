@@ -1,6 +1,6 @@
 """Backup and restore: what the sidecar's auth state is written to and loaded from."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -75,11 +75,11 @@ class Backups:
         """
         leases = [self._held(*session) for *session, _ in writes]
         held = [(lease, write) for lease, (*_, write) in zip(leases, writes, strict=True) if lease is not None]
-        submitted = iter(self._writer.submit([(self._leases.address_of(lease), write) for lease, write in held]))
-        outcomes: list[Exception | None] = []
-        for lease, (*_, write) in zip(leases, writes, strict=True):
-            outcomes.append(LeaseLost() if lease is None else await self._settled(lease, write, next(submitted)))
-        return outcomes
+        written = iter(await self._writer.write_all([(self._leases.address_of(lease), write) for lease, write in held]))
+        return [
+            LeaseLost() if lease is None else self._settled(lease, write, next(written))
+            for lease, (*_, write) in zip(leases, writes, strict=True)
+        ]
 
     async def verify(
         self, session_ref: int, generation: int, epoch: int, creds: str, keys: Mapping[SignalKeyName, str | None]
@@ -99,13 +99,11 @@ class Backups:
             )
             return None
 
-    async def _settled(self, lease: Lease, write: AuthStateWrite, outcome: Awaitable[NewMessages]) -> Exception | None:
-        try:
-            new_messages = await outcome
-        except Exception as error:  # noqa: BLE001 (an outcome of one among many, for the caller to tell)
-            return error
+    def _settled(self, lease: Lease, write: AuthStateWrite, outcome: NewMessages | Exception) -> Exception | None:
+        if isinstance(outcome, Exception):
+            return outcome
         self._leases.note_backup(lease.session_ref)
-        for message_key, number in new_messages.items():
+        for message_key, number in outcome.items():
             self._on_incoming(lease, number, write.incoming_messages[message_key])
         return None
 

@@ -50,8 +50,18 @@ class AuthStateWriter:
 
     async def write(self, address: StateAddress, write: AuthStateWrite) -> NewMessages:
         """Returns when PostgreSQL has committed all of ``write``; see ``submit`` for what else may happen."""
-        (outcome,) = self.submit([(address, write)])
-        return await outcome
+        (outcome,) = await self.write_all([(address, write)])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def write_all(self, writes: Sequence[AddressedWrite]) -> list[NewMessages | Exception]:
+        """Returns when all of it is settled, with the outcomes that ``submit`` tells of; raises ``Overloaded`` like it."""
+        lanes, outcomes = self._lined_up(writes)
+        # An idle lane works within this call: a task of its own would begin a turn of the event loop later.
+        for lane in dict.fromkeys(lanes):
+            await lane.commit_next()
+        return [await _result(outcome) for outcome in outcomes]
 
     def submit(self, writes: Sequence[AddressedWrite]) -> list["asyncio.Future[NewMessages]"]:
         """Line writes up, and get the outcome of each; ``Overloaded`` at once, and none lined up, when too much waits.
@@ -60,10 +70,16 @@ class AuthStateWriter:
         ``InvalidRequest`` when nothing of it was written, or ``DatabaseUnavailable`` when that is unknown. Writes of one
         session take effect in their order; after an unknown one those that waited behind it are unknown too.
         """
+        lanes, outcomes = self._lined_up(writes)
+        for lane in lanes:
+            lane.commit_soon()
+        return outcomes
+
+    def _lined_up(self, writes: Sequence[AddressedWrite]) -> tuple[list["_Lane"], list["asyncio.Future[NewMessages]"]]:
         lanes = [self._lanes[address.session_ref % LANES] for address, _ in writes]
         if any(lane.full for lane in lanes):
             raise Overloaded
-        return [lane.append(address, write) for lane, (address, write) in zip(lanes, writes, strict=True)]
+        return lanes, [lane.append(address, write) for lane, (address, write) in zip(lanes, writes, strict=True)]
 
     async def close(self) -> None:
         """Stop writing; what still waits is unknown to whoever waits for it."""
@@ -88,6 +104,7 @@ class _Lane:
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
         self._one_by_one = 0
+        self._busy = False
         self._working: asyncio.Task[None] | None = None
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._lost = False
@@ -97,13 +114,28 @@ class _Lane:
         return len(self._waiting) >= WAITING_WRITES or self._bytes >= WAITING_BYTES
 
     def append(self, address: StateAddress, write: AuthStateWrite) -> "asyncio.Future[NewMessages]":
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(address, write, _rows(write), _size(write), loop.create_future())
+        outcome: asyncio.Future[NewMessages] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(address, write, _rows(write), _size(write), outcome)
         self._waiting.append(waiting)
         self._bytes += waiting.size
-        if self._working is None or self._working.done():
-            self._working = loop.create_task(self._work(), name=self._name)
-        return waiting.outcome
+        return outcome
+
+    def commit_soon(self) -> None:
+        """Have a task commit what waits, unless somebody is at work already."""
+        if not self._busy and self._waiting:
+            self._busy = True
+            self._working = asyncio.get_running_loop().create_task(self._work(), name=self._name)
+
+    async def commit_next(self) -> None:
+        """Commit the next transaction here and leave the rest to a task, unless somebody is at work already."""
+        if self._busy or not self._waiting:
+            return
+        self._busy = True
+        try:
+            await self._commit(self._take())
+        finally:
+            self._busy = False
+            self.commit_soon()
 
     async def close(self) -> None:
         if self._working is not None:
@@ -113,8 +145,11 @@ class _Lane:
         await self._disconnect()
 
     async def _work(self) -> None:
-        while self._waiting:
-            await self._commit(self._take())
+        try:
+            while self._waiting:
+                await self._commit(self._take())
+        finally:
+            self._busy = False
 
     def _take(self) -> list[_Waiting]:
         """What the next transaction writes: the oldest, and as much behind it as fits."""
@@ -219,6 +254,13 @@ class _Lane:
         if self._lost:
             log.info("the writer has the database again", lane=self._name)
         self._lost = False
+
+
+async def _result(outcome: "asyncio.Future[NewMessages]") -> NewMessages | Exception:
+    try:
+        return await outcome
+    except Exception as error:  # noqa: BLE001 (an outcome of one among many, for the caller to tell)
+        return error
 
 
 def _settle(outcome: "asyncio.Future[NewMessages]", result: NewMessages | Exception) -> None:

@@ -21,7 +21,7 @@ MOST_BYTES = 32 * 1024 * 1024
 
 _UNREADABLE = "A stored value can't be decompressed; restore the database from a backup."
 
-_LEVEL = 3
+_LEVEL = 1
 
 
 def _shifted(text: str) -> bytes:
