@@ -5,7 +5,7 @@ import { DECRYPTED_MESSAGE, DecryptedMessages } from './decrypted-messages.js'
 import { KeyStore } from './key-store.js'
 import { WriteQueue } from './write-queue.js'
 import { makeRatchetSafeSignalRepository } from './ratchet-safe-signal.js'
-import { credsOf, missingKeys } from './restore-check.js'
+import { checkIdentity, credsOf, missingKeys } from './restore-check.js'
 
 /**
  * @typedef {object} Store the backup API of one session, as SessionBackup offers it
@@ -113,10 +113,11 @@ export class AuthState {
 
   /**
    * Before a socket opens: brings the keys of a restored auth state, once.
-   * @returns {Promise<string[]>} what it lacks, as restore-check.js says
+   * @returns {Promise<string[]>} what it lacks, as restore-check.js says; rejects with UnusableCreds for a broken identity
    */
   async wake() {
     if (this.#prefetched) return []
+    checkIdentity(this.creds)
     const { keys, complete } = await this.#store.prefetch({ signal: this.#aborting.signal })
     this.#takeKeys(keys, complete)
     return await missingKeys(this.creds, this.#keyStore)

@@ -33,13 +33,21 @@ const SPKI_X25519_BYTES = 12
  */
 export function credsOf(text, account) {
   const creds = pairedCreds(text)
-  for (const name of /** @type {const} */ (['noiseKey', 'signedIdentityKey'])) {
-    if (!isKeyPair(creds[name])) throw new UnusableCreds(`The two halves of the stored ${name} do not belong together.`)
-  }
   if (jidDecode(creds.me?.id)?.user !== jidDecode(account.jid)?.user) {
     throw new UnusableCreds('The stored creds are those of another account than the recorded one.')
   }
   return creds
+}
+
+/**
+ * Not with `credsOf`: it costs more than the rest of a restore, and is needed only by a session whose turn it is.
+ * @param {Creds} creds
+ * @throws {UnusableCreds}
+ */
+export function checkIdentity(creds) {
+  for (const name of /** @type {const} */ (['noiseKey', 'signedIdentityKey'])) {
+    if (!isKeyPair(creds[name])) throw new UnusableCreds(`The two halves of the stored ${name} do not belong together.`)
+  }
 }
 
 /**

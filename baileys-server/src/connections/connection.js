@@ -199,7 +199,6 @@ export class Connection {
       if (!loaded) return false
       const parts = this.#authStateParts()
       this.#authState = loaded.outcome === 'found' ? AuthState.restored(loaded, parts) : AuthState.fresh(parts)
-      this.#refusedBecause = null
       this.#log.info({ outcome: loaded.outcome }, 'auth_state_loaded')
       return true
     } catch (error) {
@@ -220,10 +219,12 @@ export class Connection {
     try {
       await sleep(clock, random() * START_JITTER_MS, signal)
       const missing = await unlessAborted(authState.wake(), signal)
+      this.#refusedBecause = null
       if (missing && missing.length > 0) this.#alertIncomplete(missing)
       return !signal.aborted
     } catch (error) {
       releaseSlot()
+      if (error instanceof UnusableCreds) this.#discardAuthState(error.message)
       await this.#authStateIsUnknown(/** @type {Error} */ (error))
       return false
     }

@@ -2,13 +2,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Curve, initAuthCreds } from '@whiskeysockets/baileys'
 import { encode } from '../../src/auth-state/codec.js'
-import { UnusableCreds, credsOf, missingKeys } from '../../src/auth-state/restore-check.js'
+import { UnusableCreds, checkIdentity, credsOf, missingKeys } from '../../src/auth-state/restore-check.js'
 
 const ACCOUNT = { jid: '5511999990000:7@s.whatsapp.net', lid: null }
 const paired = (changes = {}) => ({ ...initAuthCreds(), me: { id: ACCOUNT.jid, name: 'x' }, account: { details: Buffer.from('d') }, ...changes })
 
 test('the creds of the recorded account are taken, whatever the device number', () => {
-  assert.equal(credsOf(encode(paired()), ACCOUNT).me.id, ACCOUNT.jid)
+  const creds = credsOf(encode(paired()), ACCOUNT)
+  checkIdentity(creds)
+  assert.equal(creds.me.id, ACCOUNT.jid)
   assert.ok(credsOf(encode(paired()), { jid: '5511999990000@s.whatsapp.net' }))
 })
 
@@ -19,7 +21,8 @@ for (const name of ['noiseKey', 'signedIdentityKey']) {
     'without a public half': { private: Curve.generateKeyPair().private }
   })) {
     test(`a ${name} ${what} is refused`, () => {
-      assert.throws(() => credsOf(encode(paired({ [name]: pair })), ACCOUNT), new UnusableCreds(`The two halves of the stored ${name} do not belong together.`))
+      const creds = credsOf(encode(paired({ [name]: pair })), ACCOUNT)
+      assert.throws(() => checkIdentity(creds), new UnusableCreds(`The two halves of the stored ${name} do not belong together.`))
     })
   }
 }
