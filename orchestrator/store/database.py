@@ -69,6 +69,11 @@ async def connected(url: str, application_name: str) -> psycopg.AsyncConnection[
     return connection
 
 
+async def _still_connected(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Raise ``OperationalError`` when the server has closed an idle connection; a look at the socket, not a round trip."""
+    connection.pgconn.consume_input()
+
+
 class _Connection(psycopg.AsyncConnection[Any]):
     """A connection that is closed when somebody stops waiting for it.
 
@@ -93,7 +98,7 @@ class Database:
             open=False,
             timeout=STATEMENT_SECONDS,
             reconnect_timeout=2.0,
-            check=AsyncConnectionPool.check_connection,
+            check=_still_connected,
             configure=_bounded,
             kwargs={"autocommit": True, "prepare_threshold": 0, "application_name": "orchestrator auth state"},
         )
