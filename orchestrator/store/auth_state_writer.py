@@ -12,7 +12,7 @@ import structlog
 from orchestrator.domain.auth_state import AuthStateWrite, StateAddress
 from orchestrator.domain.errors import DatabaseUnavailable, InvalidRequest, LeaseLost, Overloaded
 from orchestrator.store.array_parameters import accept_arrays
-from orchestrator.store.database import connected, outages_translated
+from orchestrator.store.database import connected, is_quiet, outages_translated
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.write_batch import AddressedWrite, NewMessages, WriteBatch
 
@@ -196,7 +196,8 @@ class _Lane:
             return batch.outcomes(await cursor.fetchall())
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
-        if self._connection is not None and _ended(self._connection):
+        # Better known before a write than by losing one.
+        if self._connection is not None and not is_quiet(self._connection):
             await self._disconnect()
         if self._connection is None:
             self._connection = await self._prepared(await connected(self._url, self._name))
@@ -270,16 +271,6 @@ def _settle(outcome: "asyncio.Future[NewMessages]", result: NewMessages | Except
         outcome.set_exception(result)
     else:
         outcome.set_result(result)
-
-
-def _ended(connection: psycopg.AsyncConnection[Any]) -> bool:
-    """Whether the server closed an idle connection: better known before a write than by losing one."""
-    try:
-        connection.pgconn.consume_input()  # its farewell, if there is one
-        connection.pgconn.consume_input()  # fails if that was the end
-    except psycopg.OperationalError:
-        return True
-    return False
 
 
 def _rows(write: AuthStateWrite) -> int:

@@ -1,6 +1,7 @@
 """The connections to PostgreSQL, and the one place where its errors become ours."""
 
 import asyncio
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -69,9 +70,19 @@ async def connected(url: str, application_name: str) -> psycopg.AsyncConnection[
     return connection
 
 
+def is_quiet(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether an idle connection is as it was left: a server that ends one says so. A look at the socket, no round trip."""
+    if connection.closed:
+        return False
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return not poll.poll(0)
+
+
 async def _still_connected(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Raise ``OperationalError`` when the server has closed an idle connection; a look at the socket, not a round trip."""
-    connection.pgconn.consume_input()
+    """Raise ``OperationalError`` for a connection that the server has ended."""
+    if not is_quiet(connection):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 class _Connection(psycopg.AsyncConnection[Any]):

@@ -102,6 +102,7 @@ async def verdict(talk: Talk, seconds: float) -> Verdict:
         for i, text in talk.accepted.items()
         if i not in out or out[i]["status"] != "decrypted" or out[i]["text"] != text
     ]
+    print("accepted and lost:", [out.get(i, f"{i} never came") for i in lost])
     return Verdict(
         qr_after_the_first=counts["registrations"] - 1,
         message_numbers_reused=counts["message_number_reused"],

@@ -290,7 +290,7 @@ def test_no_server_is_made_when_there_is_a_database(without_postgres: dict[str, 
         child.wait_for_output("baileys started")
         child.process.terminate()
         assert child.wait() == 0
-    assert sorted(file.name for file in (short_path / "data").iterdir()) == ["run"]
+    assert sorted(file.name for file in (short_path / "data").iterdir()) == ["journal", "run"]
     assert "Preparing" not in child.output
 
 
