@@ -79,7 +79,7 @@ async def test_a_sidecar_killed_during_an_outage_leaves_its_journal_to_the_next(
                     await asyncio.sleep(1)  # the time without PostgreSQL goes on for the next process
                     server.start()
                     await talk.accepts_more_than(len(talk.accepted) + 20)
-                assert await verdict(talk, HEALING_SECONDS) == NOTHING_WRONG
+                assert await verdict(talk, HEALING_SECONDS, kills=1) == NOTHING_WRONG
                 for message in await whatsapp.messages("in", PHONE):
                     await heard.wait_for("message.received", seconds=30, message_id=message["id"])
                 assert await ours.terminate() == 0

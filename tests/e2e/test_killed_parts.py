@@ -42,5 +42,5 @@ async def test_killed_parts_come_back_without_a_qr_and_nothing_is_lost(short_pat
                     await asyncio.gather(ours.kill(program), reference.kill())
                     await talk.accepts_more_than(accepted)
                     await ours.open(SESSION)
-        await judge(talk, reference)
+        await judge(talk, reference, kills=KILLS)
         assert await ours.terminate() == 0

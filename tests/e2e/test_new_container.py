@@ -43,7 +43,7 @@ async def test_a_new_container_with_an_empty_disk_brings_the_session_back(
                         ours.kill_everything()
                         await reference.kill()
                 if start == KILLS:
-                    await judge(talk, reference)
+                    await judge(talk, reference, kills=KILLS)
                     assert await ours.terminate() == 0
                 port = ours.port
             shutil.rmtree(data)

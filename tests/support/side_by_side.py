@@ -67,10 +67,10 @@ async def both_talking(ours: Talk, send: Send, reference: Reference) -> AsyncIte
         yield
 
 
-async def judge(ours: Talk, reference: Reference) -> None:
+async def judge(ours: Talk, reference: Reference, *, kills: int = 0) -> None:
     """Ours has nothing wrong, and is no worse than the file store in any count."""
     our_verdict, its_verdict = await asyncio.gather(
-        verdict(ours, OUR_HEALING_SECONDS), verdict(reference.talk, ITS_HEALING_SECONDS)
+        verdict(ours, OUR_HEALING_SECONDS, kills=kills), verdict(reference.talk, ITS_HEALING_SECONDS, kills=None)
     )
     print(f"ours: {our_verdict}\nfile store: {its_verdict}")
     assert our_verdict.worse_than(its_verdict) == {}
