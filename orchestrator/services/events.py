@@ -9,8 +9,8 @@ from typing import Any
 
 from orchestrator.domain.session import ConnectionState, Lease, Session
 
-#: Events that a slow listener may be behind before it is cut off.
-BACKLOG = 1000
+#: Events that a slow listener may be behind before it is cut off: more than a long outage of the database lets through at once.
+BACKLOG = 10_000
 
 
 @dataclass(frozen=True, slots=True)
