@@ -54,7 +54,7 @@ const delivered = text => until(`the contact reads ${text}`, async () => {
 
 test('a session is paired by QR and messages go both ways', async () => {
   await startSidecar()
-  assert.equal(orchestrator.hellos.length, 1)
+  await until('it says hello', () => orchestrator.hellos.length === 1)
   const { jid } = await pair()
   assert.match(jid, new RegExp(`^${PHONE}:\\d+@s.whatsapp.net$`))
   assert.equal(orchestrator.session(REF).account.jid, jid)
