@@ -108,7 +108,10 @@ class Supervision:
         self._answered_at, self.sidecar_reachable = self._clock(), True
         self._undrained = frozenset(listing.undrained)
         await self._learn(listing)
+        drained = self._draining
         if self._waits_for_journal(listing):
+            return
+        if drained and not await self._knows_unwanted():
             return
         await self._claim()
         await self._stop_unwanted()
@@ -156,6 +159,15 @@ class Supervision:
         """Close the session's connection, if it is ours, and have the next round open a new one."""
         await self._stop(session_ref)
         self.wanted.set()
+
+    async def _knows_unwanted(self) -> bool:
+        """Ask which of the leases that were taken for a journal are of sessions that should stop: none of them may start."""
+        try:
+            await self.renew()
+        except Unavailable:
+            self._draining = True  # asked again in the next round
+            return False
+        return True
 
     async def _release_drained(self) -> None:
         await self._leases.release([ref for ref in self._leases.held if ref not in self._undrained])

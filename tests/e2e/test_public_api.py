@@ -146,7 +146,12 @@ async def test_a_stopped_session_stays_stopped_over_a_restart_and_starts_without
     await product.kill("baileys")
     await product.kill("orchestrator")
     await product.ready()
-    assert (await product.session(session_id))["connection_state"] == "stopped"
+
+    async def shown_as_stopped() -> bool:
+        return bool((await product.session(session_id))["connection_state"] == "stopped")
+
+    # Its journal may be written first, under its lease.
+    await eventually(shown_as_stopped, 15, "the session to be shown as stopped")
     await product.call("POST", f"/v1/sessions/{session_id}/start")
     await product.open(session_id)
     assert await registrations(whatsapp) == before
