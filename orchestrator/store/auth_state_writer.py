@@ -49,37 +49,27 @@ class AuthStateWriter:
         self._lanes = [_Lane(url, f"writer {owner} {number}", sealer) for number in range(LANES)]
 
     async def write(self, address: StateAddress, write: AuthStateWrite) -> NewMessages:
-        """Returns when PostgreSQL has committed all of ``write``; see ``submit`` for what else may happen."""
+        """Returns when PostgreSQL has committed all of ``write``; raises what ``write_all`` tells of."""
         (outcome,) = await self.write_all([(address, write)])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
     async def write_all(self, writes: Sequence[AddressedWrite]) -> list[NewMessages | Exception]:
-        """Returns when all of it is settled, with the outcomes that ``submit`` tells of; raises ``Overloaded`` like it."""
-        lanes, outcomes = self._lined_up(writes)
-        # An idle lane works within this call: a task of its own would begin a turn of the event loop later.
-        for lane in dict.fromkeys(lanes):
-            await lane.commit_next()
-        return [await _result(outcome) for outcome in outcomes]
-
-    def submit(self, writes: Sequence[AddressedWrite]) -> list["asyncio.Future[NewMessages]"]:
-        """Line writes up, and get the outcome of each; ``Overloaded`` at once, and none lined up, when too much waits.
+        """Returns when all of it is settled; ``Overloaded`` at once, and none lined up, when too much waits.
 
         An outcome is the write's new incoming messages after PostgreSQL committed all of it, or ``LeaseLost`` or
         ``InvalidRequest`` when nothing of it was written, or ``DatabaseUnavailable`` when that is unknown. Writes of one
         session take effect in their order; after an unknown one those that waited behind it are unknown too.
         """
-        lanes, outcomes = self._lined_up(writes)
-        for lane in lanes:
-            lane.commit_soon()
-        return outcomes
-
-    def _lined_up(self, writes: Sequence[AddressedWrite]) -> tuple[list["_Lane"], list["asyncio.Future[NewMessages]"]]:
         lanes = [self._lanes[address.session_ref % LANES] for address, _ in writes]
         if any(lane.full for lane in lanes):
             raise Overloaded
-        return lanes, [lane.append(address, write) for lane, (address, write) in zip(lanes, writes, strict=True)]
+        outcomes = [lane.append(address, write) for lane, (address, write) in zip(lanes, writes, strict=True)]
+        # An idle lane works within this call: a task of its own would begin a turn of the event loop later.
+        for lane in dict.fromkeys(lanes):
+            await lane.commit_next()
+        return [await _result(outcome) for outcome in outcomes]
 
     async def close(self) -> None:
         """Stop writing; what still waits is unknown to whoever waits for it."""
@@ -120,12 +110,6 @@ class _Lane:
         self._bytes += waiting.size
         return outcome
 
-    def commit_soon(self) -> None:
-        """Have a task commit what waits, unless somebody is at work already."""
-        if not self._busy and self._waiting:
-            self._busy = True
-            self._working = asyncio.get_running_loop().create_task(self._work(), name=self._name)
-
     async def commit_next(self) -> None:
         """Commit the next transaction here and leave the rest to a task, unless somebody is at work already."""
         if self._busy or not self._waiting:
@@ -135,7 +119,7 @@ class _Lane:
             await self._commit(self._take())
         finally:
             self._busy = False
-            self.commit_soon()
+            self._commit_soon()
 
     async def close(self) -> None:
         if self._working is not None:
@@ -143,6 +127,12 @@ class _Lane:
             await asyncio.wait([self._working])
         self._fail(self._take_all(), DatabaseUnavailable)
         await self._disconnect()
+
+    def _commit_soon(self) -> None:
+        """Have a task commit what waits."""
+        if self._waiting:
+            self._busy = True
+            self._working = asyncio.get_running_loop().create_task(self._work(), name=self._name)
 
     async def _work(self) -> None:
         try:

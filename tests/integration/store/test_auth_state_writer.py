@@ -49,8 +49,8 @@ async def addresses(database: Database) -> list[StateAddress]:
 
 
 async def outcomes(writer: AuthStateWriter, *writes: tuple[StateAddress, AuthStateWrite]) -> list[object]:
-    """What becomes of writes that are submitted together, after the lane was busy: so they share a transaction."""
-    return await asyncio.gather(*writer.submit(writes), return_exceptions=True)
+    """What becomes of writes that come together: they share a transaction."""
+    return [*await writer.write_all(writes)]
 
 
 def sets(**values: bytes) -> AuthStateWrite:
@@ -186,10 +186,12 @@ async def test_what_is_too_much_is_refused_as_a_whole_and_taken_later(
 ) -> None:
     monkeypatch.setattr(auth_state_writer, "WAITING_WRITES", 3)
     address, other = addresses[0], replace(addresses[0], session_ref=addresses[0].session_ref + 1)
-    waiting = writer.submit([(address, sets(a=b"x"))] * 3)
+    monkeypatch.setattr(auth_state_writer, "BATCH_ROWS", 1)  # one is taken at once, and three wait
+    settling = asyncio.ensure_future(writer.write_all([(address, sets(a=b"x"))] * 4))
+    await asyncio.sleep(0)
     with pytest.raises(Overloaded):
-        writer.submit([(other, sets(a=b"x")), (address, sets(b=b"x"))])
-    assert await asyncio.gather(*waiting) == [{}] * 3
+        await writer.write_all([(other, sets(a=b"x")), (address, sets(b=b"x"))])
+    assert await settling == [{}] * 4
     assert await scalars(database, "SELECT key_id FROM signal_keys") == ["a"]
     assert await writer.write(address, sets(b=b"x")) == {}
 
@@ -202,9 +204,7 @@ async def test_a_merged_write_waits_for_a_take_over_under_way_and_is_refused(
         await connection.execute(
             "UPDATE leases SET owner = 'b', epoch = epoch + 1 WHERE session_ref = %s", (second.session_ref,)
         )
-        settling = asyncio.gather(
-            *writer.submit([(first, sets(a=b"1")), (second, sets(a=b"late"))]), return_exceptions=True
-        )
+        settling = asyncio.ensure_future(writer.write_all([(first, sets(a=b"1")), (second, sets(a=b"late"))]))
 
         async def blocked() -> bool:
             waiting = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'writer %' AND wait_event_type = 'Lock'"
@@ -227,7 +227,7 @@ async def test_a_new_writer_ends_the_statements_of_its_predecessor(
         await old.write(address, sets(a=b"first"))
         async with database.driver() as connection, connection.transaction():
             await connection.execute("SELECT FROM leases WHERE session_ref = %s FOR UPDATE", (address.session_ref,))
-            late = old.submit([(address, sets(a=b"late"))])[0]
+            late = asyncio.ensure_future(old.write(address, sets(a=b"late")))
 
             async def blocked() -> bool:
                 waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"

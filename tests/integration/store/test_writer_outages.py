@@ -135,7 +135,7 @@ async def test_a_server_that_hangs_is_unknown_in_time_and_its_statement_never_co
     for pid in backends:
         os.kill(pid, signal.SIGSTOP)
     try:
-        late = asyncio.gather(*writer.submit([(address, value(b"late"))] * 3), return_exceptions=True)
+        late = asyncio.ensure_future(writer.write_all([(address, value(b"late"))] * 3))
         async with asyncio.timeout(10):
             assert [type(outcome) for outcome in await late] == [DatabaseUnavailable] * 3
     finally:
@@ -154,9 +154,7 @@ async def test_an_older_write_of_a_session_is_not_unknown_while_a_newer_one_is_c
     await writer.write(address, value(b"before"))
     async with database.driver() as connection, connection.transaction():
         await connection.execute("SELECT FROM leases FOR UPDATE")
-        settling = asyncio.gather(
-            *writer.submit([(address, value(b"older")), (address, value(b"newer"))]), return_exceptions=True
-        )
+        settling = asyncio.ensure_future(writer.write_all([(address, value(b"older")), (address, value(b"newer"))]))
         await asyncio.sleep(0)
         await end_writers(database_url)
     assert [type(outcome) for outcome in await settling] == [DatabaseUnavailable] * 2
