@@ -114,14 +114,14 @@ async def _database_of_this_version(url: str) -> AsyncIterator[Database]:
         await database.close()
 
 
-def serve(settings: Settings, process: ProcessSettings) -> int:
-    """Run the orchestrator until SIGTERM; 0, or 1 when background work failed."""
+def serve(settings: Settings, process: ProcessSettings, parent: int) -> int:
+    """Run the orchestrator until SIGTERM or the end of the process ``parent``; 0, or 1 when background work failed."""
     configure_logging(settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, process))
+        return runner.run(_serve(settings, process, parent))
 
 
-async def _serve(settings: Settings, process: ProcessSettings) -> int:
+async def _serve(settings: Settings, process: ProcessSettings, parent: int) -> int:
     background = Background()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, background.stop.set)
@@ -130,7 +130,7 @@ async def _serve(settings: Settings, process: ProcessSettings) -> int:
         parts = await stack.enter_async_context(assembled(settings, process))
         stack.push_async_callback(_mark_the_last, parts.services.incoming)  # when no stream is written to any more
         await stack.enter_async_context(_listening(parts.services, settings, process))
-        background.start("parent", loops.watching_the_parent())
+        background.start("parent", loops.watching_the_parent(parent))
         background.start("start", lambda stop: _start(parts, background, stop, settings, process))
         await background.stop.wait()
         log.info("stopping")

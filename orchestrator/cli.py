@@ -30,10 +30,11 @@ def up(_arguments: argparse.Namespace) -> int:
 
 
 def serve(_arguments: argparse.Namespace) -> int:
+    parent = os.getppid()  # before the second that imports take: it may be gone after it
     settings, process = Settings.from_environment(os.environ), ProcessSettings.from_environment(os.environ)
     from orchestrator import bootstrap
 
-    return bootstrap.serve(settings, process)
+    return bootstrap.serve(settings, process, parent)
 
 
 def migrate(_arguments: argparse.Namespace) -> int:

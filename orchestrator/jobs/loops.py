@@ -96,9 +96,8 @@ def pruning(store: AuthStateStore, incoming: IncomingMessages) -> Loop:
     return loop
 
 
-def watching_the_parent() -> Loop:
-    """End this process when supervisord dies: without it nobody would restart us, or stop us."""
-    parent = os.getppid()
+def watching_the_parent(parent: int) -> Loop:
+    """End this process when supervisord, ``parent``, dies: without it nobody would restart us, or stop us."""
 
     async def loop(stop: asyncio.Event) -> None:
         while not stop.is_set():

@@ -7,13 +7,15 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import sqlalchemy as sa
 
+from orchestrator.store.database import Database
 from tests.support.processes import Child, free_port, running
 from tests.support.waiting import eventually
 
@@ -116,3 +118,32 @@ async def serving(database_url: str, *, sidecar_port: int | None = None, **envir
             async with aiohttp.ClientSession() as http, aiohttp.ClientSession(connector=connector) as unix:
                 child.wait_for_output('"listening"')
                 yield Serving(port, socket, child, token, internal_token, env, http, unix)
+
+
+@contextlib.asynccontextmanager
+async def serving_leases(
+    database_url: str, leases: Iterable[tuple[int, int, int]], names: Mapping[int, str] | None = None
+) -> AsyncIterator[Serving]:
+    """An orchestrator that has reached its database and holds these leases: (session_ref, generation, epoch).
+
+    The sessions are called as ``names`` says, or s17 for session_ref 17.
+    """
+    replica = "a" * 32
+    names = names or {}
+    database = Database(database_url)
+    await database.open()
+    await database.migrate()
+    async with database.begin() as connection:
+        for session_ref, generation, epoch in leases:
+            name = names.get(session_ref, f"s{session_ref}")
+            for statement in (
+                "INSERT INTO sessions (session_ref, tenant_id, session_id, desired_state, connection_state, generation) "
+                f"OVERRIDING SYSTEM VALUE VALUES ({session_ref}, 'operator', '{name}', 'running', 'open', {generation})",
+                f"INSERT INTO generations (session_ref, generation) VALUES ({session_ref}, {generation})",
+                f"INSERT INTO leases VALUES ({session_ref}, '{replica}', {epoch}, now() + interval '1 hour')",
+            ):
+                await connection.execute(sa.text(statement))
+    await database.close()
+    async with serving(database_url, REPLICA_ID=replica) as served:
+        await served.started()
+        yield served

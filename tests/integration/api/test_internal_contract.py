@@ -7,11 +7,8 @@ from typing import Any
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 
-from orchestrator.store.database import Database
-from tests.support.serving import Serving, serving
-from tests.support.waiting import eventually
+from tests.support.serving import Serving, serving_leases
 
 GOLDEN = {path.stem: json.loads(path.read_text()) for path in sorted(Path("tests/contract").glob("*.json"))}
 INTERNAL = {name: golden for name, golden in GOLDEN.items() if "/internal/" in golden["call"]}
@@ -28,24 +25,7 @@ KEYS = GOLDEN["auth-state-prefetch"]["response"]["body"]["keys"]
 async def orchestrator(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Serving]:
     """An orchestrator that holds the examples' lease: session 17, generation 3, epoch 12 unless the test says otherwise."""
     generation, epoch = getattr(request, "param", (3, 12))
-    database = Database(database_url)
-    await database.open()
-    await database.migrate()
-    async with database.begin() as connection:
-        for statement in (
-            "INSERT INTO sessions (session_ref, tenant_id, session_id, desired_state, connection_state, generation) "
-            f"OVERRIDING SYSTEM VALUE VALUES (17, 'operator', 'loja-centro', 'running', 'open', {generation})",
-            f"INSERT INTO generations (session_ref, generation) VALUES (17, {generation})",
-            f"INSERT INTO leases VALUES (17, '{REPLICA}', {epoch}, now() + interval '1 hour')",
-        ):
-            await connection.execute(sa.text(statement))
-    await database.close()
-    async with serving(database_url, REPLICA_ID=REPLICA) as served:
-
-        async def started() -> bool:
-            return (await served.call("GET", "/v1/sessions")).status == 200
-
-        await eventually(started)
+    async with serving_leases(database_url, [(17, generation, epoch)], {17: "loja-centro"}) as served:
         yield served
 
 

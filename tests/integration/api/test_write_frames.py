@@ -12,12 +12,9 @@ import aiohttp
 import msgspec
 import psycopg
 import pytest
-import sqlalchemy as sa
 
-from orchestrator.store.database import Database
 from tests.support.event_stream import listening
-from tests.support.serving import Serving, serving
-from tests.support.waiting import eventually
+from tests.support.serving import Serving, serving_leases
 
 WRITES = "/internal/v1/auth-states/writes"
 REPLICA = "a" * 32
@@ -29,25 +26,7 @@ EXAMPLES = {
 @pytest.fixture
 async def orchestrator(database_url: str) -> AsyncIterator[Serving]:
     """An orchestrator that holds the examples' lease, session 17 in generation 3 with epoch 12, and session 18's."""
-    database = Database(database_url)
-    await database.open()
-    await database.migrate()
-    async with database.begin() as connection:
-        for session_ref, generation, epoch in ((17, 3, 12), (18, 1, 1)):
-            for statement in (
-                "INSERT INTO sessions (session_ref, tenant_id, session_id, desired_state, connection_state, generation) "
-                f"OVERRIDING SYSTEM VALUE VALUES ({session_ref}, 'operator', 's{session_ref}', 'running', 'open', {generation})",
-                f"INSERT INTO generations (session_ref, generation) VALUES ({session_ref}, {generation})",
-                f"INSERT INTO leases VALUES ({session_ref}, '{REPLICA}', {epoch}, now() + interval '1 hour')",
-            ):
-                await connection.execute(sa.text(statement))
-    await database.close()
-    async with serving(database_url, REPLICA_ID=REPLICA) as served:
-
-        async def started() -> bool:
-            return (await served.call("GET", "/v1/sessions")).status == 200
-
-        await eventually(started)
+    async with serving_leases(database_url, [(17, 3, 12), (18, 1, 1)]) as served:
         yield served
 
 
