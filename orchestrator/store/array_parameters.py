@@ -1,42 +1,29 @@
-"""Parameters that are whole columns: PostgreSQL's binary arrays, put together without a look at each element's type.
-
-psycopg's own lists go through one Python call for each element, twice, which is most of what a large write costs.
-"""
+"""Parameters that are whole columns: PostgreSQL's binary arrays, put together without a look at each element's type."""
 
 import struct
 from collections.abc import Sequence
-from typing import Any
-
-import psycopg
-from psycopg.adapt import Buffer, Dumper
-from psycopg.pq import Format
 
 _BYTEA, _BIGINT, _TEXT = 17, 20, 25
-_BYTEA_ARRAY, _BIGINT_ARRAY, _TEXT_ARRAY = 1001, 1016, 1009
 
 
-class ByteaArray(bytes):
+def bytea_array(values: Sequence[bytes]) -> bytes:
     """A ``bytea[]``, encoded."""
-
-    @classmethod
-    def of(cls, values: Sequence[bytes]) -> "ByteaArray":
-        return cls(_array(_BYTEA, values))
+    return _array(_BYTEA, values)
 
 
-class BigintArray(bytes):
+def bigint_array(values: Sequence[int]) -> bytes:
     """A ``bigint[]``, encoded."""
-
-    @classmethod
-    def of(cls, values: Sequence[int]) -> "BigintArray":
-        return cls(_array(_BIGINT, [value.to_bytes(8, "big", signed=True) for value in values]))
+    return _array(_BIGINT, [bigint(value) for value in values])
 
 
-class TextArray(bytes):
+def text_array(values: Sequence[str | None]) -> bytes:
     """A ``text[]``, encoded; None makes a null."""
+    return _array(_TEXT, [None if value is None else value.encode() for value in values])
 
-    @classmethod
-    def of(cls, values: Sequence[str | None]) -> "TextArray":
-        return cls(_array(_TEXT, [None if value is None else value.encode() for value in values]))
+
+def bigint(value: int) -> bytes:
+    """A ``bigint``, encoded."""
+    return value.to_bytes(8, "big", signed=True)
 
 
 def _array(element_oid: int, values: Sequence[bytes | None]) -> bytes:
@@ -49,29 +36,3 @@ def _array(element_oid: int, values: Sequence[bytes | None]) -> bytes:
             parts.append(len(value).to_bytes(4, "big"))
             parts.append(value)
     return b"".join(parts)
-
-
-class _ArrayDumper(Dumper):
-    format = Format.BINARY
-
-    def dump(self, obj: Any) -> Buffer | None:
-        return bytes(obj)
-
-
-class _ByteaArrayDumper(_ArrayDumper):
-    oid = _BYTEA_ARRAY
-
-
-class _BigintArrayDumper(_ArrayDumper):
-    oid = _BIGINT_ARRAY
-
-
-class _TextArrayDumper(_ArrayDumper):
-    oid = _TEXT_ARRAY
-
-
-def accept_arrays(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Let statements of this connection take the arrays of this module."""
-    connection.adapters.register_dumper(ByteaArray, _ByteaArrayDumper)
-    connection.adapters.register_dumper(BigintArray, _BigintArrayDumper)
-    connection.adapters.register_dumper(TextArray, _TextArrayDumper)

@@ -11,9 +11,9 @@ import structlog
 
 from orchestrator.domain.auth_state import AuthStateWrite, StateAddress
 from orchestrator.domain.errors import DatabaseUnavailable, InvalidRequest, LeaseLost, Overloaded
-from orchestrator.store.array_parameters import accept_arrays
-from orchestrator.store.database import connected, is_quiet, outages_translated
+from orchestrator.store.database import connected, outages_translated
 from orchestrator.store.sealing import Sealer
+from orchestrator.store.statement_connection import StatementConnection
 from orchestrator.store.write_batch import AddressedWrite, NewMessages, WriteBatch
 
 log = structlog.get_logger(__name__)
@@ -96,7 +96,7 @@ class _Lane:
         self._one_by_one = 0
         self._busy = False
         self._working: asyncio.Task[None] | None = None
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._connection: StatementConnection | None = None
         self._lost = False
 
     @property
@@ -181,28 +181,25 @@ class _Lane:
     async def _committed(self, writes: Sequence[AddressedWrite]) -> list[NewMessages | None]:
         batch = WriteBatch(writes, self._sealer)
         async with outages_translated():
-            cursor = psycopg.AsyncRawCursor(await self._connected())
-            await cursor.execute(batch.statement, batch.parameters, binary=True)
-            return batch.outcomes(await cursor.fetchall())
+            connection = await self._connected()
+            return batch.outcomes(await connection.execute(batch.statement, batch.parameters))
 
-    async def _connected(self) -> psycopg.AsyncConnection[Any]:
+    async def _connected(self) -> StatementConnection:
         # Better known before a write than by losing one.
-        if self._connection is not None and not is_quiet(self._connection):
+        if self._connection is not None and not self._connection.is_quiet:
             await self._disconnect()
         if self._connection is None:
             self._connection = await self._prepared(await connected(self._url, self._name))
         return self._connection
 
-    async def _prepared(self, connection: psycopg.AsyncConnection[Any]) -> psycopg.AsyncConnection[Any]:
+    async def _prepared(self, connection: psycopg.AsyncConnection[Any]) -> StatementConnection:
         try:
-            accept_arrays(connection)
             await connection.execute(_STEADY_PLANS)
-            connection.prepare_threshold = 0
             await self._end_predecessors(connection)
         except BaseException:
             await connection.close()
             raise
-        return connection
+        return StatementConnection(connection)
 
     async def _end_predecessors(self, connection: psycopg.AsyncConnection[Any]) -> None:
         try:

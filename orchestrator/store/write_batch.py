@@ -9,13 +9,11 @@ stale write among good ones writes nothing and harms nobody.
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-from psycopg.types.numeric import Int8
 
 from orchestrator.domain.auth_state import Account, AuthStateWrite, SignalKeyName, StateAddress
-from orchestrator.store.array_parameters import BigintArray, ByteaArray, TextArray
+from orchestrator.store.array_parameters import bigint, bigint_array, bytea_array, text_array
 from orchestrator.store.sealing import Sealer, place_of
+from orchestrator.store.statement_connection import Row
 
 #: An address and what is to be written there.
 AddressedWrite = tuple[StateAddress, AuthStateWrite]
@@ -27,7 +25,7 @@ NewMessages = dict[str, int]
 _FENCE = """
     fence AS MATERIALIZED (
         SELECT v.number, l.session_ref, v.generation::integer AS generation
-        FROM unnest({0}, {1}, {2}, {3}) WITH ORDINALITY
+        FROM unnest({0}::bigint[], {1}::bigint[], {2}::bigint[], {3}::text[]) WITH ORDINALITY
             AS v (session_ref, generation, epoch, owner, number)
         JOIN leases l ON l.session_ref = v.session_ref AND l.epoch = v.epoch AND l.owner = v.owner
         ORDER BY v.session_ref
@@ -39,7 +37,9 @@ _PUT_KEYS = """
     put_keys AS (
         INSERT INTO signal_keys (session_ref, generation, key_type, key_id, value)
         SELECT f.session_ref, f.generation, v.key_type, v.key_id, v.value
-        FROM fence f JOIN unnest({0}, {1}, {2}, {3}) AS v (number, key_type, key_id, value) USING (number)
+        FROM fence f
+        JOIN unnest({0}::bigint[], {1}::text[], {2}::text[], {3}::bytea[]) AS v (number, key_type, key_id, value)
+            USING (number)
         ON CONFLICT (session_ref, generation, key_type, key_id) DO UPDATE SET value = excluded.value, written_at = now()
     )
 """
@@ -48,7 +48,7 @@ _PUT_KEYS = """
 _DROP_KEYS = """
     gone AS MATERIALIZED (
         SELECT f.session_ref, f.generation, v.key_type, v.key_id
-        FROM fence f JOIN unnest({0}, {1}, {2}) AS v (number, key_type, key_id) USING (number)
+        FROM fence f JOIN unnest({0}::bigint[], {1}::text[], {2}::text[]) AS v (number, key_type, key_id) USING (number)
     ), drop_keys AS (
         DELETE FROM signal_keys k USING gone
         WHERE k.session_ref = gone.session_ref AND k.generation = gone.generation
@@ -60,12 +60,12 @@ _PUT_CREDS = """
     put_creds AS (
         INSERT INTO creds (session_ref, generation, value)
         SELECT f.session_ref, f.generation, v.value
-        FROM fence f JOIN unnest({0}, {1}) AS v (number, value) USING (number)
+        FROM fence f JOIN unnest({0}::bigint[], {1}::bytea[]) AS v (number, value) USING (number)
         ON CONFLICT (session_ref, generation) DO UPDATE SET value = excluded.value, written_at = now()
     ), put_accounts AS (
         UPDATE generations g
         SET paired_at = coalesce(g.paired_at, now()), account_jid = v.jid, account_lid = coalesce(v.lid, g.account_lid)
-        FROM fence f JOIN unnest({0}, {2}, {3}) AS v (number, jid, lid) USING (number)
+        FROM fence f JOIN unnest({0}::bigint[], {2}::text[], {3}::text[]) AS v (number, jid, lid) USING (number)
         WHERE g.session_ref = f.session_ref AND g.generation = f.generation
           AND (g.paired_at IS NULL OR g.account_jid IS DISTINCT FROM v.jid
                OR g.account_lid IS DISTINCT FROM coalesce(v.lid, g.account_lid))
@@ -76,7 +76,8 @@ _PUT_SENT = """
     put_sent AS (
         INSERT INTO sent_messages (session_ref, generation, message_id, message)
         SELECT f.session_ref, f.generation, v.message_id, v.message
-        FROM fence f JOIN unnest({0}, {1}, {2}) AS v (number, message_id, message) USING (number)
+        FROM fence f
+        JOIN unnest({0}::bigint[], {1}::text[], {2}::bytea[]) AS v (number, message_id, message) USING (number)
         ON CONFLICT (session_ref, message_id) DO UPDATE SET message = excluded.message, generation = excluded.generation
     )
 """
@@ -87,7 +88,8 @@ _PUT_INCOMING = """
         INSERT INTO incoming_messages (session_ref, generation, message_key, event)
         SELECT f.session_ref, f.generation, v.message_key, v.event
         FROM fence f
-        JOIN unnest({0}, {1}, {2}) WITH ORDINALITY AS v (number, message_key, event, position) USING (number)
+        JOIN unnest({0}::bigint[], {1}::text[], {2}::bytea[]) WITH ORDINALITY
+            AS v (number, message_key, event, position) USING (number)
         ORDER BY v.position
         ON CONFLICT (session_ref, message_key) DO NOTHING
         RETURNING session_ref, message_key, number
@@ -105,7 +107,7 @@ _NEW_MESSAGES = """
 # Most writes at light load are one key of one session. This form of the same statement costs the server half as much.
 _ONE_KEY = """
     WITH fence AS MATERIALIZED (
-        SELECT session_ref FROM leases WHERE session_ref = $1 AND owner = $2 AND epoch = $3 FOR KEY SHARE
+        SELECT session_ref FROM leases WHERE session_ref = $1::bigint AND owner = $2::text AND epoch = $3::bigint FOR KEY SHARE
     )
     INSERT INTO signal_keys (session_ref, generation, key_type, key_id, value)
     SELECT session_ref, $4::bigint::integer, $5::text, $6::text, $7::bytea FROM fence
@@ -128,15 +130,15 @@ class WriteBatch:
         self._addresses: list[StateAddress] = []
         self.statement, self.parameters = self._one_key() if _is_one_key(writes) else self._merged()
 
-    def outcomes(self, rows: Iterable[tuple[int, str | None, int | None]]) -> list[NewMessages | None]:
+    def outcomes(self, rows: Iterable[Row]) -> list[NewMessages | None]:
         """What became of each write: its new incoming messages, or None if the fence refused it."""
         held: set[int] = set()
         new: dict[tuple[int, str], int] = {}
         for number_or_ref, message_key, message_number in rows:
-            if message_key is None or message_number is None:
-                held.add(number_or_ref)
+            if message_key is None:
+                held.add(int.from_bytes(number_or_ref))
             else:
-                new[number_or_ref, message_key] = message_number
+                new[int.from_bytes(number_or_ref), message_key.decode()] = int.from_bytes(message_number)
         return [
             self._new_messages(address, write, new) if self._numbers[address] in held else None
             for address, write in self._writes
@@ -148,21 +150,21 @@ class WriteBatch:
         places = ((key, (address.session_ref, key)) for key in write.incoming_messages)
         return {key: new.pop(place) for key, place in places if place in new}
 
-    def _one_key(self) -> tuple[str, list[Any]]:
+    def _one_key(self) -> tuple[str, list[bytes]]:
         ((address, write),) = self._writes
         ((name, value),) = write.set_keys.items()
         self._number_of(address)
         parameters = [
-            Int8(address.session_ref),
-            address.owner,
-            Int8(address.epoch),
-            Int8(address.generation),
-            *name,
+            bigint(address.session_ref),
+            address.owner.encode(),
+            bigint(address.epoch),
+            bigint(address.generation),
+            *(part.encode() for part in name),
             self._seal(address, *name, value),
         ]
         return _ONE_KEY, parameters
 
-    def _merged(self) -> tuple[str, list[Any]]:
+    def _merged(self) -> tuple[str, list[bytes]]:
         keys: dict[tuple[int, SignalKeyName], bytes | None] = {}
         creds: dict[int, tuple[bytes, Account]] = {}
         sent: dict[tuple[int, str], bytes] = {}
@@ -201,33 +203,33 @@ class WriteBatch:
             self._addresses.append(address)
         return number
 
-    def _fence_columns(self) -> list[Any]:
+    def _fence_columns(self) -> list[bytes]:
         return [
-            BigintArray.of([address.session_ref for address in self._addresses]),
-            BigintArray.of([address.generation for address in self._addresses]),
-            BigintArray.of([address.epoch for address in self._addresses]),
-            TextArray.of([address.owner for address in self._addresses]),
+            bigint_array([address.session_ref for address in self._addresses]),
+            bigint_array([address.generation for address in self._addresses]),
+            bigint_array([address.epoch for address in self._addresses]),
+            text_array([address.owner for address in self._addresses]),
         ]
 
-    def _put_columns(self, put: Sequence[tuple[int, SignalKeyName, bytes]]) -> list[Any]:
+    def _put_columns(self, put: Sequence[tuple[int, SignalKeyName, bytes]]) -> list[bytes]:
         sealed = [self._seal(self._addresses[number - 1], *name, value) for number, name, value in put]
-        return [*_name_columns([(number, name) for number, name, _ in put]), ByteaArray.of(sealed)]
+        return [*_name_columns([(number, name) for number, name, _ in put]), bytea_array(sealed)]
 
-    def _creds_columns(self, creds: dict[int, tuple[bytes, Account]]) -> list[Any]:
+    def _creds_columns(self, creds: dict[int, tuple[bytes, Account]]) -> list[bytes]:
         sealed = [self._seal(self._addresses[number - 1], "creds", "", value) for number, (value, _) in creds.items()]
         return [
-            BigintArray.of(list(creds)),
-            ByteaArray.of(sealed),
-            TextArray.of([account.jid for _, account in creds.values()]),
-            TextArray.of([account.lid for _, account in creds.values()]),
+            bigint_array(list(creds)),
+            bytea_array(sealed),
+            text_array([account.jid for _, account in creds.values()]),
+            text_array([account.lid for _, account in creds.values()]),
         ]
 
-    def _message_columns(self, kind: str, messages: dict[tuple[int, str], bytes]) -> list[Any]:
+    def _message_columns(self, kind: str, messages: dict[tuple[int, str], bytes]) -> list[bytes]:
         sealed = [
             self._seal(self._addresses[number - 1], kind, name, value) for (number, name), value in messages.items()
         ]
         numbers, names = [number for number, _ in messages], [name for _, name in messages]
-        return [BigintArray.of(numbers), TextArray.of(names), ByteaArray.of(sealed)]
+        return [bigint_array(numbers), text_array(names), bytea_array(sealed)]
 
     def _seal(self, address: StateAddress, kind: str, name: str, value: bytes) -> bytes:
         place = place_of(address.tenant_id, address.session_ref, address.generation, kind, name)
@@ -242,11 +244,11 @@ def _is_one_key(writes: Sequence[AddressedWrite]) -> bool:
     return len(write.set_keys) == 1 and write.creds is None and not others
 
 
-def _name_columns(names: Sequence[tuple[int, SignalKeyName]]) -> list[Any]:
+def _name_columns(names: Sequence[tuple[int, SignalKeyName]]) -> list[bytes]:
     return [
-        BigintArray.of([number for number, _ in names]),
-        TextArray.of([key_type for _, (key_type, _) in names]),
-        TextArray.of([key_id for _, (_, key_id) in names]),
+        bigint_array([number for number, _ in names]),
+        text_array([key_type for _, (key_type, _) in names]),
+        text_array([key_id for _, (_, key_id) in names]),
     ]
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psycopg
 
-from orchestrator.store.array_parameters import ByteaArray, TextArray, accept_arrays
+from orchestrator.store.array_parameters import bigint, bytea_array, text_array
+from orchestrator.store.statement_connection import StatementConnection
 
 ROWS_PER_COMMIT = 64
 SESSIONS = 100
@@ -17,11 +18,12 @@ _TABLE = """
     (session integer, type text, id text, value bytea NOT NULL, PRIMARY KEY (session, type, id)) WITH (fillfactor = 90)
 """
 _UPSERT = """
-    INSERT INTO limit_keys SELECT %b::integer, t, i, v FROM unnest(%b, %b, %b) AS u (t, i, v)
+    INSERT INTO limit_keys SELECT $1::bigint::integer, t, i, v FROM unnest($2::text[], $3::text[], $4::bytea[]) AS u (t, i, v)
     ON CONFLICT (session, type, id) DO UPDATE SET value = excluded.value
 """
 
-Batch = tuple[TextArray, TextArray, ByteaArray]
+#: Types, ids and values, as PostgreSQL's arrays.
+Batch = tuple[bytes, bytes, bytes]
 
 
 async def rows_per_second(database_url: str, workload: Path, seconds: float) -> float:
@@ -29,14 +31,16 @@ async def rows_per_second(database_url: str, workload: Path, seconds: float) -> 
     batches = list(batches_of(workload))
     rows = 0
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
-        accept_arrays(connection)
         await connection.execute(_TABLE)
+        statements = StatementConnection(connection)
         started = time.monotonic()
         while time.monotonic() < started + seconds:
             number = rows // ROWS_PER_COMMIT
-            await connection.execute(_UPSERT, (number % SESSIONS, *batches[number % len(batches)]), prepare=True)
+            await statements.execute(_UPSERT, (bigint(number % SESSIONS), *batches[number % len(batches)]))
             rows += ROWS_PER_COMMIT
-        return rows / (time.monotonic() - started)
+        elapsed = time.monotonic() - started
+        await statements.close()
+        return rows / elapsed
 
 
 def batches_of(workload: Path) -> Iterator[Batch]:
@@ -47,6 +51,6 @@ def batches_of(workload: Path) -> Iterator[Batch]:
             batch |= {(key_type, key_id): json.dumps(value).encode() for key_id, value in values.items()}
         if len(batch) >= ROWS_PER_COMMIT:
             names = sorted(batch)[:ROWS_PER_COMMIT]
-            types, ids = TextArray.of([name[0] for name in names]), TextArray.of([name[1] for name in names])
-            yield types, ids, ByteaArray.of([batch[name] for name in names])
+            types, ids = text_array([name[0] for name in names]), text_array([name[1] for name in names])
+            yield types, ids, bytea_array([batch[name] for name in names])
             batch = {}
