@@ -13,7 +13,7 @@ import { OrchestratorClient } from '../src/orchestrator/client.js'
 import { CredsLoader } from '../src/orchestrator/creds-loader.js'
 import { EventOutbox } from '../src/orchestrator/event-outbox.js'
 import { SessionBackup } from '../src/orchestrator/session-backup.js'
-import { decodeOutcomes, encodeFrame, wireWrite } from '../src/orchestrator/write-frame.js'
+import { decodeOutcomes, encodeFrame } from '../src/orchestrator/write-frame.js'
 import { errorFromAnswer } from '../src/orchestrator/errors.js'
 import { FakeClock, settled } from './support/clock.js'
 import { TOKEN } from './support/orchestrator.js'
@@ -101,10 +101,11 @@ test('read: a missing id is absent', async () => {
 
 /** A write of a frame, as the example shows it. */
 function writeOfExample([sessionRef, generation, epoch, creds, account, set, deleted, sentMessages, incomingMessages]) {
-  return wireWrite({ sessionRef, generation, epoch }, {
+  const write = {
     creds, account: account && { jid: account[0], lid: account[1] }, set, delete: deleted,
     sent_messages: sentMessages.map(([id, base64]) => [id, Buffer.from(base64, 'base64')]), incoming_messages: incomingMessages
-  })
+  }
+  return { lease: { sessionRef, generation, epoch }, write }
 }
 
 test('frames of writes: the same bytes, and an outcome for each write', () => {

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import structlog
 
@@ -18,8 +19,7 @@ from orchestrator.domain.session import Lease, SetAsideBy
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.quarantine import Quarantine
 from orchestrator.store.auth_state import AuthStateStore
-from orchestrator.store.auth_state_writer import AuthStateWriter
-from orchestrator.store.write_batch import NewMessages
+from orchestrator.store.auth_state_writer import AuthStateWriter, Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class Backups:
 
     async def load(self, sessions: Iterable[tuple[int, int, int]]) -> list[LoadOutcome | LeaseLost | AuthStateCorrupt]:
         """The creds of many sessions, each (session_ref, generation, epoch), in one read; what fails, fails for itself."""
-        leases = [self._held(*session) for session in sessions]
+        leases = [self._leases.find_exactly(*session) for session in sessions]
         held = [lease for lease in leases if lease is not None]
         loaded = iter(await self._store.load([self._leases.address_of(lease) for lease in held]))
         outcomes = [LeaseLost() if lease is None else next(loaded) for lease in leases]
@@ -73,11 +73,12 @@ class Backups:
         None says that PostgreSQL committed all of that write, an error that nothing of it was written, or, with
         ``DatabaseUnavailable``, that this is unknown. Raises ``Overloaded`` when none was even begun.
         """
-        leases = [self._held(*session) for *session, _ in writes]
+        leases = [self._leases.find_exactly(*session) for *session, _ in writes]
         held = [(lease, write) for lease, (*_, write) in zip(leases, writes, strict=True) if lease is not None]
         written = iter(await self._writer.write_all([(self._leases.address_of(lease), write) for lease, write in held]))
+        now = datetime.now(UTC)
         return [
-            LeaseLost() if lease is None else self._settled(lease, write, next(written))
+            LeaseLost() if lease is None else self._settled(lease, write, next(written), now)
             for lease, (*_, write) in zip(leases, writes, strict=True)
         ]
 
@@ -99,23 +100,19 @@ class Backups:
             )
             return None
 
-    def _settled(self, lease: Lease, write: AuthStateWrite, outcome: NewMessages | Exception) -> Exception | None:
+    def _settled(self, lease: Lease, write: AuthStateWrite, outcome: Outcome, at: datetime) -> Exception | None:
         if isinstance(outcome, Exception):
             return outcome
-        self._leases.note_backup(lease.session_ref)
+        self._leases.note_backup(lease.session_ref, at)
         for message_key, number in outcome.items():
             self._on_incoming(lease, number, write.incoming_messages[message_key])
         return None
 
     def _lease(self, session_ref: int, generation: int, epoch: int) -> Lease:
-        lease = self._held(session_ref, generation, epoch)
+        lease = self._leases.find_exactly(session_ref, generation, epoch)
         if lease is None:
             raise LeaseLost
         return lease
-
-    def _held(self, session_ref: int, generation: int, epoch: int) -> Lease | None:
-        lease = self._leases.held.get(session_ref)
-        return lease if lease is not None and (lease.generation, lease.epoch) == (generation, epoch) else None
 
     @asynccontextmanager
     async def _corruption_quarantines(

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 
 import structlog
@@ -132,13 +133,22 @@ class LeaseBook:
         session_ref = self._refs.get((tenant_id, session_id))
         return None if session_ref is None else self._held[session_ref]
 
+    def find_exactly(self, session_ref: int, generation: int, epoch: int) -> Lease | None:
+        """The held lease of exactly this generation and epoch."""
+        lease = self._held.get(session_ref)
+        return lease if lease is not None and lease.epoch == epoch and lease.generation == generation else None
+
     def address_of(self, lease: Lease) -> StateAddress:
         """Where the auth state of a held lease is."""
-        return StateAddress(lease.tenant_id, lease.session_ref, lease.generation, self._store.owner, lease.epoch)
+        return _address(lease.tenant_id, lease.session_ref, lease.generation, self._store.owner, lease.epoch)
 
-    def note_backup(self, session_ref: int) -> None:
+    def note_backup(self, session_ref: int, at: datetime) -> None:
         """A write of this session became durable; the next renewal records the time."""
-        self._backups[session_ref] = datetime.now(UTC)
+        self._backups[session_ref] = at
 
     def last_backup_at(self, session_ref: int) -> datetime | None:
         return self._backups.get(session_ref)
+
+
+#: One object for all writes under a lease: each write asks for it.
+_address = lru_cache(10_000)(StateAddress)

@@ -1,8 +1,10 @@
-"""Parameters that are whole columns: PostgreSQL's binary arrays, put together without a look at each element's type."""
+"""Whole columns in one value: PostgreSQL's binary arrays, put together without a look at each element's type."""
 
 import struct
 from collections.abc import Sequence
 
+#: Bytes of dimensions, has nulls, type, length and first index.
+_ARRAY_HEADER = 20
 _BYTEA, _BIGINT, _TEXT = 17, 20, 25
 
 
@@ -24,6 +26,12 @@ def text_array(values: Sequence[str | None]) -> bytes:
 def bigint(value: int) -> bytes:
     """A ``bigint``, encoded."""
     return value.to_bytes(8, "big", signed=True)
+
+
+def bigints(array: bytes) -> Sequence[int]:
+    """The elements of a ``bigint[]`` of one dimension and without nulls, decoded."""
+    elements = array[_ARRAY_HEADER:]
+    return struct.unpack(f"!{'4xq' * (len(elements) // 12)}", elements)
 
 
 def _array(element_oid: int, values: Sequence[bytes | None]) -> bytes:

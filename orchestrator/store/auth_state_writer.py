@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,9 @@ BATCH_BYTES = 8 * 1024 * 1024
 #: What may wait in a lane before more is refused.
 WAITING_WRITES = 20_000
 WAITING_BYTES = 64 * 1024 * 1024
+
+#: What became of a write: its new incoming messages once it is committed, or why it isn't or may not be.
+Outcome = NewMessages | Exception
 
 # A statement that somebody stopped waiting for, or that a killed orchestrator of the same owner left, could otherwise
 # commit after a newer write of the same keys.
@@ -55,21 +58,30 @@ class AuthStateWriter:
             raise outcome
         return outcome
 
-    async def write_all(self, writes: Sequence[AddressedWrite]) -> list[NewMessages | Exception]:
+    async def write_all(self, writes: Sequence[AddressedWrite]) -> list[Outcome]:
         """Returns when all of it is settled; ``Overloaded`` at once, and none lined up, when too much waits.
 
         An outcome is the write's new incoming messages after PostgreSQL committed all of it, or ``LeaseLost`` or
         ``InvalidRequest`` when nothing of it was written, or ``DatabaseUnavailable`` when that is unknown. Writes of one
         session take effect in their order; after an unknown one those that waited behind it are unknown too.
         """
-        lanes = [self._lanes[address.session_ref % LANES] for address, _ in writes]
-        if any(lane.full for lane in lanes):
+        places: dict[int, list[int]] = {}
+        for place, (address, _) in enumerate(writes):
+            places.setdefault(address.session_ref % LANES, []).append(place)
+        if any(self._lanes[number].full for number in places):
             raise Overloaded
-        outcomes = [lane.append(address, write) for lane, (address, write) in zip(lanes, writes, strict=True)]
+        groups = {
+            number: self._lanes[number].append([writes[place] for place in mine]) for number, mine in places.items()
+        }
         # An idle lane works within this call: a task of its own would begin a turn of the event loop later.
-        for lane in dict.fromkeys(lanes):
-            await lane.commit_next()
-        return [await _result(outcome) for outcome in outcomes]
+        for number in places:
+            await self._lanes[number].commit_next()
+        outcomes: list[Outcome] = [DatabaseUnavailable()] * len(writes)
+        for number, mine in places.items():
+            of_lane = [outcome for group in groups[number] for outcome in await group]
+            for place, outcome in zip(mine, of_lane, strict=True):
+                outcomes[place] = outcome
+        return outcomes
 
     async def close(self) -> None:
         """Stop writing; what still waits is unknown to whoever waits for it."""
@@ -78,12 +90,13 @@ class AuthStateWriter:
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
-    address: StateAddress
-    write: AuthStateWrite
+class _Group:
+    """Writes that arrived together and go into one transaction, the same or a later one than those before them."""
+
+    writes: list[AddressedWrite]
     rows: int
     size: int
-    outcome: "asyncio.Future[NewMessages]"
+    outcomes: "asyncio.Future[list[Outcome]]"
 
 
 class _Lane:
@@ -91,9 +104,9 @@ class _Lane:
         self._url = url
         self._name = name
         self._sealer = sealer
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_Group] = deque()
+        self._writes = 0
         self._bytes = 0
-        self._one_by_one = 0
         self._busy = False
         self._working: asyncio.Task[None] | None = None
         self._connection: StatementConnection | None = None
@@ -101,14 +114,15 @@ class _Lane:
 
     @property
     def full(self) -> bool:
-        return len(self._waiting) >= WAITING_WRITES or self._bytes >= WAITING_BYTES
+        return self._writes >= WAITING_WRITES or self._bytes >= WAITING_BYTES
 
-    def append(self, address: StateAddress, write: AuthStateWrite) -> "asyncio.Future[NewMessages]":
-        outcome: asyncio.Future[NewMessages] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(address, write, _rows(write), _size(write), outcome)
-        self._waiting.append(waiting)
-        self._bytes += waiting.size
-        return outcome
+    def append(self, writes: Sequence[AddressedWrite]) -> "list[asyncio.Future[list[Outcome]]]":
+        """Line the writes up; the outcomes of each group of them, in their order."""
+        groups = list(_groups(writes))
+        self._waiting.extend(groups)
+        self._writes += len(writes)
+        self._bytes += sum(group.size for group in groups)
+        return [group.outcomes for group in groups]
 
     async def commit_next(self) -> None:
         """Commit the next transaction here and leave the rest to a task, unless somebody is at work already."""
@@ -125,7 +139,7 @@ class _Lane:
         if self._working is not None:
             self._working.cancel()
             await asyncio.wait([self._working])
-        self._fail(self._take_all(), DatabaseUnavailable)
+        self._fail(self._take_all())
         await self._disconnect()
 
     def _commit_soon(self) -> None:
@@ -141,42 +155,60 @@ class _Lane:
         finally:
             self._busy = False
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[_Group]:
         """What the next transaction writes: the oldest, and as much behind it as fits."""
         taken = [self._waiting.popleft()]
         rows, size = taken[0].rows, taken[0].size
-        while self._waiting and not self._one_by_one:
+        while self._waiting:
             rows += self._waiting[0].rows
             size += self._waiting[0].size
             if rows > BATCH_ROWS or size > BATCH_BYTES:
                 break
             taken.append(self._waiting.popleft())
-        self._one_by_one = max(0, self._one_by_one - 1)
-        self._bytes -= sum(waiting.size for waiting in taken)
+        self._writes -= sum(len(group.writes) for group in taken)
+        self._bytes -= sum(group.size for group in taken)
         return taken
 
-    def _take_all(self) -> list[_Waiting]:
+    def _take_all(self) -> list[_Group]:
         taken = list(self._waiting)
         self._waiting.clear()
-        self._bytes = self._one_by_one = 0
+        self._writes = self._bytes = 0
         return taken
 
-    async def _commit(self, taken: Sequence[_Waiting]) -> None:
+    async def _commit(self, taken: Sequence[_Group]) -> None:
         try:
-            outcomes = await self._committed([(waiting.address, waiting.write) for waiting in taken])
+            outcomes = iter(await self._outcomes([write for group in taken for write in group.writes]))
+        except asyncio.CancelledError:
+            self._fail(taken)
+            raise
+        for group in taken:
+            _settle(group, [next(outcomes) for _ in group.writes])
+
+    async def _outcomes(self, writes: Sequence[AddressedWrite]) -> list[Outcome]:
+        try:
+            outcomes = await self._committed(writes)
         except DatabaseUnavailable as error:
             await self._note_lost(error)
             # Those behind too: a session's older write that is repeated later must not come after its newer one.
-            self._fail([*taken, *self._take_all()], DatabaseUnavailable)
-        except asyncio.CancelledError:
-            self._fail(taken, DatabaseUnavailable)
-            raise
+            self._fail(self._take_all())
+            return [DatabaseUnavailable() for _ in writes]
         except Exception as error:  # noqa: BLE001 (whatever it was, somebody waits for the outcome)
-            self._set_apart(taken, error)
-        else:
-            self._note_reached()
-            for waiting, new_messages in zip(taken, outcomes, strict=True):
-                _settle(waiting.outcome, LeaseLost() if new_messages is None else new_messages)
+            return await self._outcomes_apart(writes, error)
+        self._note_reached()
+        return [LeaseLost() if new_messages is None else new_messages for new_messages in outcomes]
+
+    async def _outcomes_apart(self, writes: Sequence[AddressedWrite], error: Exception) -> list[Outcome]:
+        """Try each write alone after a transaction that failed for what was in it: only the bad one shall fail."""
+        if len(writes) == 1:
+            refused = InvalidRequest("PostgreSQL refuses a value of this write.")
+            return [refused if isinstance(error, psycopg.DataError) else error]
+        outcomes: list[Outcome] = []
+        for write in writes:
+            if outcomes and isinstance(outcomes[-1], DatabaseUnavailable):
+                outcomes.append(DatabaseUnavailable())
+            else:
+                outcomes += await self._outcomes([write])
+        return outcomes
 
     async def _committed(self, writes: Sequence[AddressedWrite]) -> list[NewMessages | None]:
         batch = WriteBatch(writes, self._sealer)
@@ -214,19 +246,9 @@ class _Lane:
         if connection is not None:
             await connection.close()
 
-    def _set_apart(self, taken: Sequence[_Waiting], error: Exception) -> None:
-        """Try each write alone after a transaction that failed for what was in it: only the bad one shall fail."""
-        if len(taken) > 1:
-            self._waiting.extendleft(reversed(taken))
-            self._bytes += sum(waiting.size for waiting in taken)
-            self._one_by_one = len(taken)
-            return
-        refused = InvalidRequest("PostgreSQL refuses a value of this write.")
-        _settle(taken[0].outcome, refused if isinstance(error, psycopg.DataError) else error)
-
-    def _fail(self, failed: Iterable[_Waiting], error: type[Exception]) -> None:
-        for waiting in failed:
-            _settle(waiting.outcome, error())
+    def _fail(self, failed: Iterable[_Group]) -> None:
+        for group in failed:
+            _settle(group, [DatabaseUnavailable() for _ in group.writes])
 
     async def _note_lost(self, error: DatabaseUnavailable) -> None:
         """A new connection for the next write, whatever it was: after a failover the server that takes writes is another."""
@@ -244,26 +266,34 @@ class _Lane:
         self._lost = False
 
 
-async def _result(outcome: "asyncio.Future[NewMessages]") -> NewMessages | Exception:
-    try:
-        return await outcome
-    except Exception as error:  # noqa: BLE001 (an outcome of one among many, for the caller to tell)
-        return error
+def _settle(group: _Group, outcomes: list[Outcome]) -> None:
+    if not group.outcomes.done():  # else whoever waited for it has left
+        group.outcomes.set_result(outcomes)
 
 
-def _settle(outcome: "asyncio.Future[NewMessages]", result: NewMessages | Exception) -> None:
-    if outcome.done():
-        return  # whoever waited for it has left
-    if isinstance(result, Exception):
-        outcome.set_exception(result)
-    else:
-        outcome.set_result(result)
+def _groups(writes: Sequence[AddressedWrite]) -> Iterator[_Group]:
+    """The writes in their order, as few groups as fit into one transaction each."""
+    new_future = asyncio.get_running_loop().create_future
+    group = _Group([], 0, 0, new_future())
+    for addressed in writes:
+        rows, size = _measured(addressed[1])
+        if group.writes and (group.rows + rows > BATCH_ROWS or group.size + size > BATCH_BYTES):
+            yield group
+            group = _Group([], 0, 0, new_future())
+        group.writes.append(addressed)
+        group.rows += rows
+        group.size += size
+    yield group
 
 
-def _rows(write: AuthStateWrite) -> int:
-    return sum(map(len, (write.set_keys, write.delete_keys, write.sent_messages, write.incoming_messages))) + 1
-
-
-def _size(write: AuthStateWrite) -> int:
-    values = (write.set_keys, write.sent_messages, write.incoming_messages)
-    return len(write.creds or b"") + sum(len(value) for part in values for value in part.values())
+def _measured(write: AuthStateWrite) -> tuple[int, int]:
+    """The rows that it writes and the bytes of their values."""
+    rows = 1 + len(write.set_keys) + len(write.delete_keys)
+    size = 0 if write.creds is None else len(write.creds)
+    for value in write.set_keys.values():
+        size += len(value)
+    for messages in (write.sent_messages, write.incoming_messages):
+        rows += len(messages)
+        for value in messages.values():
+            size += len(value)
+    return rows, size

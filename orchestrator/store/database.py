@@ -4,6 +4,7 @@ import asyncio
 import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Any
 
 import psycopg
@@ -38,20 +39,30 @@ _OUTAGES = (
 )
 
 
-@asynccontextmanager
-async def outages_translated(seconds: float = STATEMENT_SECONDS) -> AsyncIterator[None]:
-    """Raise ``DatabaseUnavailable`` for what an outage raises or for what takes too long; let every other error through."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except _OUTAGES as error:
-        raise DatabaseUnavailable from error
-    except sqlalchemy.exc.DBAPIError as error:
-        if isinstance(error.orig, _OUTAGES):
+class outages_translated:  # noqa: N801 (used like a function, as contextlib's own)
+    """Raise ``DatabaseUnavailable`` for what an outage raises or for what takes too long; let every other error through.
+
+    A class, because a generator costs several times as much and each write comes through here.
+    """
+
+    __slots__ = ("_timeout",)
+
+    def __init__(self, seconds: float = STATEMENT_SECONDS) -> None:
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, traceback)
+        except TimeoutError as timeout:
+            raise DatabaseUnavailable from timeout
+        below = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+        if isinstance(below, (*_OUTAGES, sqlalchemy.exc.TimeoutError)):
             raise DatabaseUnavailable from error
-        raise
-    except sqlalchemy.exc.TimeoutError as error:
-        raise DatabaseUnavailable from error
 
 
 # The server gives a statement up before we do: one that we stopped waiting for must not commit later, over a newer write

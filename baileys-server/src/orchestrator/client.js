@@ -48,11 +48,11 @@ export class OrchestratorClient {
 
   /**
    * Always in the session's own lane, so that no two writes of it can cross.
-   * @param {number} sessionRef
+   * @param {import('./write-frame.js').Lease} lease
    * @param {import('./write-lane.js').WriteRequest} request
    */
-  write(sessionRef, request) {
-    return this.#lanes[sessionRef % WRITE_LANES].write(request)
+  write(lease, request) {
+    return this.#lanes[lease.sessionRef % WRITE_LANES].write(lease, request)
   }
 
   /**

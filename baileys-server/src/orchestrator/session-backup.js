@@ -1,5 +1,4 @@
 import { malformedAnswer } from './errors.js'
-import { wireWrite } from './write-frame.js'
 
 /**
  * @typedef {[type: string, id: string, text: string]} KeyText
@@ -76,12 +75,8 @@ export class SessionBackup {
    * Returns when PostgreSQL committed what was taken. Repeated until it is committed or refused.
    * @param {WriteRequest} request
    */
-  write({ take, attemptFailed }) {
-    const takeForWire = () => {
-      const write = take()
-      return write && wireWrite(this.#session, write)
-    }
-    return this.#client.write(this.#session.sessionRef, { take: takeForWire, attemptFailed })
+  write(request) {
+    return this.#client.write(this.#session, request)
   }
 
   /** @returns {Promise<number | null>} the epoch with which a journal of this lease is to be written; null: it is worthless */

@@ -8,17 +8,16 @@ import { safeError } from '../log.js'
  * A lane that gets no answer, or only "unavailable", is down. It then tries again after 2, 4, 6, 6 ... s, and one attempt
  * carries what all sessions have: however many wait, the orchestrator is asked once.
  *
- * @typedef {import('./write-frame.js').WireWrite} WireWrite
+ * @typedef {import('./write-frame.js').Lease} Lease
+ * @typedef {import('./session-backup.js').AuthStateWrite} AuthStateWrite
  * @typedef {import('./errors.js').OrchestratorError} OrchestratorError
  *
  * @typedef {object} WriteRequest one session's wish to write; a session has one at a time
- * @property {() => WireWrite | null} take asked at each attempt what is to be written then; null: nothing any more
+ * @property {() => AuthStateWrite | null} take asked at each attempt what is to be written then; null: nothing any more
  * @property {(error: OrchestratorError, downMs: number) => void} attemptFailed it is tried again by itself; `downMs` is the
  *   time since the first of its attempts, or of the lane's, that failed in a row
  *
- * @typedef {WriteRequest & {resolve: () => void, reject: (error: Error) => void, failures: number,
- *   failingSince: number | null}} Entry
- * @typedef {{entry: Entry, write: WireWrite}} Taken
+ * @typedef {{entry: Entry, lease: Lease, write: AuthStateWrite}} Taken
  */
 
 const MAX_FRAME_BYTES = 8 * 1024 * 1024
@@ -51,16 +50,16 @@ export class WriteLane {
   }
 
   /**
+   * @param {Lease} lease
    * @param {WriteRequest} request
    * @returns {Promise<void>} resolves when PostgreSQL committed what was taken, or nothing was; rejects when it is refused
    */
-  write(request) {
-    return new Promise((resolve, reject) => {
-      const entry = { ...request, resolve, reject, failures: 0, failingSince: null }
-      this.#waiting.push(entry)
-      if (this.#outage) setImmediate(() => this.#tellOfOutage(entry))
-      this.#sendSoon()
-    })
+  write(lease, request) {
+    const entry = new Entry(lease, request)
+    this.#waiting.push(entry)
+    if (this.#outage) setImmediate(() => this.#tellOfOutage(entry))
+    this.#sendSoon()
+    return entry.settled
   }
 
   close() {
@@ -87,13 +86,13 @@ export class WriteLane {
     const taken = []
     for (let bytes = 0; this.#waiting.length > 0 && bytes < MAX_FRAME_BYTES && taken.length < MAX_FRAME_WRITES;) {
       const entry = /** @type {Entry} */ (this.#waiting.shift())
-      const write = entry.take()
+      const write = entry.request.take()
       if (!write) {
         entry.resolve()
         continue
       }
       bytes += sizeOfWrite(write)
-      taken.push({ entry, write })
+      taken.push({ entry, lease: entry.lease, write })
     }
     return taken
   }
@@ -103,7 +102,7 @@ export class WriteLane {
     const startedAt = this.#clock.now()
     let outcomes
     try {
-      const answer = await this.#socket.exchange(encodeFrame(taken.map(({ write }) => write)))
+      const answer = await this.#socket.exchange(encodeFrame(taken))
       outcomes = decodeOutcomes(answer, taken.length)
     } catch (error) {
       const failure = /** @type {OrchestratorError} */ (error)
@@ -143,7 +142,7 @@ export class WriteLane {
       this.#waiting.push(entry)
       this.#sendSoon()
     })
-    entry.attemptFailed(error, this.#clock.now() - entry.failingSince)
+    entry.request.attemptFailed(error, this.#clock.now() - entry.failingSince)
   }
 
   /** @param {Taken[]} taken @param {OrchestratorError} error @param {number} startedAt */
@@ -167,7 +166,29 @@ export class WriteLane {
 
   /** @param {Entry} entry unless it is under way in an attempt that may end the outage */
   #tellOfOutage(entry) {
-    if (this.#outage && this.#waiting.includes(entry)) entry.attemptFailed(this.#outage.error, this.#clock.now() - this.#outage.since)
+    if (this.#outage && this.#waiting.includes(entry)) entry.request.attemptFailed(this.#outage.error, this.#clock.now() - this.#outage.since)
+  }
+}
+
+/** A request in the lane. */
+class Entry {
+  failures = 0
+  /** @type {number | null} */
+  failingSince = null
+  /** @type {() => void} */
+  resolve = () => {}
+  /** @type {(error: Error) => void} */
+  reject = () => {}
+
+  /** @param {Lease} lease @param {WriteRequest} request */
+  constructor(lease, request) {
+    this.lease = lease
+    this.request = request
+    /** @type {Promise<void>} */
+    this.settled = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { initAuthCreds, proto } from '@whiskeysockets/baileys'
+import { BufferJSON, initAuthCreds, proto } from '@whiskeysockets/baileys'
 import { decode, decodeKey, digest, encode } from '../../src/auth-state/codec.js'
 
 test('creds survive the round trip, bytes and all, and the text stays the same', () => {
@@ -28,6 +28,19 @@ test('every type of key that Baileys writes survives, an unknown one too', () =>
     if (value instanceof Uint8Array) assert.deepEqual(Buffer.from(restored), Buffer.from(value))
     else assert.deepEqual(restored, value)
   }
+})
+
+test('the text is the one that Baileys writes itself', () => {
+  const bytes = new Uint8Array(new ArrayBuffer(8), 2, 3).fill(9)
+  const withPrototype = Object.assign(Object.create({ inherited: 1 }), { own: 2 })
+  const values = [
+    initAuthCreds(), bytes, Buffer.from('x'), { deep: [{ bytes }, Buffer.alloc(0)] }, Object.assign(Object.create(null), { bytes }),
+    { type: 'Buffer', data: 'AQI=' }, { type: 'Buffer', data: [1, 2] }, { text: 'Buffer' }, { missing: undefined, none: null, list: [undefined, bytes] },
+    JSON.parse('{"__proto__": {"bytes": 1}, "a": 1}'), Object.assign(JSON.parse('{"__proto__": 1}'), { bytes }),
+    proto.Message.AppStateSyncKeyData.create({ keyData: bytes, timestamp: 1 }), new Date(0), { toJSON: () => 'told' }, withPrototype,
+    { 2: bytes, 1: bytes, b: 1 }, 'text', 7, true, null, [], {}
+  ]
+  for (const value of values) assert.equal(encode(value), JSON.stringify(value, BufferJSON.replacer))
 })
 
 test('an app state sync key is a protobuf object again', () => {
