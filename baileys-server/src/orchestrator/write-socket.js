@@ -1,30 +1,34 @@
-import { WebSocket } from 'ws'
+import http from 'node:http'
 import { OrchestratorUnavailable, errorFromAnswer } from './errors.js'
 
 /** @typedef {import('../clock.js').Clock} Clock */
 
 const PATH = '/internal/v1/auth-states/writes'
+const LENGTH_BYTES = 4
+const OUTCOMES = 0
 
 /**
- * Frames to the orchestrator and their answers, one after the other, over a WebSocket on its unix socket. It is opened
- * when it is needed. A frame without an answer closes it: an answer must never be taken for that of a later frame.
+ * Frames to the orchestrator and their answers, one after the other, over a connection to its unix socket that HTTP has
+ * upgraded. It is opened when it is needed. A frame without an answer closes it: an answer must never be taken for that
+ * of a later frame.
  */
 export class WriteSocket {
-  /** @type {WebSocket | null} */
-  #webSocket = null
-  /** @type {{resolve: (answer: Buffer) => void, reject: (error: Error) => void} | null} */
+  /** @type {import('node:stream').Duplex | null} */
+  #connection = null
+  /** @type {http.ClientRequest | null} for a connection */
+  #opening = null
+  /** @type {{frame: Uint8Array, resolve: (answer: Buffer) => void, reject: (error: Error) => void} | null} */
   #waiting = null
-  #url
+  /** What arrived of an answer. @type {Buffer} */
+  #arrived = Buffer.alloc(0)
   #options
   #timeoutMs
   #clock
 
   /** @param {{socketPath: string, token: string, timeoutMs: number, clock: Clock}} options */
   constructor({ socketPath, token, timeoutMs, clock }) {
-    this.#url = `ws+unix:${socketPath}:${PATH}`
-    // A mask protects proxies, and there is none on a unix socket; a mask of zeros need not be applied (RFC 6455, 5.3).
-    const generateMask = (/** @type {Buffer} */ mask) => { mask.fill(0) }
-    this.#options = { perMessageDeflate: false, generateMask, headers: { authorization: `Bearer ${token}`, host: 'orchestrator' } }
+    const headers = { host: 'orchestrator', authorization: `Bearer ${token}`, connection: 'Upgrade', upgrade: 'tcp' }
+    this.#options = { socketPath, path: PATH, headers, agent: false }
     this.#timeoutMs = timeoutMs
     this.#clock = clock
   }
@@ -38,12 +42,12 @@ export class WriteSocket {
     return new Promise((resolve, reject) => {
       const cancelTimeout = this.#clock.after(this.#timeoutMs, () => this.#fail(`No answer within ${this.#timeoutMs / 1000} s.`))
       this.#waiting = {
+        frame,
         resolve: answer => { cancelTimeout(); resolve(answer) },
         reject: error => { cancelTimeout(); reject(error) }
       }
-      this.#webSocket ??= this.#open()
-      if (this.#webSocket.readyState === WebSocket.OPEN) this.#webSocket.send(frame)
-      else this.#webSocket.once('open', () => this.#webSocket?.send(frame))
+      if (this.#connection) this.#send(this.#connection)
+      else this.#opening ??= this.#open()
     })
   }
 
@@ -52,36 +56,70 @@ export class WriteSocket {
   }
 
   #open() {
-    const webSocket = new WebSocket(this.#url, this.#options)
-    webSocket.on('message', (data, isBinary) => this.#answered(/** @type {Buffer} */ (data), isBinary))
-    webSocket.on('error', error => this.#fail(error.message, webSocket))
-    webSocket.on('close', () => this.#fail('The connection was closed.', webSocket))
-    return webSocket
+    const request = http.request(this.#options)
+    const failed = (/** @type {string} */ reason) => { if (request === this.#opening) this.#fail(reason) }
+    request.on('error', error => failed(error.message))
+    request.on('response', response => failed(`It answered ${response.statusCode}.`))
+    request.on('upgrade', (_response, connection, head) => {
+      if (request === this.#opening) this.#opened(connection, head)
+      else connection.destroy()
+    })
+    request.end()
+    return request
   }
 
-  /** @param {Buffer} data @param {boolean} isBinary false: a problem document about the whole frame */
-  #answered(data, isBinary) {
-    const waiting = this.#waiting
-    this.#waiting = null
-    if (isBinary) waiting?.resolve(data)
-    else waiting?.reject(errorFromProblem(data))
+  /** @param {import('node:stream').Duplex} connection @param {Buffer} head what arrived of it already */
+  #opened(connection, head) {
+    this.#opening = null
+    this.#connection = connection
+    this.#arrived = head
+    const failed = (/** @type {string} */ reason) => { if (connection === this.#connection) this.#fail(reason) }
+    connection.on('data', data => { if (connection === this.#connection) this.#received(data) })
+    connection.on('error', error => failed(error.message))
+    connection.on('close', () => failed('The connection was closed.'))
+    connection.on('end', () => failed('The connection was ended.'))
+    this.#send(connection)
   }
 
-  /** @param {string} reason @param {WebSocket | null} webSocket the one it is about */
-  #fail(reason, webSocket = this.#webSocket) {
-    if (webSocket !== this.#webSocket) return
-    this.#webSocket = null
-    webSocket?.terminate()
+  /** @param {import('node:stream').Duplex} connection */
+  #send(connection) {
+    if (!this.#waiting) return
+    const { frame } = this.#waiting
+    const framed = Buffer.allocUnsafe(LENGTH_BYTES + frame.length)
+    framed.writeUInt32BE(frame.length)
+    framed.set(frame, LENGTH_BYTES)
+    connection.write(framed)
+  }
+
+  /** `length (4 bytes, big-endian) | kind (1 byte) | answer` @param {Buffer} data */
+  #received(data) {
+    this.#arrived = this.#arrived.length === 0 ? data : Buffer.concat([this.#arrived, data])
+    if (this.#arrived.length < LENGTH_BYTES) return
+    const end = LENGTH_BYTES + this.#arrived.readUInt32BE()
+    if (this.#arrived.length < end || end === LENGTH_BYTES) return
+    const kind = this.#arrived[LENGTH_BYTES]
+    const answer = this.#arrived.subarray(LENGTH_BYTES + 1, end)
+    this.#arrived = this.#arrived.subarray(end)
     const waiting = this.#waiting
     this.#waiting = null
+    if (kind === OUTCOMES) waiting?.resolve(answer)
+    else waiting?.reject(errorFromProblem(answer))
+  }
+
+  /** @param {string} reason */
+  #fail(reason) {
+    const [opening, connection, waiting] = [this.#opening, this.#connection, this.#waiting]
+    this.#opening = this.#connection = this.#waiting = null
+    opening?.destroy()
+    connection?.destroy()
     waiting?.reject(new OrchestratorUnavailable(`The orchestrator is out of reach: ${reason}`, { code: 'unreachable' }))
   }
 }
 
-/** @param {Buffer} data */
-function errorFromProblem(data) {
+/** @param {Buffer} document about the whole frame */
+function errorFromProblem(document) {
   try {
-    const problem = JSON.parse(data.toString())
+    const problem = JSON.parse(document.toString())
     return errorFromAnswer(problem.status, problem)
   } catch {
     return errorFromAnswer(500, undefined)

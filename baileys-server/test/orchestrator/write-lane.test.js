@@ -59,7 +59,7 @@ test('one frame is under way at a time, over one connection', async () => {
     await Promise.all([1, 2, 3].map(async ref => { await settled(ref); await write(request(ref, `${round}`)) }))
   }
   assert.equal(most, 1)
-  assert.equal(orchestrator.webSockets.size, 1)
+  assert.equal(orchestrator.streams.size, 1)
 })
 
 test('a large amount goes in several frames', async () => {
@@ -102,9 +102,9 @@ test('a frame without an answer closes the connection, and its late answer is no
   const hanging = request(1, 'old')
   const written = write(hanging)
   await framesSeen(1)
-  const [webSocket] = orchestrator.webSockets
+  const [stream] = orchestrator.streams
   await clock.advance(10_000)
-  await until('the connection is closed', () => webSocket.readyState === webSocket.CLOSED)
+  await until('the connection is closed', () => stream.destroyed)
   assert.deepEqual(hanging.attempts, [10_000])
   orchestrator.behave = () => undefined
   await clock.advance(2000)

@@ -4,7 +4,6 @@ import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decode, encode } from '@msgpack/msgpack'
-import { WebSocketServer } from 'ws'
 
 /**
  * Test equipment: the orchestrator's half of docs/internal-api.md, in memory, on a real unix socket, with switches to
@@ -15,6 +14,14 @@ export const TOKEN = 'ab'.repeat(32)
 
 const sha256 = text => createHash('sha256').update(text).digest('hex')
 const problem = (status, code) => ({ status, body: { type: 'about:blank', title: code, status, code, detail: code } })
+
+/** An answer to a frame. @param {number} kind 0: outcomes, 1: a problem @param {Buffer} answer */
+function framed(kind, answer) {
+  const head = Buffer.alloc(5)
+  head.writeUInt32BE(answer.length + 1)
+  head[4] = kind
+  return Buffer.concat([head, answer])
+}
 
 export class StoredSession {
   creds = null
@@ -39,8 +46,8 @@ export class FakeOrchestrator {
   events = []
   hellos = []
   goodbyes = []
-  /** @type {Set<import('ws').WebSocket>} */
-  webSockets = new Set()
+  /** Upgraded connections, by which frames come. @type {Set<import('node:net').Socket>} */
+  streams = new Set()
   /** @type {Map<number, StoredSession>} */
   sessions = new Map()
   /**
@@ -65,12 +72,10 @@ export class FakeOrchestrator {
   /** Also after `shut`: the same socket path, the same memory. */
   async open() {
     this.server = http.createServer((request, response) => this.#handle(request, response))
-    const webSockets = new WebSocketServer({ server: this.server, perMessageDeflate: false, maxPayload: 32 * 1024 * 1024 })
-    webSockets.on('connection', (webSocket, request) => {
-      if (request.headers.authorization !== `Bearer ${TOKEN}`) return webSocket.terminate()
-      this.webSockets.add(webSocket)
-      webSocket.on('close', () => this.webSockets.delete(webSocket))
-      webSocket.on('message', data => this.#handleFrame(webSocket, data))
+    this.server.on('upgrade', (request, socket) => {
+      if (request.headers.authorization !== `Bearer ${TOKEN}`) return socket.destroy()
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n')
+      this.#serveFrames(socket)
     })
     await new Promise(resolve => this.server.listen(this.socketPath, resolve))
   }
@@ -79,7 +84,7 @@ export class FakeOrchestrator {
   async shut() {
     const closed = new Promise(resolve => this.server.close(resolve))
     this.server.closeAllConnections()
-    for (const webSocket of this.webSockets) webSocket.terminate()
+    for (const stream of this.streams) stream.destroy()
     await closed
   }
 
@@ -142,8 +147,24 @@ export class FakeOrchestrator {
     reply(response, answer)
   }
 
-  async #handleFrame(webSocket, data) {
-    const [, writes] = decode(data)
+  #serveFrames(stream) {
+    let unread = Buffer.alloc(0)
+    this.streams.add(stream)
+    stream.on('error', () => {})
+    stream.on('end', () => stream.destroy())
+    stream.on('close', () => this.streams.delete(stream))
+    stream.on('data', data => {
+      unread = Buffer.concat([unread, data])
+      while (unread.length >= 4 && unread.length >= 4 + unread.readUInt32BE()) {
+        const end = 4 + unread.readUInt32BE()
+        this.#handleFrame(stream, unread.subarray(4, end))
+        unread = unread.subarray(end)
+      }
+    })
+  }
+
+  async #handleFrame(stream, frame) {
+    const [, writes] = decode(frame)
     this.frames.push(writes.length)
     const bodies = writes.map(bodyOfWrite)
     for (const [n, body] of bodies.entries()) {
@@ -152,14 +173,14 @@ export class FakeOrchestrator {
     const decisions = [await this.behave('auth-states/writes', writes)]
     for (const body of bodies) decisions.push(await this.behave('auth-state/write', body))
     if (decisions.includes('hang')) return
-    if (decisions.includes('drop')) return webSocket.terminate()
-    if (decisions.includes('garbage')) return webSocket.send(Buffer.from('nonsense'))
+    if (decisions.includes('drop')) return stream.destroy()
+    if (decisions.includes('garbage')) return stream.write(framed(0, Buffer.from('nonsense')))
     const [refusal, ...ofWrites] = decisions
-    if (refusal?.status) return webSocket.send(JSON.stringify(refusal.body))
+    if (refusal?.status) return stream.write(framed(1, Buffer.from(JSON.stringify(refusal.body))))
     const outcomes = bodies.map((body, n) => ofWrites[n]?.body ? [ofWrites[n].body.code, ''] : this.#outcome(writes[n][0], body))
-    if (decisions.includes('lose')) return webSocket.terminate()
+    if (decisions.includes('lose')) return stream.destroy()
     if (this.writeDelayMs) await new Promise(resolve => setTimeout(resolve, this.writeDelayMs))
-    webSocket.send(encode(outcomes))
+    stream.write(framed(0, Buffer.from(encode(outcomes))))
   }
 
   /** @param {number} ref @param {any} body */

@@ -1,14 +1,14 @@
-"""Frames of writes against the real backup API, over HTTP and over a WebSocket, with the examples of tests/contract."""
+"""Frames of writes against the real backup API, in POSTs and over an upgraded connection, with the examples of tests/contract."""
 
 import asyncio
 import contextlib
 import io
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 import psycopg
 import pytest
@@ -52,9 +52,55 @@ async def post(orchestrator: Serving, body: bytes) -> tuple[int, Any]:
     return response.status, json.loads(answer)["code"]
 
 
-def stream(orchestrator: Serving) -> Any:
-    headers = {"Authorization": f"Bearer {orchestrator.internal_token}"}
-    return orchestrator.unix.ws_connect(f"http://orchestrator{WRITES}", headers=headers)
+@dataclass
+class Stream:
+    """An upgraded connection, from its first byte to its last."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, frame: bytes) -> None:
+        self.writer.write(len(frame).to_bytes(4, "big") + frame)
+        await self.writer.drain()
+
+    async def answer(self) -> tuple[int, bytes]:
+        """Its kind, and what it says."""
+        length = int.from_bytes(await self.reader.readexactly(4), "big")
+        answer = await self.reader.readexactly(length)
+        return answer[0], answer[1:]
+
+    async def outcomes(self) -> Any:
+        kind, answer = await self.answer()
+        assert kind == 0
+        return msgspec.msgpack.decode(answer)
+
+    async def problem(self) -> str:
+        """The code of a refusal of the whole frame."""
+        kind, answer = await self.answer()
+        assert kind == 1
+        return str(json.loads(answer)["code"])
+
+
+@contextlib.asynccontextmanager
+async def stream(orchestrator: Serving, *, token: str | None = None) -> AsyncIterator[Stream]:
+    reader, writer = await asyncio.open_unix_connection(str(orchestrator.socket))
+    head = [
+        f"GET {WRITES} HTTP/1.1",
+        "Host: orchestrator",
+        f"Authorization: Bearer {token or orchestrator.internal_token}",
+        "Connection: Upgrade",
+        "Upgrade: tcp",
+    ]
+    try:
+        writer.write("".join(f"{line}\r\n" for line in [*head, ""]).encode())
+        status = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+        if status != b"101":
+            raise ConnectionRefusedError(status.decode())
+        yield Stream(reader, writer)
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def stored(orchestrator: Serving, session_ref: int = 17, generation: int = 3, epoch: int = 12) -> dict[str, str]:
@@ -64,14 +110,14 @@ async def stored(orchestrator: Serving, session_ref: int = 17, generation: int =
     return dict(answer.json["values"])
 
 
-async def test_the_examples_come_true_over_http_and_over_a_websocket(orchestrator: Serving) -> None:
+async def test_the_examples_come_true_in_a_post_and_over_a_stream(orchestrator: Serving) -> None:
     async with stream(orchestrator) as socket:
         for name in ("one-key", "many", "lease-lost"):
             example = EXAMPLES[f"auth-states-writes-{name}"]
             status, answer = await post(orchestrator, bytes.fromhex(example["frame_hex"]))
             assert (status, answer) == (200, example["answer"])
-            await socket.send_bytes(bytes.fromhex(example["frame_hex"]))
-            assert (await socket.receive_bytes()).hex() == example["answer_hex"]
+            await socket.send(bytes.fromhex(example["frame_hex"]))
+            assert (await socket.answer())[1].hex() == example["answer_hex"]
 
 
 async def test_one_stale_write_among_good_ones_is_alone_in_failing(orchestrator: Serving) -> None:
@@ -116,11 +162,11 @@ async def test_writes_of_one_session_in_one_frame_take_effect_in_their_order(orc
 async def test_a_malformed_frame_is_refused_whole(orchestrator: Serving, malformed: bytes) -> None:
     assert await post(orchestrator, malformed) == (422, "invalid_request")
     async with stream(orchestrator) as socket:
-        await socket.send_bytes(malformed)
-        assert (await socket.receive_json())["code"] == "invalid_request"
+        await socket.send(malformed)
+        assert await socket.problem() == "invalid_request"
         assert await stored(orchestrator) == {}
-        await socket.send_bytes(frame(set_key()))
-        assert await socket.receive_bytes() == msgspec.msgpack.encode([None])
+        await socket.send(frame(set_key()))
+        assert await socket.outcomes() == [None]
 
 
 async def test_too_much_waiting_is_refused_with_a_time_to_come_back(orchestrator: Serving, database_url: str) -> None:
@@ -141,10 +187,17 @@ async def test_too_much_waiting_is_refused_with_a_time_to_come_back(orchestrator
     assert await post(orchestrator, frame(set_key())) == (200, [None])
 
 
-async def test_text_is_no_frame(orchestrator: Serving) -> None:
+async def test_frames_are_answered_in_their_order_however_they_arrive(orchestrator: Serving) -> None:
+    frames = [frame(set_key(value=b"%d" % n), set_key(epoch=11)) for n in range(8)]
+    bytes_of_all = b"".join(len(each).to_bytes(4, "big") + each for each in frames)
     async with stream(orchestrator) as socket:
-        await socket.send_str("hello")
-        assert (await socket.receive_json())["code"] == "invalid_request"
+        for at in range(0, len(bytes_of_all), 7):
+            socket.writer.write(bytes_of_all[at : at + 7])
+            await asyncio.sleep(0)
+        socket.writer.write(bytes_of_all)
+        for _ in range(16):
+            assert [outcome and outcome[0] for outcome in await socket.outcomes()] == [None, "lease_lost"]
+    assert await stored(orchestrator) == {"a": "7"}
 
 
 async def test_a_frame_beyond_the_limit_ends_the_stream_and_is_refused_over_http(orchestrator: Serving) -> None:
@@ -152,24 +205,30 @@ async def test_a_frame_beyond_the_limit_ends_the_stream_and_is_refused_over_http
     assert await post(orchestrator, huge) == (413, "body_too_large")
     async with stream(orchestrator) as socket:
         with contextlib.suppress(ConnectionError):  # it may end while we still send
-            await socket.send_bytes(huge)
-        ended = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
-        assert (await socket.receive()).type in ended
+            await socket.send(huge)
+        assert await ended(socket)
     assert await post(orchestrator, frame(set_key())) == (200, [None])
 
 
-async def test_the_stream_wants_the_token(orchestrator: Serving) -> None:
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        await orchestrator.unix.ws_connect(f"http://orchestrator{WRITES}", headers={"Authorization": "Bearer wrong"})
-    assert refused.value.status == 401
+async def test_the_stream_wants_the_token_and_an_upgrade(orchestrator: Serving) -> None:
+    with pytest.raises(ConnectionRefusedError, match="401"):
+        async with stream(orchestrator, token="wrong"):
+            pass
+    assert (await orchestrator.internal("GET", WRITES)).code == "invalid_request"
 
 
 async def test_an_open_stream_is_closed_when_the_orchestrator_stops(orchestrator: Serving) -> None:
     async with stream(orchestrator) as socket:
         orchestrator.child.process.terminate()
-        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
-        assert socket.close_code == aiohttp.WSCloseCode.GOING_AWAY
+        assert await ended(socket)
     assert orchestrator.child.wait(15) == 0
+
+
+async def ended(socket: Stream) -> bool:
+    try:
+        return await socket.reader.read() == b""
+    except ConnectionError:
+        return True
 
 
 async def test_a_message_that_came_in_is_told_to_listeners_once(orchestrator: Serving) -> None:
