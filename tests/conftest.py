@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ from orchestrator.domain.portable_state import PortableState
 from orchestrator.transfer import multi_file
 from tests.support.portable_states import BaileysState, make_folder
 from tests.support.postgres import fresh_database, server_url, short_folder
+
+# `nohup make test &` starts us with these ignored, and whatever the tests start would inherit that and outlast them.
+for _number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

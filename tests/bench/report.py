@@ -16,7 +16,7 @@ TRUSTED_ROUNDS = 5
 SHORT_RUN = "**This was a short run, to see that it works. Its figures mean little.**"
 METHOD = """\
 How: rounds of each comparison: {rounds}. In each, all stores run one right after the other, every round in another order, each in a fresh
-process for {seconds:g} s after 0.7 s of warming up. Ratios are of the same round, then the median is taken. The workload is
+process for {seconds:g} s after 2 s of warming up. Ratios are of the same round, then the median is taken. The workload is
 recorded from Baileys itself (its signal repository and transactions with real libsignal, 60 contacts, 6 groups) and
 replayed by each session from another place; a message writes {payload:.0f} bytes of JSON. Load, stores and databases share the
 machine's cores. PostgreSQL runs with fsync, full_page_writes and synchronous_commit on; only its checkpoints are put off.

@@ -2,8 +2,8 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { stdin, stdout } from 'node:process'
 
-/** Long enough for prepared statements, connections and the compiler. */
-const WARM_UP_MS = 700
+/** Long enough for prepared statements, connections and the first of what V8 compiles; a service runs for weeks. */
+const WARM_UP_MS = 2000
 
 /**
  * What was done while somebody measured, and how long each `await` of a set took.
