@@ -57,10 +57,10 @@ test: install lint ## All checks and all tests
 	@cd $(SIDECAR) && npm test --silent
 	@echo "All checks and tests passed."
 
-LONG_TESTS := tests/e2e/test_database_outage.py tests/e2e/test_incoming_messages.py tests/e2e/test_acknowledged_writes.py
+LONG_TESTS := tests/e2e/test_killed_parts.py tests/e2e/test_new_container.py tests/e2e/test_database_outage.py tests/e2e/test_incoming_messages.py tests/e2e/test_acknowledged_writes.py
 
 .PHONY: chaos
-chaos: install ## The tests that show more the longer they run: 5 minutes without PostgreSQL, 20 kills; 10 minutes in all
+chaos: install ## The tests that show more the longer they run: 5 minutes without PostgreSQL, dozens of kills; 15 minutes in all
 	@CHAOS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -rP $(LONG_TESTS)
 
 .PHONY: lint

@@ -25,7 +25,7 @@ MESSAGES = 200
 
 @pytest.mark.timeout(400)
 async def test_killed_parts_come_back_without_a_qr_and_nothing_is_lost(short_path: Path, reference: Reference) -> None:
-    """The sidecar, the orchestrator and PostgreSQL, each five times, on the embedded database."""
+    """The sidecar, the orchestrator and PostgreSQL, again and again, on the embedded database."""
     async with fake_whatsapp() as whatsapp, tree(short_path / "data", short_path / "log", whatsapp.environ) as ours:
         await ours.ready()
         await ours.pair(SESSION, PHONE, whatsapp)

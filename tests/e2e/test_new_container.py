@@ -25,7 +25,7 @@ from tests.support.tree import tree
 async def test_a_new_container_with_an_empty_disk_brings_the_session_back(
     short_path: Path, database_url: str, reference: Reference
 ) -> None:
-    """The whole tree, five times: everything but the database is thrown away."""
+    """The whole tree, again and again: everything but the database is thrown away."""
     async with fake_whatsapp() as whatsapp:
         environ = {**whatsapp.environ, "DATABASE_URL": database_url, "SESSION_ENCRYPTION_KEYS": "5e" * 32}
         token, port, talk = "a-token-for-the-operator", None, None

@@ -168,31 +168,32 @@ async def test_a_proven_logout_quarantines_and_needs_a_new_pairing_asked_for(orc
     assert (anew.json["generation"], anew.json["connection_state"]) == (4, "starting")
 
 
-@pytest.mark.parametrize(
-    ("call", "change"),
-    [
-        ("write", {"set": [["session", "a\u0000", "x"]]}),
-        ("write", {"set": [["session", "", "x"]]}),
-        ("write", {"set": [["s" * 65, "a", "x"]]}),
-        ("write", {"set": [["session", "a" * 513, "x"]]}),
-        ("write", {"set": [["session", "a", 1]]}),
-        ("write", {"set": [["session", "a"]]}),
-        ("write", {"set": [["session", "a", "x"]], "delete": [["session", "a"]]}),
-        ("write", {"creds": "{}"}),
-        ("write", {"sent_messages": [["A", "not base64!"]]}),
-        ("write", {"colour": "red"}),
-        ("write", {"epoch": 0}),
-        ("read", {"key_type": "session", "key_ids": "a"}),
-        ("verify", {"creds": "short", "keys": []}),
-    ],
-)
-async def test_a_malformed_request_is_refused_whole(orchestrator: Serving, call: str, change: dict[str, Any]) -> None:
-    good = {"set": [["session", "good", "x"]]} if call == "write" and "set" not in change else {}
-    body = {"generation": 3, "epoch": 12, **good, **change}
-    answer = await orchestrator.internal("POST", f"{AUTH_STATE}/{call}", body)
-    assert (answer.status, answer.code) == (422, "invalid_request")
-    read = {"generation": 3, "epoch": 12, "key_type": "session", "key_ids": ["good", "a"]}
-    assert (await orchestrator.internal("POST", f"{AUTH_STATE}/read", read)).json == {"values": {}}
+MALFORMED: list[tuple[str, dict[str, Any]]] = [
+    ("write", {"set": [["session", "a\u0000", "x"]]}),
+    ("write", {"set": [["session", "", "x"]]}),
+    ("write", {"set": [["s" * 65, "a", "x"]]}),
+    ("write", {"set": [["session", "a" * 513, "x"]]}),
+    ("write", {"set": [["session", "a", 1]]}),
+    ("write", {"set": [["session", "a"]]}),
+    ("write", {"set": [["session", "a", "x"]], "delete": [["session", "a"]]}),
+    ("write", {"creds": "{}"}),
+    ("write", {"sent_messages": [["A", "not base64!"]]}),
+    ("write", {"colour": "red"}),
+    ("write", {"epoch": 0}),
+    ("read", {"key_type": "session", "key_ids": "a"}),
+    ("verify", {"creds": "short", "keys": []}),
+]
+
+
+async def test_a_malformed_request_is_refused_whole(orchestrator: Serving, subtests: pytest.Subtests) -> None:
+    for call, change in MALFORMED:
+        with subtests.test(call=call, change=change):
+            good = {"set": [["session", "good", "x"]]} if call == "write" and "set" not in change else {}
+            body = {"generation": 3, "epoch": 12, **good, **change}
+            answer = await orchestrator.internal("POST", f"{AUTH_STATE}/{call}", body)
+            assert (answer.status, answer.code) == (422, "invalid_request")
+            read = {"generation": 3, "epoch": 12, "key_type": "session", "key_ids": ["good", "a"]}
+            assert (await orchestrator.internal("POST", f"{AUTH_STATE}/read", read)).json == {"values": {}}
 
 
 async def test_the_backup_api_wants_its_own_token(orchestrator: Serving) -> None:

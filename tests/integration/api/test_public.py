@@ -4,6 +4,7 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -48,81 +49,80 @@ async def test_a_second_session_of_the_same_id_is_refused(orchestrator: Serving)
     assert (again.status, again.code) == (409, "session_exists")
 
 
-@pytest.mark.parametrize("session_id", ["", "a" * 65, "a b", "a/b", "ção", "a\n", "a\u0000", "..%2f", ".", ".."])
-async def test_an_id_out_of_other_characters_is_refused_with_the_field(orchestrator: Serving, session_id: str) -> None:
-    refused = await orchestrator.call("POST", "/v1/sessions", {"session_id": session_id})
-    assert (refused.status, refused.code) == (422, "invalid_request")
-    assert refused.json["errors"][0]["field"] == "session_id"
+async def test_an_id_is_made_of_the_documented_characters(orchestrator: Serving, subtests: pytest.Subtests) -> None:
+    for session_id in ("", "a" * 65, "a b", "a/b", "ção", "a\n", "a\u0000", "..%2f", ".", ".."):
+        with subtests.test(refused=session_id):
+            refused = await orchestrator.call("POST", "/v1/sessions", {"session_id": session_id})
+            assert (refused.status, refused.code) == (422, "invalid_request")
+            assert refused.json["errors"][0]["field"] == "session_id"
+    for session_id in ("a", "A" * 64, "Loja_1.centro-2", "...", "-"):
+        with subtests.test(made=session_id):
+            await create(orchestrator, session_id)
 
 
-@pytest.mark.parametrize("session_id", ["a", "A" * 64, "Loja_1.centro-2", "...", "-"])
-async def test_every_documented_character_makes_an_id(orchestrator: Serving, session_id: str) -> None:
-    await create(orchestrator, session_id)
+BAD_INPUT: list[tuple[str, str, bytes, int, str, str | None]] = [
+    ("POST", "/v1/sessions", b"{", 400, "malformed_json", None),
+    ("POST", "/v1/sessions", b"\xff\xfe", 400, "malformed_json", None),
+    ("POST", "/v1/sessions", b'{"session_id": "\\ud800"}', 400, "malformed_json", None),
+    ("POST", "/v1/sessions", b'{"session_id": "a"} x', 400, "malformed_json", None),
+    ("POST", "/v1/sessions", b"[" * 100_000, 422, "invalid_request", "(body)"),
+    ("POST", "/v1/sessions", b"", 422, "invalid_request", "session_id"),
+    ("POST", "/v1/sessions", b"[]", 422, "invalid_request", "(body)"),
+    ("POST", "/v1/sessions", b"null", 422, "invalid_request", "(body)"),
+    ("POST", "/v1/sessions", b'{"session_id": 1}', 422, "invalid_request", "session_id"),
+    ("POST", "/v1/sessions", b'{"session_id": "a", "colour": "red"}', 422, "invalid_request", "colour"),
+    ("POST", "/v1/sessions", b"x" * (1024 * 1024 + 1), 413, "body_too_large", None),
+    ("POST", SESSION + "/messages", b"{}", 422, "invalid_request", "to"),
+    ("POST", SESSION + "/messages", b'{"to": "1", "type": "smoke", "text": "a"}', 422, "invalid_request", "type"),
+    ("POST", SESSION + "/messages", b'{"to": "55119", "type": "text", "text": ""}', 422, "invalid_request", "text"),
+    ("POST", SESSION + "/messages", b'{"to": "Ana", "type": "text", "text": "a"}', 422, "invalid_request", "to"),
+    ("POST", SESSION + "/pairing-code", b'{"phone": "call me"}', 422, "invalid_request", "phone"),
+    ("POST", SESSION + "/start", b'{"new_pairing": "yes"}', 422, "invalid_request", "new_pairing"),
+    ("POST", SESSION + "/stop", b'{"now": true}', 422, "invalid_request", "now"),
+    ("GET", "/v1/nothing", b"", 404, "not_found", None),
+    ("GET", "/", b"", 404, "not_found", None),
+    ("PATCH", SESSION, b"", 405, "method_not_allowed", None),
+]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "raw", "status", "code", "field"),
-    [
-        ("POST", "/v1/sessions", b"{", 400, "malformed_json", None),
-        ("POST", "/v1/sessions", b"\xff\xfe", 400, "malformed_json", None),
-        ("POST", "/v1/sessions", b'{"session_id": "\\ud800"}', 400, "malformed_json", None),
-        ("POST", "/v1/sessions", b'{"session_id": "a"} x', 400, "malformed_json", None),
-        ("POST", "/v1/sessions", b"[" * 100_000, 422, "invalid_request", "(body)"),
-        ("POST", "/v1/sessions", b"", 422, "invalid_request", "session_id"),
-        ("POST", "/v1/sessions", b"[]", 422, "invalid_request", "(body)"),
-        ("POST", "/v1/sessions", b"null", 422, "invalid_request", "(body)"),
-        ("POST", "/v1/sessions", b'{"session_id": 1}', 422, "invalid_request", "session_id"),
-        ("POST", "/v1/sessions", b'{"session_id": "a", "colour": "red"}', 422, "invalid_request", "colour"),
-        ("POST", "/v1/sessions", b"x" * (1024 * 1024 + 1), 413, "body_too_large", None),
-        ("POST", SESSION + "/messages", b"{}", 422, "invalid_request", "to"),
-        ("POST", SESSION + "/messages", b'{"to": "1", "type": "smoke", "text": "a"}', 422, "invalid_request", "type"),
-        ("POST", SESSION + "/messages", b'{"to": "55119", "type": "text", "text": ""}', 422, "invalid_request", "text"),
-        ("POST", SESSION + "/messages", b'{"to": "Ana", "type": "text", "text": "a"}', 422, "invalid_request", "to"),
-        ("POST", SESSION + "/pairing-code", b'{"phone": "call me"}', 422, "invalid_request", "phone"),
-        ("POST", SESSION + "/start", b'{"new_pairing": "yes"}', 422, "invalid_request", "new_pairing"),
-        ("POST", SESSION + "/stop", b'{"now": true}', 422, "invalid_request", "now"),
-        ("GET", "/v1/nothing", b"", 404, "not_found", None),
-        ("GET", "/", b"", 404, "not_found", None),
-        ("PATCH", SESSION, b"", 405, "method_not_allowed", None),
-    ],
-)
-async def test_bad_input_gets_a_code_and_the_field(
-    orchestrator: Serving, method: str, path: str, raw: bytes, status: int, code: str, field: str | None
-) -> None:
+async def test_bad_input_gets_a_code_and_the_field(orchestrator: Serving, subtests: pytest.Subtests) -> None:
     await create(orchestrator)
-    answer = await orchestrator.call(method, path, raw=raw)
-    assert (answer.status, answer.code) == (status, code)
-    assert answer.headers["Content-Type"].startswith("application/problem+json")
-    if field is not None:
-        assert answer.json["errors"][0]["field"] == field
+    for method, path, raw, status, code, field in BAD_INPUT:
+        with subtests.test(method=method, path=path, raw=raw[:80]):
+            answer = await orchestrator.call(method, path, raw=raw)
+            assert (answer.status, answer.code) == (status, code)
+            assert answer.headers["Content-Type"].startswith("application/problem+json")
+            if field is not None:
+                assert answer.json["errors"][0]["field"] == field
 
 
-@pytest.mark.parametrize(
-    ("method", "action"),
-    [
-        ("GET", ""),
-        ("DELETE", ""),
-        ("POST", "/start"),
-        ("POST", "/stop"),
-        ("POST", "/logout"),
-        ("GET", "/qr"),
-        ("POST", "/pairing-code"),
-        ("POST", "/messages"),
-    ],
-)
+ACTIONS: dict[tuple[str, str], Any] = {
+    ("GET", ""): None,
+    ("DELETE", ""): None,
+    ("POST", "/start"): None,
+    ("POST", "/stop"): None,
+    ("POST", "/logout"): None,
+    ("GET", "/qr"): None,
+    ("POST", "/pairing-code"): {"phone": "5511988887777"},
+    ("POST", "/messages"): {"to": "5511988887777", "type": "text", "text": "a"},
+}
+
+
 async def test_an_unknown_session_is_not_found_and_without_a_token_nothing_shows(
-    orchestrator: Serving, method: str, action: str
+    orchestrator: Serving, subtests: pytest.Subtests
 ) -> None:
     await create(orchestrator)
-    bodies = {
-        "/messages": {"to": "5511988887777", "type": "text", "text": "a"},
-        "/pairing-code": {"phone": "5511988887777"},
-    }
+    for (method, action), body in ACTIONS.items():
+        with subtests.test(method=method, action=action):
+            await is_hidden(orchestrator, method, action, body)
+
+
+async def is_hidden(orchestrator: Serving, method: str, action: str, body: Any) -> None:
     for unknown in ("/v1/sessions/nobody", "/v1/sessions/a%00b", "/v1/sessions/%F0%9F%92%A9"):
-        answer = await orchestrator.call(method, unknown + action, bodies.get(action))
+        answer = await orchestrator.call(method, unknown + action, body)
         assert (answer.status, answer.code) == (404, "session_not_found")
     closed = [
-        await orchestrator.call(method, path + action, bodies.get(action), token=token)
+        await orchestrator.call(method, path + action, body, token=token)
         for path in (SESSION, "/v1/sessions/nobody")
         for token in (None, "wrong", "")[:2]
     ]

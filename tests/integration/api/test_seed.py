@@ -74,33 +74,34 @@ async def test_the_newest_post_wins_and_only_what_differs_is_written(
     assert (await restore(orchestrator)).json["session_data"] == newer
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"creds.json": None},
-        {"creds.json": ""},
-        {"creds.json": "{"},
-        {"creds.json": "{}"},
-        {"pre-key-2.json": ""},
-        {"pre-key-2.json": '{"public"'},
-        {"../creds.json": "{}"},
-        {"unknown.json": "{}"},
-        {"pre-key-2.json": {}},
-        {"pre-key-3.json": " " * (4 * 1024 * 1024 + 1)},
-    ],
-)
+NOT_WHOLE: list[dict[str, Any]] = [
+    {"creds.json": None},
+    {"creds.json": ""},
+    {"creds.json": "{"},
+    {"creds.json": "{}"},
+    {"pre-key-2.json": ""},
+    {"pre-key-2.json": '{"public"'},
+    {"../creds.json": "{}"},
+    {"unknown.json": "{}"},
+    {"pre-key-2.json": {}},
+    {"pre-key-3.json": " " * (4 * 1024 * 1024 + 1)},
+]
+
+
 async def test_a_post_that_is_not_whole_is_refused_and_changes_nothing(
-    orchestrator: Serving, files: dict[str, str], changed: dict[str, Any]
+    orchestrator: Serving, files: dict[str, str], subtests: pytest.Subtests
 ) -> None:
     await post(orchestrator, files)
-    damaged = {name: text for name, text in {**files, **changed}.items() if text is not None}
-    refused = await post(orchestrator, damaged)
-    assert (refused.status, refused.json["success"]) == (422, False)
-    assert refused.json["error"]
-    assert (await restore(orchestrator)).json["session_data"] == files
-    refused = await post(orchestrator, damaged, "other")
-    assert refused.status == 422
-    assert (await restore(orchestrator, "other")).status == 404
+    for changed in NOT_WHOLE:
+        with subtests.test(changed=str(changed)[:80]):
+            damaged = {name: text for name, text in {**files, **changed}.items() if text is not None}
+            refused = await post(orchestrator, damaged)
+            assert (refused.status, refused.json["success"]) == (422, False)
+            assert refused.json["error"]
+            assert (await restore(orchestrator)).json["session_data"] == files
+            refused = await post(orchestrator, damaged, "other")
+            assert refused.status == 422
+            assert (await restore(orchestrator, "other")).status == 404
 
 
 async def test_a_session_that_runs_here_has_an_owner_and_takes_no_posts(
@@ -160,12 +161,13 @@ async def test_a_folder_may_be_much_larger_than_other_bodies(orchestrator: Servi
     assert (refused.status, refused.json["success"]) == (413, False)
 
 
-@pytest.mark.parametrize("session_id", ["", "a/b", "..", "x" * 65])
 async def test_an_impossible_session_id_is_refused(
-    orchestrator: Serving, files: dict[str, str], session_id: str
+    orchestrator: Serving, files: dict[str, str], subtests: pytest.Subtests
 ) -> None:
-    refused = await post(orchestrator, files, session_id)
-    assert (refused.status, refused.json["success"]) == (422, False)
+    for session_id in ("", "a/b", "..", "x" * 65):
+        with subtests.test(session_id=session_id):
+            refused = await post(orchestrator, files, session_id)
+            assert (refused.status, refused.json["success"]) == (422, False)
 
 
 async def test_a_body_that_is_no_json_is_refused(orchestrator: Serving) -> None:
