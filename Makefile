@@ -52,7 +52,7 @@ install: node-here $(PYTHON_DEV) $(NODE_DEV) ## Install everything, tools for de
 .PHONY: test
 test: install lint ## All checks and all tests
 	@echo "== pytest: units, integration on a real PostgreSQL, end to end"
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@echo "== node --test: sidecar"
 	@cd $(SIDECAR) && npm test --silent
 	@echo "All checks and tests passed."
