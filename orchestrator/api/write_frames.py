@@ -83,7 +83,13 @@ async def stream(request: web.Request) -> web.StreamResponse:
     request.app[_STREAMS].add(transport)
     try:
         while (frame := await frames.next()) is not None:
-            transport.write(await _framed_answer(frame, request.app[SERVICES]))
+            answer = await _framed_answer(frame, request.app[SERVICES])
+            if transport.is_closing():
+                log.info(
+                    "stream of writes ended before an answer"
+                )  # the outcome is unknown there: it will be asked again
+                break
+            transport.write(answer)
     finally:
         request.app[_STREAMS].discard(transport)
     return response

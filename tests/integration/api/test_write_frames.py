@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.event_stream import listening
 from tests.support.serving import Serving, serving_leases
+from tests.support.waiting import eventually
 
 WRITES = "/internal/v1/auth-states/writes"
 REPLICA = "a" * 32
@@ -198,6 +199,23 @@ async def test_frames_are_answered_in_their_order_however_they_arrive(orchestrat
         for _ in range(16):
             assert [outcome and outcome[0] for outcome in await socket.outcomes()] == [None, "lease_lost"]
     assert await stored(orchestrator) == {"a": "7"}
+
+
+async def test_a_sidecar_that_leaves_before_its_answer_is_no_fault(orchestrator: Serving, database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        await connection.execute("SELECT FROM leases FOR UPDATE")  # whoever writes waits
+        async with stream(orchestrator) as socket:
+            await socket.send(frame(set_key()))
+            await eventually(lambda: waits_for_a_lock(database_url), what="the write to wait")
+    await asyncio.to_thread(orchestrator.child.wait_for_output, "stream of writes ended before an answer")
+    assert "request failed" not in orchestrator.child.output
+    assert await stored(orchestrator) == {"a": "x"}
+
+
+async def waits_for_a_lock(database_url: str) -> bool:
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        return await (await connection.execute(waiting)).fetchone() is not None
 
 
 async def test_a_frame_beyond_the_limit_ends_the_stream_and_is_refused_over_http(orchestrator: Serving) -> None:
