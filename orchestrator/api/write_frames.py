@@ -85,9 +85,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
         while (frame := await frames.next()) is not None:
             answer = await _framed_answer(frame, request.app[SERVICES])
             if transport.is_closing():
-                log.info(
-                    "stream of writes ended before an answer"
-                )  # the outcome is unknown there: it will be asked again
+                # The outcome is unknown there: it will be asked again.
+                log.info("stream of writes ended before an answer")
                 break
             transport.write(answer)
     finally:

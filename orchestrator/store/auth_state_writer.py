@@ -76,12 +76,11 @@ class AuthStateWriter:
         # An idle lane works within this call: a task of its own would begin a turn of the event loop later.
         for number in places:
             await self._lanes[number].commit_next()
-        outcomes: list[Outcome] = [DatabaseUnavailable()] * len(writes)
+        outcomes: dict[int, Outcome] = {}
         for number, mine in places.items():
             of_lane = [outcome for group in groups[number] for outcome in await group]
-            for place, outcome in zip(mine, of_lane, strict=True):
-                outcomes[place] = outcome
-        return outcomes
+            outcomes.update(zip(mine, of_lane, strict=True))
+        return [outcomes[place] for place in range(len(writes))]
 
     async def close(self) -> None:
         """Stop writing; what still waits is unknown to whoever waits for it."""

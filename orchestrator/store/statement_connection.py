@@ -6,7 +6,6 @@ for each wait. On a small write that costs more than PostgreSQL's own work.
 
 import asyncio
 import contextlib
-import select
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,8 @@ import psycopg
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGresult
+
+from orchestrator.store.database import is_quiet
 
 #: A value of each column: bytes, or None for a null.
 Row = tuple[Any, ...]
@@ -30,8 +31,6 @@ class StatementConnection:
         self._pgconn = connection.pgconn
         self._loop = asyncio.get_running_loop()
         self._socket = connection.pgconn.socket
-        self._poll = select.poll()
-        self._poll.register(self._socket, select.POLLIN)
         self._prepared: dict[str, bytes] = {}
         self._results: list[PGresult] = []
         self._answer: asyncio.Future[list[PGresult]] | None = None
@@ -41,7 +40,7 @@ class StatementConnection:
     @property
     def is_quiet(self) -> bool:
         """Whether it is as the last statement left it: a server that ends an idle connection says so."""
-        return not self._connection.closed and not self._poll.poll(0)
+        return is_quiet(self._connection)
 
     async def execute(self, statement: str, parameters: Sequence[bytes]) -> list[Row]:
         """The rows, once the transaction is committed; ``psycopg.Error`` when the server refuses it or is lost.

@@ -38,7 +38,7 @@ Profiled with perf, py-spy and V8's profiler in November 2026.
 - **One session, light load.** Nothing shares a transaction, so what a write costs is the way: sidecar, orchestrator, PostgreSQL and back, four wake-ups of a process where
   a store in the sidecar has two. A round trip between the two without any work takes 40 microseconds; the orchestrator then spends 0.2 ms of CPU in a tight loop and twice
   that with cold caches, of which 60 % is interpreting Python, 13 % the kernel and 11 % compression. At light load a write also waits for the one before it in its lane.
-- **Redis** writes no SQL, no index and no fence, and syncs once for all commands of a turn; its server costs a tenth of the CPU of PostgreSQL's part alone.
+- **Redis** writes no SQL, no index and no fence, and syncs once for all commands of a turn; its server took about half the CPU of PostgreSQL's part.
 - **A first key on demand** is a call over HTTP, with JSON, to a pool; sessions get their keys with the prefetch instead, and then it is faster than any SELECT.
 """
 

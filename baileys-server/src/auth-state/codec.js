@@ -7,7 +7,7 @@ import { BufferJSON, proto } from '@whiskeysockets/baileys'
  */
 
 /**
- * The text that `JSON.stringify(value, BufferJSON.replacer)` writes, in a third of the time: every write of every session
+ * The text that `JSON.stringify(value, BufferJSON.replacer)` writes, in about half the time: every write of every session
  * comes through here, and a replacer is called for each property, after each Buffer was spelled out as an array of numbers.
  * @param {unknown} value
  */
