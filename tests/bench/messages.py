@@ -16,12 +16,15 @@ from tests.support.event_stream import listening
 from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
 from tests.support.postgres import short_folder
 from tests.support.tree import Tree, tree
+from tests.support.waiting import eventually
 
 PAIRINGS_AT_ONCE = 4
 MEMBERS = 8
 RECEIVED_PER_SECOND = 60.0
 SENDING_AT_ONCE = 8
 IDLE_SECONDS = 5.0
+#: Of one session in IDLE_SECONDS; its part in a renewal of all leases is far less.
+QUIET_WAL_BYTES = 1000
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,23 @@ class Stage:
         await asyncio.gather(*(send_all(account) for account in self.accounts))
         await self._settled()
 
+    async def quiet(self) -> None:
+        """Wait until what follows a pairing is over: pre-keys are stored, verification backups made."""
+
+        async def verified() -> bool:
+            listed = await self.product.call("GET", "/v1/sessions")
+            return listed.status == 200 and all(session["verification"] for session in listed.json["sessions"])
+
+        await eventually(verified, seconds=120, what="a verification backup of every session")
+        deadline = time.monotonic() + 120
+        while True:
+            begin = self.meters.read()
+            await asyncio.sleep(IDLE_SECONDS)
+            end = self.meters.read()
+            if end.wal_bytes - begin.wal_bytes < QUIET_WAL_BYTES * len(self.accounts):
+                return
+            assert time.monotonic() < deadline, "the sessions go on writing"
+
     async def _settled(self) -> None:
         idle = await self.whatsapp.idle(120)
         assert idle["idle"], f"messages are outstanding: {idle}"
@@ -73,7 +93,7 @@ class Stage:
 async def measure(disk: Disk, sessions: int, number: int, round_: int) -> AsyncIterator[Run]:
     """One run for each kind of message; what the product does while it is idle is taken off."""
     async with stage(disk, sessions) as on:
-        await asyncio.sleep(2.0)  # the verification backups that follow a connection
+        await on.quiet()
         idle = await _idle_rates(on.meters)
         for kind, work in _kinds(on).items():
             await work(sessions)  # new contacts cost more than known ones
