@@ -5,6 +5,7 @@ import contextlib
 import gc
 import io
 import logging
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -21,38 +22,46 @@ from aiohttp import web
 from orchestrator.api.internal import internal_app
 from orchestrator.api.keys import Services
 from orchestrator.api.public import public_app
-from orchestrator.config import SUPERVISOR_USERNAME, WHATSAPP_WEB_URL, ProcessSettings, Settings
+from orchestrator.config import SUPERVISOR_USERNAME, WHATSAPP_WEB_URL, ProcessSettings, Settings, sidecar_program
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.session import SetAsideBy
 from orchestrator.jobs import loops
 from orchestrator.jobs.background import Background, pause
+from orchestrator.peer.client import PeerClient
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
 from orchestrator.services.connections import Connections
 from orchestrator.services.events import EventBus
+from orchestrator.services.forwarding import Forwarding
+from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.key_rotation import KeyRotation
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.moving import Moving
 from orchestrator.services.pairing import Pairing
+from orchestrator.services.peers import Peers
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.quarantine import Quarantine
 from orchestrator.services.readiness import Readiness
+from orchestrator.services.replicas import Replicas
 from orchestrator.services.sessions import Sessions
+from orchestrator.services.shards import Shard, Shards
 from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.services.supervision import Supervision
 from orchestrator.sidecar.client import SidecarClient
-from orchestrator.sidecar.supervisord import SIDECAR_PROGRAM, SupervisordClient
+from orchestrator.sidecar.supervisord import SupervisordClient
 from orchestrator.store.api_tokens import ApiTokenStore
+from orchestrator.store.audit import AuditStore
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.database import Database
+from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.portable_states import PortableStateStore
-from orchestrator.store.presence import Presence
+from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
 
@@ -70,7 +79,8 @@ class Parts:
     database: Database
     auth_states: AuthStateStore
     sessions: SessionStore
-    presence: Presence
+    peers: Peers
+    peer_token: str
 
 
 def migrate_database(settings: Settings) -> int:
@@ -130,7 +140,7 @@ async def _serve(settings: Settings, process: ProcessSettings, parent: int) -> i
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(assembled(settings, process))
         stack.push_async_callback(_mark_the_last, parts.services.incoming)  # when no stream is written to any more
-        await stack.enter_async_context(_listening(parts.services, settings, process))
+        await stack.enter_async_context(_listening(parts, settings, process))
         _collect_garbage_rarely()
         background.start("parent", loops.watching_the_parent(parent))
         background.start("start", lambda stop: _start(parts, background, stop, settings, process))
@@ -138,6 +148,8 @@ async def _serve(settings: Settings, process: ProcessSettings, parent: int) -> i
         log.info("stopping")
         await background.finish()
         await parts.services.supervision.leave()
+        with contextlib.suppress(DatabaseUnavailable):  # the others find out by themselves
+            await parts.services.replicas.leave()
         parts.services.events.close()
     return 1 if background.failed else 0
 
@@ -184,11 +196,13 @@ async def _start(
         return
     reaching.result()
     services.readiness.started = True
-    background.start("presence", loops.being_present(parts.presence))
+    background.start("heartbeat", loops.being_heard_of(services.replicas, services.supervision))
+    background.start("peers", loops.listening_to_peers(parts.peers, services.events))
     background.start("renew", loops.renewing(services.supervision, settings.lease_ttl_seconds))
     background.start("reconcile", loops.reconciling(services.supervision))
     background.start("mark", loops.marking(services.incoming))
-    background.start("prune", loops.pruning(parts.auth_states, services.incoming))
+    retention = settings.quarantine_retention_days
+    background.start("prune", loops.pruning(parts.auth_states, services.incoming, services.history, retention))
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
         await pause(stop, 0.1)
     if not stop.is_set():
@@ -212,7 +226,6 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
     # No limit: sends that wait for WhatsApp must not keep the supervision from asking the sidecar.
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
     try:
-        sidecar = SidecarClient(http, settings.sidecar_port, process.internal_token)
         supervisord = SupervisordClient(process.supervisor_socket, SUPERVISOR_USERNAME, process.supervisor_password)
         sessions = SessionStore(database)
         auth_states = AuthStateStore(database, sealer)
@@ -220,37 +233,70 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         incoming = IncomingMessages(IncomingMessageStore(database, sealer), events)
         connections = Connections()
         leases = LeaseBook(LeaseStore(database, process.replica_id, settings.lease_ttl_seconds))
-        quarantine = Quarantine(sessions, leases, events, sidecar)
-        supervision = Supervision(
-            sessions, leases, connections, events, sidecar, lambda: supervisord.restart(SIDECAR_PROGRAM)
+        peer_token = secrets.token_hex(32)
+        shards = Shards(
+            [_shard(number, http, settings, process, supervisord) for number in range(process.sidecar_shards)]
         )
+        replica_store = ReplicaStore(
+            process.database_url, process.replica_id, settings.lease_ttl_seconds, peer_token, sealer
+        )
+        peer_client = PeerClient(http, process.replica_id)
+        replicas = Replicas(
+            replica_store,
+            leases,
+            peer_client,
+            port=settings.port,
+            address=settings.replica_address,
+            settle_seconds=settings.rebalance_after_seconds,
+        )
+        quarantine = Quarantine(sessions, leases, events, shards)
+        supervision = Supervision(sessions, leases, connections, events, shards, replicas)
+        peers = Peers(replicas, events, peer_client)
         services = Services(
             access=Access(ApiTokenStore(database), settings.admin_token),
             backups=Backups(auth_states, writer, leases, quarantine, incoming.committed),
             events=events,
+            forwarding=Forwarding(sessions, leases, replicas, peer_client),
+            history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
             incoming=incoming,
             leases=leases,
-            messaging=Messaging(sessions, leases, sidecar),
-            pairing=Pairing(sessions, connections, sidecar),
+            messaging=Messaging(sessions, leases, shards),
+            pairing=Pairing(sessions, connections, shards),
             posted_folders=PostedFolders(sessions, PortableStateStore(database, sealer)),
             readiness=Readiness(database, supervision),
+            replicas=replicas,
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
             sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events),
             supervision=supervision,
         )
-        yield Parts(services, database, auth_states, sessions, Presence(process.database_url, process.replica_id))
+        yield Parts(services, database, auth_states, sessions, peers, peer_token)
+        await peers.close()
+        await replicas.close()
     finally:
         await http.close()
         await writer.close()
         await database.close()
 
 
+def _shard(
+    number: int,
+    http: aiohttp.ClientSession,
+    settings: Settings,
+    process: ProcessSettings,
+    supervisord: SupervisordClient,
+) -> Shard:
+    program = sidecar_program(number)
+    client = SidecarClient(http, settings.sidecar_port + number, process.internal_token)
+    return Shard(program, client, lambda: supervisord.restart(program))
+
+
 @asynccontextmanager
-async def _listening(services: Services, settings: Settings, process: ProcessSettings) -> AsyncIterator[None]:
+async def _listening(parts: Parts, settings: Settings, process: ProcessSettings) -> AsyncIterator[None]:
     """Both APIs: the public one on all interfaces, the sidecar's on a unix socket in a private folder."""
+    services = parts.services
     runners = [
         web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, handler_cancellation=False)
-        for app in (public_app(services), internal_app(services, process.internal_token))
+        for app in (public_app(services, parts.peer_token), internal_app(services, process.internal_token))
     ]
     try:
         for runner in runners:

@@ -33,6 +33,8 @@ SECRET_VARIABLES: Final = (
 )
 """What a process may only see when it needs it."""
 
+MOST_SHARDS: Final = 64
+
 _MINIMUM_ADMIN_TOKEN_LENGTH: Final = 16
 _ENCRYPTION_KEY_BYTES: Final = 32
 _DAY_SECONDS: Final = 86_400.0
@@ -82,6 +84,13 @@ class Settings:
     whatsapp_root_key: str | None = None
     """Public key of a test server's certificate chain, 64 lower-case hexadecimal digits."""
     sidecar_port: int = 3000
+    """Of the first sidecar process; the others have the ports after it."""
+    sidecar_shards: int | None = None
+    """How many sidecar processes; None leaves it to the launcher, which looks at the machine."""
+    replica_address: str | None = None
+    """Where other replicas reach this one, `http://host:port`; None: our address as PostgreSQL sees it, and `port`."""
+    rebalance_after_seconds: float = 60.0
+    """How long the number of replicas must stay the same before sessions move to even them out."""
     backup_timeout_seconds: float = 10.0
     backup_attempts: int = 3
     backup_throttle_seconds: float = 30.0
@@ -89,6 +98,8 @@ class Settings:
     backup_initial_delay_seconds: float = 10.0
     journal_max_mib: int = 256
     """What the sidecar's journal may take of the disk while PostgreSQL is away."""
+    quarantine_retention_days: int = 30
+    """How long what was set aside, or deleted, is kept once something took its place."""
     lease_ttl_seconds: float = 15.0
     keep_alive_seconds: float = 30.0
     log_level: str = "info"
@@ -107,18 +118,28 @@ class Settings:
             whatsapp_web_url=read.websocket_url("WHATSAPP_WEB_URL", default=WHATSAPP_WEB_URL),
             whatsapp_root_key=read.root_key("WHATSAPP_ROOT_KEY"),
             sidecar_port=read.whole_number("SIDECAR_PORT", default=3000, lowest=1, highest=65_535),
+            sidecar_shards=read.whole_number("SIDECAR_SHARDS", default=0, lowest=1, highest=MOST_SHARDS) or None,
+            replica_address=read.http_url("REPLICA_ADDRESS"),
+            rebalance_after_seconds=read.seconds("REBALANCE_AFTER_SECONDS", default=60.0),
             backup_timeout_seconds=read.seconds("BACKUP_TIMEOUT_SECONDS", default=10.0, highest=300.0),
             backup_attempts=read.whole_number("BACKUP_ATTEMPTS", default=3, lowest=1, highest=20),
             backup_throttle_seconds=read.seconds("BACKUP_THROTTLE_SECONDS", default=30.0),
             backup_interval_seconds=read.seconds("BACKUP_INTERVAL_SECONDS", default=300.0),
             backup_initial_delay_seconds=read.seconds("BACKUP_INITIAL_DELAY_SECONDS", default=10.0),
             journal_max_mib=read.whole_number("JOURNAL_MAX_MIB", default=256, lowest=1, highest=1024),
+            quarantine_retention_days=read.whole_number(
+                "QUARANTINE_RETENTION_DAYS", default=30, lowest=1, highest=3650
+            ),
             lease_ttl_seconds=read.seconds("LEASE_TTL_SECONDS", default=15.0, lowest=1.0, highest=3600.0),
             keep_alive_seconds=read.seconds("KEEP_ALIVE_SECONDS", default=30.0, lowest=1.0, highest=3600.0),
             log_level=read.choice("LOG_LEVEL", default="info", choices=LOG_LEVELS, also={"warning": "warn"}),
         )
-        if settings.port == settings.sidecar_port:
+        last = settings.sidecar_port + (settings.sidecar_shards or 1) - 1
+        if settings.port == settings.sidecar_port == last:
             read.refuse(f"PORT and SIDECAR_PORT are both {settings.port}; give each a port of its own.")
+        elif settings.sidecar_port <= settings.port <= last:
+            taken = f"{settings.sidecar_port} to {last}"
+            read.refuse(f"PORT is {settings.port}, and the sidecars take {taken}; set PORT or SIDECAR_PORT to another.")
         read.raise_problems()
         return settings
 
@@ -138,6 +159,7 @@ class ProcessSettings:
     database_url: str = field(repr=False)
     """Where PostgreSQL is, embedded or not; libpq's form."""
     database_embedded: bool
+    sidecar_shards: int = 1
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "ProcessSettings":
@@ -151,12 +173,18 @@ class ProcessSettings:
             supervisor_password=read.given_by_launcher("SUPERVISOR_PASSWORD"),
             database_url=read.database_url("DATABASE_URL") or read.given_by_launcher("DATABASE_URL"),
             database_embedded=read.choice("DATABASE_EMBEDDED", default="0", choices=("0", "1")) == "1",
+            sidecar_shards=read.whole_number("SIDECAR_SHARDS", default=1, lowest=1, highest=MOST_SHARDS),
         )
         read.raise_problems()
         return settings
 
 
 SUPERVISOR_USERNAME: Final = "orchestrator"
+
+
+def sidecar_program(number: int) -> str:
+    """The name that supervisord has for a sidecar process."""
+    return "baileys" if number == 0 else f"baileys-{number}"
 
 
 def database_url_in(environ: Mapping[str, str], name: str) -> str:
@@ -278,6 +306,13 @@ class _Reader:
             return text
         self.refuse(f"{name} is not a WebSocket address; set it to ws://host:port/path or wss://host/path.")
         return default
+
+    def http_url(self, name: str) -> str | None:
+        text = self._text(name)
+        if text is None or re.fullmatch(r"https?://[^/?#@\s]+", text):
+            return text
+        self.refuse(f"{name} is {_shown(text)}; set it to http://host:port, or leave it out.")
+        return None
 
     def root_key(self, name: str) -> str | None:
         text = self._text(name)

@@ -1,14 +1,18 @@
+import { performance } from 'node:perf_hooks'
+
 /** Time as an argument, so that tests decide what time it is. */
 
 /**
  * @typedef {object} Clock
- * @property {() => number} now milliseconds since 1970 UTC
+ * @property {() => number} now milliseconds since 1970 UTC, for people and protocols; it jumps when somebody sets the clock
+ * @property {() => number} uptime milliseconds since some moment, for durations; it never jumps
  * @property {(ms: number, callback: () => void) => () => void} after calls back once; returns its cancellation
  */
 
 /** @type {Clock} */
 export const systemClock = {
   now: () => Date.now(),
+  uptime: () => performance.now(),
   after(ms, callback) {
     const timer = setTimeout(callback, ms)
     return () => clearTimeout(timer)

@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import http from 'node:http'
+import { URLSearchParams } from 'node:url'
 import { ControlError } from './connections/control-error.js'
 import { safeError } from './log.js'
 
@@ -8,13 +9,16 @@ import { safeError } from './log.js'
  *
  * @typedef {object} Parts
  * @property {import('./connections/registry.js').Registry} registry
- * @property {{draining: boolean, undrained: number[], bytes: number, limit: number}} journal as it is at the moment of the question
+ * @property {{draining: boolean, undrained: number[], bytes: number, limit: number, hold: (held: boolean) => void}} journal
+ *   as it is at the moment of the question
+ * @property {() => {used: number, limit: number}} heap how near this process is to the end that V8 makes when memory runs out
  * @property {string} instance
+ * @property {import('./connections/last-words.js').LastWords | null} lastWords of the process before
  * @property {string} token
  * @property {import('./log.js').Logger} log
  *
  * @typedef {{status: number, body: object}} Answer
- * @typedef {(request: {sessionRef: number, body: any}) => Promise<Answer> | Answer} Handler
+ * @typedef {(request: {sessionRef: number, query: URLSearchParams, body: any}) => Promise<Answer> | Answer} Handler
  */
 
 const MAX_BODY_BYTES = 1024 * 1024
@@ -74,7 +78,7 @@ export function createControlApi(parts) {
  */
 async function answerTo(request, routes, isAuthorized) {
   if (!isAuthorized(request.headers.authorization)) throw new BadRequest('unauthorized', 'The bearer token is missing or wrong.')
-  const path = (request.url ?? '').split('?')[0]
+  const [path, query = ''] = (request.url ?? '').split('?', 2)
   const candidates = routes.flatMap(({ method, pattern, handler }) => {
     const match = pattern.exec(path)
     return match ? [{ method, handler, ref: match[1] }] : []
@@ -85,22 +89,25 @@ async function answerTo(request, routes, isAuthorized) {
   const body = await readBody(request)
   const sessionRef = route.ref === undefined ? 0 : Number(route.ref)
   if (route.ref !== undefined && !isPositiveInteger(sessionRef)) throw invalid('The session_ref must be a positive integer.')
-  return await route.handler({ sessionRef, body })
+  return await route.handler({ sessionRef, query: new URLSearchParams(query), body })
 }
 
 /**
  * @param {Parts} parts
  * @returns {{method: string, pattern: RegExp, handler: Handler}[]}
  */
-function makeRoutes({ registry, journal, instance }) {
+function makeRoutes({ registry, journal, heap, instance, lastWords }) {
   /** @type {(method: string, pattern: RegExp, handler: Handler) => {method: string, pattern: RegExp, handler: Handler}} */
   const route = (method, pattern, handler) => ({ method, pattern, handler })
   const session = /^\/v1\/sessions\/(\d{1,16})$/
   return [
     route('GET', /^\/health$/, () => ok({ instance, sessions: registry.size })),
-    route('GET', /^\/v1\/sessions$/, () => {
+    route('GET', /^\/v1\/sessions$/, ({ query }) => {
+      journal.hold(query.get('journal') === 'held')
       const { draining, undrained, bytes, limit } = journal
-      return ok({ instance, draining, undrained, journal: { bytes, limit }, sessions: registry.describe() })
+      return ok({
+        instance, draining, undrained, journal: { bytes, limit }, heap: heap(), last_words: lastWords, sessions: registry.describe()
+      })
     }),
     route('PUT', session, ({ sessionRef, body }) => {
       const session = { sessionRef, ...sessionOf(body) }
@@ -109,8 +116,8 @@ function makeRoutes({ registry, journal, instance }) {
       registry.start(session)
       return { status: 202, body: {} }
     }),
-    route('DELETE', session, async ({ sessionRef }) => {
-      await registry.stop(sessionRef)
+    route('DELETE', session, async ({ sessionRef, body }) => {
+      await registry.stop(sessionRef, reasonOf(body))
       if (journal.undrained.includes(sessionRef)) throw new ControlError('undrained', 'The socket is closed, but the last writes are only in the journal; ask again later.')
       return ok({})
     }),
@@ -136,6 +143,14 @@ function sessionOf(body) {
   if (!isPositiveInteger(generation)) throw invalid('generation must be a positive integer.')
   if (!isPositiveInteger(epoch)) throw invalid('epoch must be a positive integer.')
   return { sessionId, generation, epoch }
+}
+
+/** @param {any} body none, or why the session is stopped */
+function reasonOf(body) {
+  if (body === undefined) return undefined
+  const { reason } = objectOf(body)
+  if (reason !== undefined && (typeof reason !== 'string' || reason.length > 500)) throw invalid('reason must be at most 500 characters.')
+  return reason
 }
 
 /** @param {any} body */

@@ -1,17 +1,21 @@
 import './silence-console.js'
 import { randomUUID } from 'node:crypto'
 import process from 'node:process'
+import { getHeapStatistics } from 'node:v8'
 import { WA_CERT_DETAILS } from '@whiskeysockets/baileys'
 import { sleep, systemClock as clock, within } from './clock.js'
 import { InvalidConfig, readConfig } from './config.js'
 import { Journal } from './auth-state/journal.js'
 import { Registry } from './connections/registry.js'
+import { currentSession, leaveLastWords, takeLastWords } from './connections/last-words.js'
 import { StartSlots } from './connections/start-slots.js'
+import { WebVersion } from './connections/web-version.js'
 import { createControlApi } from './control-api.js'
 import { createLog, safeError } from './log.js'
 import { JournalRecovery } from './connections/journal-recovery.js'
 import { OrchestratorClient } from './orchestrator/client.js'
 import { CredsLoader } from './orchestrator/creds-loader.js'
+import { Departure } from './orchestrator/departure.js'
 import { EventOutbox } from './orchestrator/event-outbox.js'
 import { SessionBackup } from './orchestrator/session-backup.js'
 import { decodeRecord, encodeRecord, encodeRecovery } from './orchestrator/write-frame.js'
@@ -38,16 +42,20 @@ const client = new OrchestratorClient({
   log
 })
 const journal = config.journalDir === null ? null : journalOrExit(config.journalDir)
+const lastWords = config.journalDir === null ? null : takeLastWords(config.journalDir)
+if (lastWords) log.error(lastWords, 'predecessor_failed')
 let draining = journal !== null && journal.left.length > 0
 const outbox = new EventOutbox({ client, instance, clock, log })
 const credsLoader = new CredsLoader(client)
 const startSlots = new StartSlots(SOCKETS_STARTING_AT_ONCE)
+const webVersion = new WebVersion({ webSocketUrl: config.whatsappWebUrl, clock, log })
 const registry = new Registry(session => ({
   credsLoader,
   backup: new SessionBackup(client, session),
   report: (type, data) => outbox.add({ session_ref: session.sessionRef, epoch: session.epoch, type, data }),
   journal,
   startSlots,
+  webVersion,
   clock,
   random: Math.random,
   log,
@@ -67,9 +75,15 @@ const controlApi = createControlApi({
     get draining() { return draining },
     get undrained() { return journal?.undrainedSessions ?? [] },
     get bytes() { return journal?.bytes ?? 0 },
-    get limit() { return journal?.limit ?? 0 }
+    get limit() { return journal?.limit ?? 0 },
+    hold(held) { if (journal) journal.isHeld = held }
+  },
+  heap() {
+    const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
+    return { used, limit }
   },
   instance,
+  lastWords,
   token: config.internalToken,
   log
 })
@@ -122,7 +136,12 @@ async function shutDown(cause) {
     log.error({}, 'sidecar_stopped_late')
     process.exit(1)
   }, SHUTDOWN_LIMIT_MS).unref()
-  await registry.shutDown()
+  const departure = new Departure({ client, instance, log, delivered: () => outbox.delivered() })
+  departure.begin()
+  await registry.shutDown(sessionRef => {
+    if (!journal?.undrainedSessions.includes(sessionRef)) departure.closed(sessionRef)
+  })
+  await within(clock, GOODBYE_MS, departure.told())
   await outbox.close(EVENTS_DRAIN_MS)
   await sayGoodbye()
   controlApi.close()
@@ -154,7 +173,9 @@ function watchForFailures() {
   // A rejection that Baileys forgot to handle concerns one socket; the other sessions go on.
   process.on('unhandledRejection', error => log.error(safeError(error), 'unhandled_rejection'))
   process.on('uncaughtException', error => {
-    log.fatal({ ...safeError(error), stack: String(error?.stack).split('\n').slice(1, 6).map(line => line.trim()) }, 'uncaught_exception')
+    const { error: reason } = safeError(error)
+    if (config.journalDir !== null) leaveLastWords(config.journalDir, reason ?? 'An exception without a message.')
+    log.fatal({ session_ref: currentSession.getStore(), ...safeError(error), stack: String(error?.stack).split('\n').slice(1, 6).map(line => line.trim()) }, 'uncaught_exception')
     process.exit(1)
   })
 }

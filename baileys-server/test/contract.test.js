@@ -167,7 +167,7 @@ test('sent messages and the lease', async () => {
 })
 
 test('hello, goodbye and events', async () => {
-  for (const name of ['sidecar-hello', 'sidecar-goodbye']) {
+  for (const name of ['sidecar-hello', 'sidecar-departing', 'sidecar-goodbye']) {
     const { call, request } = examples[name]
     assert.deepEqual(await outcomeOf(name, (_backup, client) => client.call(call.replace('POST ', ''), request)), {})
   }
@@ -211,8 +211,8 @@ async function controlAnswer(name, call, request, { status, body }) {
     size: body.sessions, describe: () => body.sessions, stop: async () => {}, get: find, getForSend: find,
     start: session => { assert.deepEqual(session, { sessionRef: 17, sessionId: request.session_id, generation: request.generation, epoch: request.epoch }); outcome() }
   }
-  const journal = { draining: name === 'control-draining', undrained: name === 'control-session-stop-undrained' ? [17] : body.undrained ?? [], ...body.journal }
-  const api = createControlApi({ registry, journal, instance: body.instance, token: TOKEN, log: { error: () => {} } })
+  const journal = { draining: name === 'control-draining', undrained: name === 'control-session-stop-undrained' ? [17] : body.undrained ?? [], hold: () => {}, ...body.journal }
+  const api = createControlApi({ registry, journal, heap: () => body.heap, lastWords: body.last_words, instance: body.instance, token: TOKEN, log: { error: () => {} } })
   await new Promise(resolve => api.listen(0, '127.0.0.1', resolve))
   const [method, path] = call.split(' ')
   const answer = await fetch(`http://127.0.0.1:${api.address().port}${path}`, {

@@ -8,11 +8,12 @@ import { TOKEN } from './support/orchestrator.js'
 /** Bad input is answered with a problem document, never with a 500. */
 
 let api, url, errors
+const holds = []
 
 before(async () => {
   errors = []
   const registry = new Registry(() => { throw new Error('nothing may start here') })
-  api = createControlApi({ registry, journal: { draining: false, undrained: [], bytes: 0, limit: 0 }, instance: 'i', token: TOKEN, log: { error: fields => errors.push(fields) } })
+  api = createControlApi({ registry, journal: { draining: false, undrained: [], bytes: 0, limit: 0, hold: held => { holds.push(held) } }, heap: () => ({ used: 1, limit: 2 }), lastWords: null, instance: 'i', token: TOKEN, log: { error: fields => errors.push(fields) } })
   await new Promise(resolve => api.listen(0, '127.0.0.1', resolve))
   url = `http://127.0.0.1:${api.address().port}`
 })
@@ -27,6 +28,11 @@ async function call(method, path, body, { token = TOKEN, headers = {} } = {}) {
   assert.equal(answer.headers.get('content-type'), answer.ok ? 'application/json' : 'application/problem+json')
   return { status: answer.status, ...(await answer.json()) }
 }
+
+test('the orchestrator says whether the journal may be written while it asks what runs', async () => {
+  for (const query of ['', '?journal=held', '?journal=open', '?journal=']) assert.equal((await call('GET', `/v1/sessions${query}`)).status, 200)
+  assert.deepEqual(holds, [false, true, false, false])
+})
 
 const valid = { session_id: 'a', generation: 1, epoch: 1 }
 const BAD_SESSIONS = [

@@ -44,7 +44,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
             "X-Accel-Buffering": "no",
         }
     )
-    with services.events.subscribed(request[TENANT], wanted) as subscription:
+    with services.events.subscribed(Subscription(request[TENANT], wanted)) as subscription:
         batches = _batches(services.incoming, subscription, _last_event_id(request))
         batch: list[Event] | None = await anext(batches)  # before the answer begins: without the database it is a 503
         await response.prepare(request)

@@ -25,6 +25,10 @@ class Instance(msgspec.Struct, forbid_unknown_fields=True):
     instance: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
+class Departing(Instance, forbid_unknown_fields=True):
+    closed: list[Positive] = []
+
+
 class Goodbye(Instance, forbid_unknown_fields=True):
     undrained: list[Positive] = []
 
@@ -88,6 +92,7 @@ def internal_app(services: Services, token: str) -> web.Application:
     app.add_routes(
         [
             web.post("/internal/v1/sidecar/hello", hello),
+            web.post("/internal/v1/sidecar/departing", departing),
             web.post("/internal/v1/sidecar/goodbye", goodbye),
             web.post("/internal/v1/events", events),
             web.post("/internal/v1/auth-states/load", load),
@@ -123,6 +128,12 @@ def authenticated_by(token: str) -> Middleware:
 
 async def hello(request: web.Request) -> web.Response:
     request.app[SERVICES].supervision.hello((await read_json(request, Instance)).instance)
+    return json_response({})
+
+
+async def departing(request: web.Request) -> web.Response:
+    body = await read_json(request, Departing)
+    await request.app[SERVICES].supervision.departing(body.instance, body.closed)
     return json_response({})
 
 
@@ -211,7 +222,7 @@ async def recover_journal(request: web.Request) -> web.Response:
 
 async def check_lease(request: web.Request) -> web.Response:
     body = await read_json(request, CheckLease)
-    return json_response({"held": await request.app[SERVICES].leases.check(_session_ref(request), body.epoch)})
+    return json_response({"held": await request.app[SERVICES].supervision.holds(_session_ref(request), body.epoch)})
 
 
 def _session_ref(request: web.Request) -> int:

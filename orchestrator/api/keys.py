@@ -7,12 +7,15 @@ from aiohttp import web
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
 from orchestrator.services.events import EventBus
+from orchestrator.services.forwarding import Forwarding
+from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.readiness import Readiness
+from orchestrator.services.replicas import Replicas
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.services.supervision import Supervision
@@ -25,12 +28,15 @@ class Services:
     access: Access
     backups: Backups
     events: EventBus
+    forwarding: Forwarding
+    history: History
     incoming: IncomingMessages
     leases: LeaseBook
     messaging: Messaging
     pairing: Pairing
     posted_folders: PostedFolders
     readiness: Readiness
+    replicas: Replicas
     sessions: Sessions
     sidecar_events: SidecarEvents
     supervision: Supervision

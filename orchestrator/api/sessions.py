@@ -1,5 +1,6 @@
 """Sessions over HTTP."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -7,11 +8,14 @@ from aiohttp import web
 
 from orchestrator.api.bodies import json_response, read_json
 from orchestrator.api.keys import SERVICES, TENANT
-from orchestrator.domain.errors import FieldError, InvalidRequest
+from orchestrator.domain.errors import ConfirmationRequired, FieldError, GenerationNotFound, InvalidRequest
+from orchestrator.domain.generation import AuditEntry, Generation
 from orchestrator.domain.session import SESSION_ID, existing_id
 from orchestrator.services.connections import Verification
 from orchestrator.services.events import timestamp
 from orchestrator.services.sessions import SessionView
+
+GENERATION = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class CreateSession(msgspec.Struct, forbid_unknown_fields=True):
@@ -20,6 +24,10 @@ class CreateSession(msgspec.Struct, forbid_unknown_fields=True):
 
 class StartSession(msgspec.Struct, forbid_unknown_fields=True):
     new_pairing: bool = False
+
+
+class RestoreGeneration(msgspec.Struct, forbid_unknown_fields=True):
+    replace: bool = False
 
 
 class NoFields(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,7 +72,32 @@ async def log_out(request: web.Request) -> web.Response:
     return json_response(shown(await request.app[SERVICES].sessions.log_out(request[TENANT], session_id(request))))
 
 
+async def generations(request: web.Request) -> web.Response:
+    kept = await request.app[SERVICES].history.generations(request[TENANT], session_id(request))
+    return json_response({"generations": [_shown_generation(generation) for generation in kept]})
+
+
+async def audit(request: web.Request) -> web.Response:
+    entries = await request.app[SERVICES].history.audit(request[TENANT], session_id(request))
+    return json_response({"audit": [_shown_entry(entry) for entry in entries]})
+
+
+async def restore(request: web.Request) -> web.Response:
+    body = await read_json(request, RestoreGeneration)
+    name = request.match_info["generation"]
+    if not GENERATION.fullmatch(name):
+        raise GenerationNotFound
+    services, tenant, session = request.app[SERVICES], request[TENANT], session_id(request)
+    await services.history.restore(tenant, session, int(name), replace=body.replace)
+    return json_response(shown(await services.sessions.get(tenant, session)))
+
+
 async def delete(request: web.Request) -> web.Response:
+    if request.query.get("confirm") != session_id(request):
+        await request.app[SERVICES].sessions.get(
+            request[TENANT], session_id(request)
+        )  # what isn't there needs no confirmation
+        raise ConfirmationRequired
     await request.app[SERVICES].sessions.delete(request[TENANT], session_id(request))
     return web.Response(status=204)
 
@@ -88,6 +121,30 @@ def shown(view: SessionView) -> dict[str, Any]:
         "verification": _shown_verification(view.verification) if view.verification else None,
         "reason": session.reason,
         "created_at": timestamp(session.created_at),
+    }
+
+
+def _shown_generation(generation: Generation) -> dict[str, Any]:
+    return {
+        "generation": generation.generation,
+        "current": generation.current,
+        "restorable": generation.restorable,
+        "jid": generation.jid,
+        "created_at": timestamp(generation.created_at),
+        "paired_at": timestamp(generation.paired_at) if generation.paired_at else None,
+        "set_aside_at": timestamp(generation.set_aside_at) if generation.set_aside_at else None,
+        "set_aside_by": generation.set_aside_by,
+        "reason": generation.reason,
+    }
+
+
+def _shown_entry(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "at": timestamp(entry.at),
+        "action": entry.action,
+        "generation": entry.generation,
+        "actor": entry.actor,
+        "reason": entry.reason,
     }
 
 

@@ -9,7 +9,8 @@
     │   └── BodyTooLarge
     ├── Unauthorized
     ├── NotFound
-    │   └── SessionNotFound
+    │   ├── SessionNotFound
+    │   └── GenerationNotFound
     ├── MethodNotAllowed
     ├── NotAcceptable
     ├── Conflict
@@ -17,6 +18,9 @@
     │   ├── SessionNotOpen
     │   ├── SessionRunning
     │   ├── SessionQuarantined
+    │   ├── GenerationInUse
+    │   ├── GenerationNotPaired
+    │   ├── ConfirmationRequired
     │   ├── AlreadyPaired
     │   ├── NotPairing
     │   ├── QrNotReady
@@ -27,6 +31,7 @@
     │   └── EncryptionKeyMissing
     └── Unavailable
         ├── DatabaseUnavailable
+        ├── ReplicaUnreachable
         ├── Overloaded
         ├── SidecarUnavailable
         │   ├── SidecarGone
@@ -112,6 +117,12 @@ class SessionNotFound(NotFound):
     code = "session_not_found"
 
 
+class GenerationNotFound(NotFound):
+    """The session has no generation of this number; list its generations to see what there is."""
+
+    code = "generation_not_found"
+
+
 class MethodNotAllowed(OrchestratorError):
     """This address does not take that method; look up which one it takes."""
 
@@ -152,6 +163,24 @@ class SessionQuarantined(Conflict):
     """The session's pairing is set aside; to link the account anew, start it with {"new_pairing": true}."""
 
     code = "session_quarantined"
+
+
+class GenerationInUse(Conflict):
+    """The session uses a pairing that works; to set that aside for the older one, repeat the call with "replace": true."""
+
+    code = "generation_in_use"
+
+
+class GenerationNotPaired(Conflict):
+    """This generation was never linked to a phone, or its state is gone, so there is nothing to restore; link the session anew."""
+
+    code = "generation_not_paired"
+
+
+class ConfirmationRequired(Conflict):
+    """This takes the session away from its programs; repeat the call with ?confirm= and the session's id."""
+
+    code = "confirmation_required"
 
 
 class AlreadyPaired(Conflict):
@@ -212,6 +241,12 @@ class DatabaseUnavailable(Unavailable):
     """The database is out of reach for the moment; look whether the request was carried out before you repeat it."""
 
     code = "database_unavailable"
+
+
+class ReplicaUnreachable(Unavailable):
+    """The session runs on another machine, which can't be reached now; try again in a few seconds."""
+
+    code = "replica_unreachable"
 
 
 class Overloaded(Unavailable):

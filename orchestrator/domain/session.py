@@ -50,7 +50,7 @@ class SetAsideBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session as the store knows it. ``lease_held`` says that some replica's lease has not expired."""
+    """A session as the store knows it. ``owner`` is the living replica that has its lease."""
 
     session_ref: int
     tenant_id: str
@@ -63,10 +63,14 @@ class Session:
     jid: str | None
     set_aside_by: SetAsideBy | None
     epoch: int
-    lease_held: bool
+    owner: str | None
     last_open_at: datetime | None
     last_backup_at: datetime | None
     created_at: datetime
+
+    @property
+    def lease_held(self) -> bool:
+        return self.owner is not None
 
     @property
     def shown_state(self) -> ConnectionState:

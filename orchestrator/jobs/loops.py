@@ -1,24 +1,31 @@
-"""What is done again and again: renew leases, reconcile the sidecar, mark what was delivered, prune, watch the parent."""
+"""What is done again and again: be heard of, renew leases, reconcile the sidecar, mark what was delivered, prune, watch the parent."""
 
 import asyncio
 import contextlib
 import os
 import random
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.jobs.background import Loop, pause
+from orchestrator.services.events import EventBus
+from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
+from orchestrator.services.peers import Peers
+from orchestrator.services.replicas import Replicas
 from orchestrator.services.supervision import Supervision
 from orchestrator.store.auth_state import AuthStateStore
-from orchestrator.store.presence import Presence
 
 log = structlog.get_logger(__name__)
 
 _RECONCILE_SECONDS = 1.0
-_PRESENCE_SECONDS = 1.0
+_HEARTBEAT_SECONDS = 1.0
+_CLAIM_JITTER_SECONDS = 0.1
 _MARK_SECONDS = 1.0
+_PEERS_SECONDS = 1.0
 _PRUNE_SECONDS = 600.0
 _PARENT_SECONDS = 1.0
 
@@ -49,15 +56,41 @@ def renewing(supervision: Supervision, ttl_seconds: float) -> Loop:
     return loop
 
 
-def being_present(presence: Presence) -> Loop:
-    """Hold this replica's presence; while that fails its leases simply last their whole term."""
+def being_heard_of(replicas: Replicas, supervision: Supervision) -> Loop:
+    """Say every second that this replica lives, and take up at once what others free."""
 
     async def loop(stop: asyncio.Event) -> None:
         while not stop.is_set():
-            with contextlib.suppress(Unavailable):
-                await presence.hold()
-            await pause(stop, _PRESENCE_SECONDS)
-        await presence.close()
+            try:
+                freed = await replicas.renew()
+                if freed or replicas.changed.is_set() or await _first(stop, replicas.freed(_HEARTBEAT_SECONDS)):
+                    replicas.changed.clear()
+                    # Not all replicas in the same moment: each finds what the ones before it left.
+                    await pause(stop, random.uniform(0, _CLAIM_JITTER_SECONDS))
+                    supervision.wanted.set()
+            except Unavailable:  # the renewal of the leases says so
+                await pause(stop, _HEARTBEAT_SECONDS)
+
+    return loop
+
+
+async def _first(stop: asyncio.Event, waiting: Coroutine[Any, Any, bool]) -> bool:
+    """The outcome of ``waiting``, or False once the process stops."""
+    stopping, task = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(waiting)
+    await asyncio.wait((stopping, task), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.wait((task,))
+    return not task.cancelled() and task.result()
+
+
+def listening_to_peers(peers: Peers, events: EventBus) -> Loop:
+    async def loop(stop: asyncio.Event) -> None:
+        with events.watching_interest() as changed:
+            while not stop.is_set():
+                await peers.reconcile()
+                await pause(stop, _PEERS_SECONDS, changed)
 
     return loop
 
@@ -83,14 +116,15 @@ def marking(incoming: IncomingMessages) -> Loop:
     return loop
 
 
-def pruning(store: AuthStateStore, incoming: IncomingMessages) -> Loop:
+def pruning(store: AuthStateStore, incoming: IncomingMessages, history: History, retention_days: float) -> Loop:
     async def loop(stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 await store.prune_sent_messages(days=SENT_MESSAGE_DAYS, most=SENT_MESSAGES_PER_SESSION)
                 await incoming.prune(delivered_hours=DELIVERED_HOURS, undelivered_days=UNDELIVERED_DAYS)
+                await history.purge(retention_days=retention_days)
             except Unavailable as error:
-                log.warning("messages not pruned", error=error.message)
+                log.warning("nothing pruned", error=error.message)
             await pause(stop, _PRUNE_SECONDS * random.uniform(0.8, 1.2))
 
     return loop

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator.config import SECRET_VARIABLES, SUPERVISOR_USERNAME
+from orchestrator.config import SECRET_VARIABLES, SUPERVISOR_USERNAME, sidecar_program
 from orchestrator.launcher import LaunchError
 from orchestrator.launcher.embedded_postgres import STOP_SECONDS, EmbeddedPostgres, clean_environment
 
@@ -67,7 +67,17 @@ class Program:
     """An event listener of supervisord when set; its stdout belongs to the protocol."""
 
 
-def programs(postgres: EmbeddedPostgres | None) -> list[Program]:
+@dataclass(frozen=True, slots=True)
+class ShardPlace:
+    """What one sidecar process has for itself. Its number stays its name over restarts: the journal is its own."""
+
+    number: int
+    port: int
+    journal: Path
+    journal_max_mib: int
+
+
+def programs(postgres: EmbeddedPostgres | None, shards: Sequence[ShardPlace]) -> list[Program]:
     """All parts of the tree; `postgres` is prepared, or None when the database is elsewhere."""
     python = [sys.executable, "-m", "orchestrator"]
     node = shutil.which("node")
@@ -83,9 +93,7 @@ def programs(postgres: EmbeddedPostgres | None) -> list[Program]:
             events="PROCESS_STATE_FATAL",
         ),
         Program("orchestrator", [_env(), "-u", "JOURNAL_KEYS", *python, "serve"], ORCHESTRATOR_PRIORITY),
-        Program(
-            "baileys", without_secrets([node, str(SIDECAR)], but=("INTERNAL_TOKEN", "JOURNAL_KEYS")), SIDECAR_PRIORITY
-        ),
+        *(_sidecar(shard, node) for shard in shards),
     ]
     if postgres is not None:
         nothing_of_ours = [f"{name}={value}" for name, value in clean_environment().items()]
@@ -99,6 +107,12 @@ def programs(postgres: EmbeddedPostgres | None) -> list[Program]:
         )
         parts.insert(0, server)
     return parts
+
+
+def _sidecar(shard: ShardPlace, node: str) -> Program:
+    own = [f"SIDECAR_PORT={shard.port}", f"JOURNAL_DIR={shard.journal}", f"JOURNAL_MAX_MIB={shard.journal_max_mib}"]
+    command = without_secrets([*own, node, str(SIDECAR)], but=("INTERNAL_TOKEN", "JOURNAL_KEYS"))
+    return Program(sidecar_program(shard.number), command, SIDECAR_PRIORITY)
 
 
 def without_secrets(command: Sequence[str], *, but: tuple[str, ...] = ()) -> list[str]:

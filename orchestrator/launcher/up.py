@@ -19,26 +19,28 @@ from typing import Final, NoReturn
 from orchestrator.config import Settings
 from orchestrator.launcher import LaunchError
 from orchestrator.launcher.embedded_postgres import EmbeddedPostgres
+from orchestrator.launcher.machine import machine, shards_for
 from orchestrator.launcher.output_relay import relayed_output
-from orchestrator.launcher.programs import CHECKOUT, LONGEST_SOCKET, Program, RunFolder, programs, render
+from orchestrator.launcher.programs import CHECKOUT, LONGEST_SOCKET, Program, RunFolder, ShardPlace, programs, render
 from orchestrator.launcher.supervise import STOP_SIGNALS, supervise
 
 PORT_WAIT_SECONDS: Final = 15.0
 _SOCKET_PATH_BYTES: Final = 107
 _OPEN_FILES: Final = 65_536
+_LAST_PORT: Final = 65_535
 _JOURNAL_KEY_INFO: Final = b"baileys-orchestrator journal"
 
 
 def launch(
     settings: Settings,
     environ: MutableMapping[str, str],
-    choose_programs: Callable[[EmbeddedPostgres | None], Sequence[Program]] = programs,
+    choose_programs: Callable[[EmbeddedPostgres | None, Sequence[ShardPlace]], Sequence[Program]] = programs,
 ) -> int:
     """Start everything and stay until it is stopped; `environ` is that of this process, and becomes that of the tree."""
     signal.signal(signal.SIGTERM, _stop_before_start)
-    with relayed_output(), _prepared(settings) as (run, postgres):
-        environ.update(environment_of_children(settings, run, postgres))
-        write_configuration(run, render(choose_programs(postgres), run, as_root=os.geteuid() == 0))
+    with relayed_output(), _prepared(settings) as (run, postgres, shards):
+        environ.update(environment_of_children(settings, run, postgres, len(shards)))
+        write_configuration(run, render(choose_programs(postgres, shards), run, as_root=os.geteuid() == 0))
         raise_open_files()
         os.chdir(CHECKOUT)
         say("Starting ...")
@@ -47,7 +49,7 @@ def launch(
 
 
 @contextlib.contextmanager
-def _prepared(settings: Settings) -> Iterator[tuple[RunFolder, EmbeddedPostgres | None]]:
+def _prepared(settings: Settings) -> Iterator[tuple[RunFolder, EmbeddedPostgres | None, list[ShardPlace]]]:
     """The data locked, PostgreSQL ready to be started when it is ours, and nothing of an earlier run in the way."""
     run = make_folders(settings.data_dir)
     lock = lock_data(run, settings.data_dir)
@@ -56,9 +58,10 @@ def _prepared(settings: Settings) -> Iterator[tuple[RunFolder, EmbeddedPostgres 
         if settings.database_url is None:
             postgres = EmbeddedPostgres(settings.data_dir, say=say)
             postgres.prepare()
-        wait_for_ports(settings)
+        shards = shard_places(settings)
+        wait_for_ports(settings, shards)
         clean(run)
-        yield run, postgres
+        yield run, postgres, shards
     finally:
         os.close(lock)
 
@@ -94,6 +97,23 @@ def journal_folder(data_dir: Path) -> Path:
     return data_dir / "journal"
 
 
+def shard_places(settings: Settings) -> list[ShardPlace]:
+    """Where the sidecar processes are: as many as were asked for, or as the machine has room for, and those whose journal
+    an earlier run with more of them left behind."""
+    folder = journal_folder(settings.data_dir)
+    left = [int(path.name.rpartition("-")[2]) + 1 for path in folder.glob("shard-[1-9]*") if any(path.iterdir())]
+    number = max(settings.sidecar_shards or shards_for(*machine()), *left, 1)
+    last = settings.sidecar_port + number - 1
+    if last > _LAST_PORT or settings.sidecar_port <= settings.port <= last:
+        raise LaunchError(
+            f"The {number} sidecar processes need the ports {settings.sidecar_port} to {last}, and PORT is {settings.port}; "
+            "set SIDECAR_PORT to another port, or SIDECAR_SHARDS to a lower number."
+        )
+    journals = [folder, *(folder / f"shard-{n}" for n in range(1, number))]
+    most = max(1, settings.journal_max_mib // number)
+    return [ShardPlace(n, settings.sidecar_port + n, journal, most) for n, journal in enumerate(journals)]
+
+
 def lock_data(run: RunFolder, data_dir: Path) -> int:
     """Hold the data for as long as this process lives; programs don't inherit the lock."""
     try:
@@ -115,12 +135,14 @@ def lock_data(run: RunFolder, data_dir: Path) -> int:
     return lock
 
 
-def wait_for_ports(settings: Settings, timeout_seconds: float = PORT_WAIT_SECONDS) -> None:
+def wait_for_ports(
+    settings: Settings, shards: Sequence[ShardPlace], timeout_seconds: float = PORT_WAIT_SECONDS
+) -> None:
     """Processes of a killed run notice within seconds that they are orphans; wait for them, not for strangers."""
     deadline = time.monotonic() + timeout_seconds
     for name, host, port in (
         ("PORT", settings.host, settings.port),
-        ("SIDECAR_PORT", "127.0.0.1", settings.sidecar_port),
+        *(("SIDECAR_PORT", "127.0.0.1", shard.port) for shard in shards),
     ):
         announced = False
         while (problem := _binding_problem(host, port)) is not None:
@@ -167,7 +189,9 @@ def clean(run: RunFolder) -> None:
         stale.unlink()
 
 
-def environment_of_children(settings: Settings, run: RunFolder, postgres: EmbeddedPostgres | None) -> dict[str, str]:
+def environment_of_children(
+    settings: Settings, run: RunFolder, postgres: EmbeddedPostgres | None, shards: int
+) -> dict[str, str]:
     """What the programs need to know; the user's settings in the form in which they were understood, defaults included."""
     database_url = postgres.url if postgres is not None else settings.database_url
     environment = {
@@ -180,7 +204,6 @@ def environment_of_children(settings: Settings, run: RunFolder, postgres: Embedd
         "DATABASE_URL": database_url or "",
         "DATA_DIR": str(settings.data_dir),
         "INTERNAL_TOKEN": secrets.token_hex(32),
-        "JOURNAL_DIR": str(journal_folder(settings.data_dir)),
         "JOURNAL_KEYS": ",".join(journal_key(key).hex() for key in settings.session_encryption_keys),
         "JOURNAL_MAX_MIB": str(settings.journal_max_mib),
         "KEEP_ALIVE_SECONDS": f"{settings.keep_alive_seconds:g}",
@@ -190,11 +213,16 @@ def environment_of_children(settings: Settings, run: RunFolder, postgres: Embedd
         "PORT": str(settings.port),
         "PYTHONUNBUFFERED": "1",
         "REPLICA_ID": uuid.uuid4().hex,
+        "QUARANTINE_RETENTION_DAYS": str(settings.quarantine_retention_days),
+        "REBALANCE_AFTER_SECONDS": f"{settings.rebalance_after_seconds:g}",
         "SIDECAR_PORT": str(settings.sidecar_port),
+        "SIDECAR_SHARDS": str(shards),
         "SUPERVISOR_PASSWORD": secrets.token_hex(32),
         "SUPERVISOR_SOCKET": str(run.supervisor_socket),
         "WHATSAPP_WEB_URL": settings.whatsapp_web_url,
     }
+    if settings.replica_address is not None:
+        environment["REPLICA_ADDRESS"] = settings.replica_address
     if settings.whatsapp_root_key is not None:
         environment["WHATSAPP_ROOT_KEY"] = settings.whatsapp_root_key
     return environment

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from orchestrator.domain.session import ConnectionState, Lease, Session
+
+L = TypeVar("L", bound="Listener")
 
 #: Events that a slow listener may be behind before it is cut off: more than a long outage of the database lets through at once.
 BACKLOG = 10_000
@@ -23,30 +25,64 @@ class Event:
     data: dict[str, Any]
     at: datetime
     number: int | None = None
+    relayed: bool = False
+    """It happened at another replica."""
+
+
+class Listener(Protocol):
+    """Whoever wants events: a queue; None in it says that the listener was cut off or the service ends."""
+
+    queue: asyncio.Queue[Event | None]
+
+    def wants(self, event: Event) -> bool: ...
+
+
+def _queue() -> asyncio.Queue[Event | None]:
+    return asyncio.Queue(BACKLOG + 1)
 
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """One listener's queue; None in it says that the listener was cut off or the service ends."""
+    """A tenant's listener, to all of its sessions or to one."""
 
     tenant_id: str
     session_id: str | None
-    queue: asyncio.Queue[Event | None] = field(default_factory=lambda: asyncio.Queue(BACKLOG + 1))
+    queue: asyncio.Queue[Event | None] = field(default_factory=_queue)
 
     def wants(self, event: Event) -> bool:
         return event.tenant_id == self.tenant_id and self.session_id in (None, event.session_id)
+
+
+@dataclass(slots=True, eq=False)
+class PeerSubscription:
+    """Another replica that has listeners of these tenants, to what happens here."""
+
+    tenant_ids: frozenset[str] = frozenset()
+    queue: asyncio.Queue[Event | None] = field(default_factory=_queue)
+
+    def wants(self, event: Event) -> bool:
+        return not event.relayed and event.tenant_id in self.tenant_ids
 
 
 class EventBus:
     """Hands events to the subscribers of this process. A listener that stops reading is cut off, never waited for."""
 
     def __init__(self) -> None:
-        self._subscriptions: set[Subscription] = set()
+        self._subscriptions: set[Listener] = set()
+        self._watching_interest: set[asyncio.Event] = set()
+
+    @property
+    def tenants_listening(self) -> frozenset[str]:
+        """Whose events somebody wants to hear from this process."""
+        return frozenset(s.tenant_id for s in self._subscriptions if isinstance(s, Subscription))
 
     def publish(
         self, tenant_id: str, type_: str, session_id: str, data: dict[str, Any], number: int | None = None
     ) -> None:
-        event = Event(tenant_id, type_, session_id, data, datetime.now(UTC), number)
+        self.relay(Event(tenant_id, type_, session_id, data, datetime.now(UTC), number))
+
+    def relay(self, event: Event) -> None:
+        """Hand on an event as it is, such as one of another replica."""
         for subscription in [s for s in self._subscriptions if s.wants(event)]:
             if subscription.queue.qsize() < BACKLOG:
                 subscription.queue.put_nowait(event)
@@ -60,20 +96,35 @@ class EventBus:
         self.publish(session.tenant_id, "session.state", session.session_id, data)
 
     @contextmanager
-    def subscribed(self, tenant_id: str, session_id: str | None) -> Iterator[Subscription]:
-        subscription = Subscription(tenant_id, session_id)
-        self._subscriptions.add(subscription)
+    def watching_interest(self) -> Iterator[asyncio.Event]:
+        """An event that is set whenever ``tenants_listening`` may be another."""
+        changed = asyncio.Event()
+        self._watching_interest.add(changed)
         try:
-            yield subscription
+            yield changed
         finally:
-            self._subscriptions.discard(subscription)
+            self._watching_interest.discard(changed)
+
+    @contextmanager
+    def subscribed(self, listener: L) -> Iterator[L]:
+        self._subscriptions.add(listener)
+        self._interest_changed()
+        try:
+            yield listener
+        finally:
+            self._subscriptions.discard(listener)
+            self._interest_changed()
 
     def close(self) -> None:
         """Let every listener know that this process ends."""
         for subscription in list(self._subscriptions):
             self._cut_off(subscription)
 
-    def _cut_off(self, subscription: Subscription) -> None:
+    def _interest_changed(self) -> None:
+        for changed in self._watching_interest:
+            changed.set()
+
+    def _cut_off(self, subscription: Listener) -> None:
         self._subscriptions.discard(subscription)
         subscription.queue.put_nowait(None)
 

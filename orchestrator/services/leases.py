@@ -32,10 +32,15 @@ class LeaseBook:
         self._held: dict[int, Lease] = {}
         self._refs: dict[tuple[str, str], int] = {}
         self._backups: dict[int, datetime] = {}
+        self._unrecorded: dict[int, datetime] = {}
 
     @property
     def owner(self) -> str:
         return self._store.owner
+
+    @property
+    def ttl_seconds(self) -> float:
+        return self._store.ttl_seconds
 
     @property
     def held(self) -> Mapping[int, Lease]:
@@ -44,11 +49,17 @@ class LeaseBook:
     async def adopt(self, *, alone: bool) -> None:
         """Take up the leases that an earlier orchestrator of this process tree held; ``alone``: end everybody else's."""
         if alone:
-            await self._store.expire_others()
+            await self._store.end_others()
+        await self._store.complete()
         for lease in await self._store.held():
             self._hold(lease)
         if self._held:
             log.info("leases adopted", number=len(self._held))
+
+    async def free(self) -> int:
+        """How many leases there are to be claimed, leftovers of ours included."""
+        free, ours = await self._store.free()
+        return free + max(0, ours - len(self._held))
 
     async def claim(self, most: int) -> list[Lease]:
         """Take up to ``most`` free leases of sessions that should run."""
@@ -60,8 +71,13 @@ class LeaseBook:
 
     async def renew(self) -> Renewal:
         """Prolong all leases in one statement. Raises ``DatabaseUnavailable`` for the third outcome, *unknown*."""
-        held, backups = list(self._held.values()), dict(self._backups)
-        renewed = await self._store.renew(held, backups)
+        held, backups = list(self._held.values()), self._unrecorded
+        self._unrecorded = {}
+        try:
+            renewed = await self._store.renew(held, backups)
+        except BaseException:
+            self._unrecorded = backups | self._unrecorded
+            raise
         # A lease that was advanced or given up while the statement ran is not the one that was asked about.
         same = [lease for lease in held if self._held.get(lease.session_ref) == lease]
         lost = [lease for lease in same if lease.session_ref not in renewed]
@@ -106,6 +122,7 @@ class LeaseBook:
         if lease is not None and self._refs.get((lease.tenant_id, lease.session_id)) == session_ref:
             del self._refs[lease.tenant_id, lease.session_id]
         self._backups.pop(session_ref, None)
+        self._unrecorded.pop(session_ref, None)
 
     def _hold(self, lease: Lease) -> None:
         self._held[lease.session_ref] = lease
@@ -117,9 +134,7 @@ class LeaseBook:
         The book alone can't tell: a process that was frozen for longer than the lease lasts knows nothing of it.
         """
         lease = self._held.get(session_ref)
-        if lease is None or lease.epoch != epoch:
-            return False
-        return session_ref in await self._store.renew([lease], {})
+        return lease is not None and lease.epoch == epoch and await self._store.is_ours(lease)
 
     def current(self, session_ref: int, epoch: int) -> Lease:
         """The held lease of exactly this epoch, or ``LeaseLost``."""
@@ -144,7 +159,7 @@ class LeaseBook:
 
     def note_backup(self, session_ref: int, at: datetime) -> None:
         """A write of this session became durable; the next renewal records the time."""
-        self._backups[session_ref] = at
+        self._backups[session_ref] = self._unrecorded[session_ref] = at
 
     def last_backup_at(self, session_ref: int) -> datetime | None:
         return self._backups.get(session_ref)

@@ -3,17 +3,17 @@
 from orchestrator.domain.errors import FieldError, InvalidRequest, SessionNotOpen
 from orchestrator.domain.recipient import recipient_jid
 from orchestrator.services.leases import LeaseBook
-from orchestrator.sidecar.client import SidecarClient
+from orchestrator.services.shards import Shards
 from orchestrator.store.sessions import SessionStore
 
 
 class Messaging:
     """Sends go through what this replica holds, without a look into the database: they go on while that is away."""
 
-    def __init__(self, store: SessionStore, leases: LeaseBook, sidecar: SidecarClient) -> None:
+    def __init__(self, store: SessionStore, leases: LeaseBook, shards: Shards) -> None:
         self._store = store
         self._leases = leases
-        self._sidecar = sidecar
+        self._shards = shards
 
     async def send_text(self, tenant_id: str, session_id: str, to: str, text: str) -> tuple[str, str]:
         """Send a text to a number or jid; (message id, jid) once it is written to WhatsApp's socket."""
@@ -25,4 +25,4 @@ class Messaging:
         if lease is None:
             await self._store.get(tenant_id, session_id)  # tells a session that isn't held here from one that isn't
             raise SessionNotOpen
-        return await self._sidecar.send_text(lease.session_ref, jid, text)
+        return await self._shards.client_of(lease.session_ref).send_text(lease.session_ref, jid, text)

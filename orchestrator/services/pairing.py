@@ -11,7 +11,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.recipient import phone_digits
 from orchestrator.domain.session import DesiredState, Session, SetAsideBy
 from orchestrator.services.connections import Connections, Qr
-from orchestrator.sidecar.client import SidecarClient
+from orchestrator.services.shards import Shards
 from orchestrator.store.sessions import SessionStore
 
 #: Seconds that a request waits for the first QR code of a session that was started just now.
@@ -19,10 +19,10 @@ QR_WAIT_SECONDS = 10.0
 
 
 class Pairing:
-    def __init__(self, store: SessionStore, connections: Connections, sidecar: SidecarClient) -> None:
+    def __init__(self, store: SessionStore, connections: Connections, shards: Shards) -> None:
         self._store = store
         self._connections = connections
-        self._sidecar = sidecar
+        self._shards = shards
 
     async def qr(self, tenant_id: str, session_id: str) -> Qr:
         """The QR code that a phone accepts now; waits a moment for the first one."""
@@ -44,7 +44,7 @@ class Pairing:
         if await self._connections.wait_for_qr(session.session_ref, QR_WAIT_SECONDS) is None:
             await self._pairing_session(tenant_id, session_id)
             raise NotPairing
-        return await self._sidecar.pairing_code(session.session_ref, digits)
+        return await self._shards.client_of(session.session_ref).pairing_code(session.session_ref, digits)
 
     async def _pairing_session(self, tenant_id: str, session_id: str) -> Session:
         session = await self._store.get(tenant_id, session_id)

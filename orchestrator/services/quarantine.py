@@ -7,18 +7,18 @@ import structlog
 from orchestrator.domain.session import ConnectionState, Lease, SetAsideBy
 from orchestrator.services.events import EventBus
 from orchestrator.services.leases import LeaseBook
-from orchestrator.sidecar.client import SidecarClient
+from orchestrator.services.shards import Shards
 from orchestrator.store.sessions import SessionStore
 
 log = structlog.get_logger(__name__)
 
 
 class Quarantine:
-    def __init__(self, sessions: SessionStore, leases: LeaseBook, events: EventBus, sidecar: SidecarClient) -> None:
+    def __init__(self, sessions: SessionStore, leases: LeaseBook, events: EventBus, shards: Shards) -> None:
         self._sessions = sessions
         self._leases = leases
         self._events = events
-        self._sidecar = sidecar
+        self._shards = shards
         self._one_at_a_time = asyncio.Lock()
         self._logouts: set[int] = set()
 
@@ -26,7 +26,7 @@ class Quarantine:
         """Have WhatsApp remove the device, then set the generation aside; ``SessionNotOpen`` if it can't be asked."""
         self._logouts.add(lease.session_ref)
         try:
-            await self._sidecar.logout(lease.session_ref)
+            await self._shards.client_of(lease.session_ref).logout(lease.session_ref)
             await self.set_aside(lease, SetAsideBy.LOGOUT, "Logged out by request.")
         finally:
             self._logouts.discard(lease.session_ref)

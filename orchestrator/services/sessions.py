@@ -119,7 +119,7 @@ class Sessions:
         session = replace(
             session,
             connection_state=connection.state,
-            lease_held=True,
+            owner=self._leases.owner,
             reason=connection.reason or session.reason,
             last_open_at=connection.opened_at or session.last_open_at,
         )

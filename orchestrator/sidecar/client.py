@@ -69,6 +69,20 @@ class Journal(msgspec.Struct, frozen=True):
     limit: int
 
 
+class Heap(msgspec.Struct, frozen=True):
+    """JavaScript's memory of the sidecar, in bytes; it ends when it needs more than ``limit``."""
+
+    used: int
+    limit: int
+
+
+class LastWords(msgspec.Struct, frozen=True):
+    """Why the process before this one ended, which it could still say; ``session_ref``: at whose work it was."""
+
+    session_ref: int | None
+    reason: str
+
+
 class Listing(msgspec.Struct, frozen=True):
     """All connections of one sidecar process; ``instance`` changes with each start of the process.
 
@@ -81,6 +95,8 @@ class Listing(msgspec.Struct, frozen=True):
     draining: bool
     undrained: list[int]
     journal: Journal
+    heap: Heap
+    last_words: LastWords | None
     sessions: list[Connection]
 
 
@@ -106,16 +122,19 @@ class SidecarClient:
         self._base = f"http://127.0.0.1:{port}"
         self._headers = {"Authorization": f"Bearer {token}"}
 
-    async def list(self) -> Listing:
-        return _decoded(await self._call("GET", "/v1/sessions"), Listing)
+    async def list(self, *, journal_held: bool = False) -> Listing:
+        """What it runs; ``journal_held`` has writes wait for the database from now on, see docs/internal-api.md."""
+        path = "/v1/sessions?journal=held" if journal_held else "/v1/sessions"
+        return _decoded(await self._call("GET", path), Listing)
 
     async def start(self, lease: Lease) -> None:
         body = {"session_id": lease.session_id, "generation": lease.generation, "epoch": lease.epoch}
         await self._call("PUT", f"/v1/sessions/{lease.session_ref}", body, seconds=_STOP_SECONDS)
 
-    async def stop(self, session_ref: int) -> None:
+    async def stop(self, session_ref: int, reason: str | None = None) -> None:
         """Close the connection; returns when its socket is closed and its writes are done, or raises ``JournalUndrained``."""
-        await self._call("DELETE", f"/v1/sessions/{session_ref}", seconds=_STOP_SECONDS)
+        body = None if reason is None else {"reason": reason}
+        await self._call("DELETE", f"/v1/sessions/{session_ref}", body, seconds=_STOP_SECONDS)
 
     async def logout(self, session_ref: int) -> None:
         """Have WhatsApp remove the device; ``SessionNotOpen`` when it can't be asked now."""

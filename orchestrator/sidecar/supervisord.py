@@ -9,9 +9,6 @@ import aiohttp
 
 from orchestrator.domain.errors import Unavailable
 
-#: The sidecar's program name in the rendered configuration.
-SIDECAR_PROGRAM = "baileys"
-
 _NOT_RUNNING = 70  # supervisor.xmlrpc.Faults.NOT_RUNNING
 
 

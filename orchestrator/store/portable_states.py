@@ -21,8 +21,10 @@ from orchestrator.domain.errors import (
     SessionQuarantined,
     SessionRunning,
 )
+from orchestrator.domain.generation import Action
 from orchestrator.domain.portable_state import PortableState
 from orchestrator.domain.session import ConnectionState, DesiredState, SetAsideBy
+from orchestrator.store.audit import RECORD
 from orchestrator.store.database import Database
 from orchestrator.store.sealing import Sealer, place_of
 
@@ -46,12 +48,15 @@ _SESSION = """
 
 # The epoch grows with each change of owner, so an owner whose lease ran out can't write any more.
 _TAKE_FREE_LEASE = """
-    INSERT INTO leases AS l (session_ref, owner, epoch, expires_at, last_backup_at)
-    VALUES (%(session_ref)s, NULL, 0, now(), now())
+    INSERT INTO leases AS l (session_ref, epoch, last_backup_at)
+    VALUES (%(session_ref)s, 0, now())
     ON CONFLICT (session_ref) DO UPDATE
         SET owner = NULL, epoch = l.epoch + CASE WHEN l.owner IS NULL THEN 0 ELSE 1 END,
-            expires_at = now(), last_backup_at = now()
-        WHERE l.owner IS NULL OR l.expires_at <= now()
+            expires_at = NULL, last_backup_at = now()
+        WHERE l.owner IS NULL OR (coalesce(l.expires_at, now()) <= now() AND NOT EXISTS (
+            SELECT FROM replicas r
+            WHERE r.replica_id = l.owner AND r.renewed_at > now() - make_interval(secs => r.ttl_seconds)
+        ))
     RETURNING epoch
 """
 
@@ -67,7 +72,7 @@ _SET_ACCOUNT = """
 
 _SET_ASIDE = """
     UPDATE generations
-    SET set_aside_at = now(), set_aside_by = %(by)s, set_aside_reason = 'A pairing from outside took its place.'
+    SET set_aside_at = now(), set_aside_by = %(actor)s, set_aside_reason = %(reason)s
     WHERE session_ref = %(session_ref)s AND generation = %(generation)s AND set_aside_at IS NULL
 """
 
@@ -232,10 +237,15 @@ class PortableStateStore:
         self, connection: _Connection, place: _Place, state: PortableState, desired: DesiredState
     ) -> None:
         """The state as a new generation; the one before is set aside."""
-        new = _Place(place.tenant_id, place.session_ref, place.generation + 1, usable=True)
+        newest = "SELECT coalesce(max(generation), 0) FROM generations WHERE session_ref = %(session_ref)s"
+        row = await (await connection.execute(newest, place.row)).fetchone()
+        assert row is not None
+        new = _Place(place.tenant_id, place.session_ref, row[0] + 1, usable=True)
         running = desired is DesiredState.RUNNING
         connection_state = ConnectionState.STARTING if running else ConnectionState.STOPPED
-        await connection.execute(_SET_ASIDE, {**place.row, "by": SetAsideBy.REPLACED})
+        why = {"actor": SetAsideBy.REPLACED, "reason": "A pairing from outside took its place."}
+        await connection.execute(_SET_ASIDE, {**place.row, **why})
+        await connection.execute(RECORD, {**place.row, **why, "action": Action.SET_ASIDE})
         await connection.execute(
             "UPDATE sessions SET generation = %(generation)s, desired_state = %(desired)s, connection_state = %(state)s,"
             " reason = NULL WHERE session_ref = %(session_ref)s",

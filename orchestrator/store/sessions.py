@@ -8,17 +8,20 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.errors import SessionExists, SessionNotFound
+from orchestrator.domain.generation import Action
 from orchestrator.domain.session import ConnectionState, DesiredState, Lease, Session, SetAsideBy
+from orchestrator.store.audit import record
 from orchestrator.store.database import Database
-from orchestrator.store.presence import OWNER_IS_PRESENT, PRESENCE_CLASS
+from orchestrator.store.replicas import IS_ALIVE
 from orchestrator.store.tables import generations, leases, sessions
 
 _l = leases.alias("l")
 
-# Of a killed owner's lease only its time says that it lives; its absence says at once that it doesn't.
-_LEASE_IS_ALIVE = sa.and_(
-    _l.c.expires_at > sa.func.now(), sa.text(OWNER_IS_PRESENT).bindparams(presence_class=PRESENCE_CLASS)
-)
+# A term is what a replica of the version before gives its leases.
+_OWNER_LIVES: sa.ColumnElement[bool] = sa.literal_column(
+    f"(l.expires_at > now() OR EXISTS (SELECT FROM replicas r WHERE r.replica_id = l.owner AND {IS_ALIVE}))",
+    sa.Boolean,
+).label("owner_lives")
 
 _SELECT = (
     sa.select(
@@ -36,7 +39,7 @@ _SELECT = (
         generations.c.set_aside_by,
         _l.c.epoch,
         _l.c.owner,
-        _LEASE_IS_ALIVE.label("lease_alive"),
+        _OWNER_LIVES,
         _l.c.last_backup_at,
     )
     .join(
@@ -49,7 +52,6 @@ _SELECT = (
 
 
 def _from_row(row: Any) -> Session:
-    held = row.owner is not None and bool(row.lease_alive)
     return Session(
         session_ref=row.session_ref,
         tenant_id=row.tenant_id,
@@ -62,7 +64,7 @@ def _from_row(row: Any) -> Session:
         jid=row.account_jid,
         set_aside_by=SetAsideBy(row.set_aside_by) if row.set_aside_by else None,
         epoch=row.epoch or 0,
-        lease_held=held,
+        owner=row.owner if row.owner_lives else None,
         last_open_at=row.last_open_at,
         last_backup_at=row.last_backup_at,
         created_at=row.created_at,
@@ -94,6 +96,7 @@ class SessionStore:
             if session_ref is None:
                 raise SessionExists
             await connection.execute(sa.insert(generations).values(session_ref=session_ref, generation=1))
+            await connection.execute(sa.insert(leases).values(session_ref=session_ref, epoch=0))
             return _from_row((await connection.execute(_SELECT.where(sessions.c.session_ref == session_ref))).one())
 
     async def list(self, tenant_id: str) -> list[Session]:
@@ -162,23 +165,29 @@ class SessionStore:
                 sa.update(generations)
                 .where(where)
                 .values(set_aside_at=None, set_aside_by=None, set_aside_reason=None)
-                .returning(generations.c.session_ref)
+                .returning(generations.c.session_ref, generations.c.generation)
             )
-            refs = list(back.scalars())
+            restored = back.all()
+            for ref, generation in restored:
+                await record(connection, ref, generation, Action.RESTORED, "orchestrator", "Its state is tried again.")
+            refs = [ref for ref, _ in restored]
             values = {"connection_state": ConnectionState.STARTING, "reason": None}
             await connection.execute(sa.update(sessions).where(sessions.c.session_ref.in_(refs)).values(**values))
             return len(refs)
 
     async def begin_generation(self, session_ref: int, after: int) -> None:
         """Start a new, unpaired generation after ``after``, which stays set aside. A second call does nothing."""
+        newest = sa.select(sa.func.max(generations.c.generation)).where(generations.c.session_ref == session_ref)
         async with self._database.begin() as connection:
             moved = await connection.execute(
                 sa.update(sessions)
                 .where(sessions.c.session_ref == session_ref, sessions.c.generation == after)
-                .values(generation=after + 1, connection_state=ConnectionState.STARTING, reason=None)
+                .values(generation=newest.scalar_subquery() + 1, connection_state=ConnectionState.STARTING, reason=None)
+                .returning(sessions.c.generation)
             )
-            if moved.rowcount:
-                await connection.execute(sa.insert(generations).values(session_ref=session_ref, generation=after + 1))
+            generation = moved.scalar_one_or_none()
+            if generation is not None:
+                await connection.execute(sa.insert(generations).values(session_ref=session_ref, generation=generation))
 
     async def set_aside(self, lease: Lease, owner: str, by: SetAsideBy, reason: str, state: ConnectionState) -> bool:
         """Set a lease's generation aside and fence its writers, in one transaction; False if the lease is another's now."""
@@ -228,8 +237,9 @@ async def _set_aside(
         )
         .values(set_aside_at=sa.func.now(), set_aside_by=by, set_aside_reason=reason)
     )
+    await record(connection, session_ref, generation, Action.SET_ASIDE, by, reason)
     await connection.execute(
         sa.update(leases)
         .where(leases.c.session_ref == session_ref)
-        .values(owner=None, epoch=leases.c.epoch + 1, expires_at=sa.func.now())
+        .values(owner=None, epoch=leases.c.epoch + 1, expires_at=None)
     )

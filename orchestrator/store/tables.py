@@ -2,9 +2,11 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -83,8 +85,45 @@ generations = Table(
     _created_at(),
     PrimaryKeyConstraint("session_ref", "generation"),
     CheckConstraint("(set_aside_at IS NULL) = (set_aside_by IS NULL)", name="set_aside"),
+    Index("generations_set_aside_at_idx", "set_aside_at", postgresql_where=text("set_aside_at IS NOT NULL")),
 )
 
+#: What happened to sessions' generations, who or what did it, and why; it outlives them.
+session_audit = Table(
+    "session_audit",
+    metadata,
+    Column("audit_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("tenant_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("session_ref", BigInteger, nullable=False),
+    Column("generation", Integer),
+    Column("action", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text),
+    Index("session_audit_tenant_id_session_id_audit_id_idx", "tenant_id", "session_id", "audit_id"),
+)
+
+#: The process trees that work on this database. A lease lasts as long as its owner's ``renewed_at`` is recent
+#: (store/replicas.py). ``peer_token`` is what other replicas show at ``address``; sealed when there is a key.
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("replica_id", Text, primary_key=True),
+    Column("renewed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("ttl_seconds", Double, nullable=False),
+    Column("address", Text),
+    Column("peer_token", LargeBinary),
+    Column("held", Integer, nullable=False, server_default=text("0")),
+    Column("ready", Boolean(), nullable=False, server_default=text("false")),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("ttl_seconds > 0", name="ttl_seconds"),
+    CheckConstraint("held >= 0", name="held"),
+    postgresql_with={"fillfactor": "10"},
+)
+
+#: Every session has one, so that free ones are found without looking at those of others. ``expires_at`` is only set by
+#: replicas of the version before, which have no row in ``replicas``.
 #: UNIQUE (session_ref, epoch) makes epoch a key column: the FOR KEY SHARE lock of a write then waits for a take-over
 #: (which changes it) and not for a renewal (which doesn't). See store/write_batch.py. ``recovered_epoch`` is the epoch
 #: of the journal that the lease was last taken for, as long as nobody has run the session since.
@@ -100,10 +139,13 @@ leases = Table(
     ),
     Column("owner", Text),
     Column("epoch", BigInteger, nullable=False),
-    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True)),
     Column("last_backup_at", DateTime(timezone=True)),
     Column("recovered_epoch", BigInteger),
     UniqueConstraint("session_ref", "epoch"),
+    Index("leases_free_idx", "session_ref", postgresql_where=text("owner IS NULL")),
+    Index("leases_owner_idx", "owner", postgresql_where=text("owner IS NOT NULL")),
+    Index("leases_expires_at_idx", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
     postgresql_with={"fillfactor": "50"},
 )
 

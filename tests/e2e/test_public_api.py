@@ -211,6 +211,6 @@ async def test_a_deleted_session_is_gone_and_its_socket_closed(
     product: Tree, whatsapp: FakeWhatsApp, session_id: str, phone: str
 ) -> None:
     await product.pair(session_id, phone, whatsapp)
-    assert (await product.call("DELETE", f"/v1/sessions/{session_id}")).status == 204
+    assert (await product.call("DELETE", f"/v1/sessions/{session_id}?confirm={session_id}")).status == 204
     assert (await product.call("GET", f"/v1/sessions/{session_id}")).status == 404
     await disconnected(whatsapp, phone)

@@ -22,9 +22,12 @@ class ControlApi:
     answering: bool = True
     draining: bool = False
     undrained: list[int] = field(default_factory=list)
+    heap: dict[str, int] = field(default_factory=lambda: {"used": 50, "limit": 2000})
+    last_words: dict[str, Any] | None = None
 
-    def restart(self) -> None:
+    def restart(self, last_words: dict[str, Any] | None = None) -> None:
         self.instance = str(uuid.uuid4())
+        self.last_words = last_words
         self.sessions.clear()
 
     async def listen(self) -> None:
@@ -47,7 +50,13 @@ class ControlApi:
         if request.method == "GET":
             journal = {"bytes": 4096 if self.draining else 0, "limit": 2**28}
             sessions = list(self.sessions.values())
-            known = {"instance": self.instance, "draining": self.draining, "undrained": self.undrained}
+            known = {
+                "instance": self.instance,
+                "draining": self.draining,
+                "undrained": self.undrained,
+                "heap": self.heap,
+                "last_words": self.last_words,
+            }
             return web.json_response({**known, "journal": journal, "sessions": sessions})
         self.calls.append(f"{request.method} {ref}")
         if request.method == "PUT":

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.launcher.embedded_postgres import EmbeddedPostgres
-from tests.support.processes import descendants
+from tests.support.processes import descendants, kill_tree
 
 
 class OwnServer:
@@ -28,6 +28,11 @@ class OwnServer:
 
     def stop(self) -> None:
         """As a restart by its operator does: sessions are ended, nothing is lost, and connections are refused."""
+        self._running.close()
+
+    def kill(self) -> None:
+        """SIGKILL the server and all of its processes; what it acknowledged is on its disk."""
+        kill_tree(self._pid)
         self._running.close()
 
     @contextlib.contextmanager

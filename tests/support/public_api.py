@@ -43,7 +43,7 @@ async def public_api(database_url: str, replica_id: str = "a" * 32) -> AsyncIter
     )
     async with assembled(Settings(admin_token=token), process) as parts, aiohttp.ClientSession() as http:
         parts.services.readiness.started = True
-        runner = web.AppRunner(public_app(parts.services), shutdown_timeout=1.0)
+        runner = web.AppRunner(public_app(parts.services, parts.peer_token), shutdown_timeout=1.0)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:

@@ -134,13 +134,14 @@ async def serving_leases(
     await database.open()
     await database.migrate()
     async with database.begin() as connection:
+        await connection.execute(sa.text(f"INSERT INTO replicas (replica_id, ttl_seconds) VALUES ('{replica}', 3600)"))
         for session_ref, generation, epoch in leases:
             name = names.get(session_ref, f"s{session_ref}")
             for statement in (
                 "INSERT INTO sessions (session_ref, tenant_id, session_id, desired_state, connection_state, generation) "
                 f"OVERRIDING SYSTEM VALUE VALUES ({session_ref}, 'operator', '{name}', 'running', 'open', {generation})",
                 f"INSERT INTO generations (session_ref, generation) VALUES ({session_ref}, {generation})",
-                f"INSERT INTO leases VALUES ({session_ref}, '{replica}', {epoch}, now() + interval '1 hour')",
+                f"INSERT INTO leases (session_ref, owner, epoch) VALUES ({session_ref}, '{replica}', {epoch})",
             ):
                 await connection.execute(sa.text(statement))
     await database.close()

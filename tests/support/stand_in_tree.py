@@ -14,7 +14,7 @@ from pathlib import Path
 from orchestrator.cli import reporting
 from orchestrator.config import Settings
 from orchestrator.launcher.embedded_postgres import EmbeddedPostgres
-from orchestrator.launcher.programs import Program, programs
+from orchestrator.launcher.programs import Program, ShardPlace, programs
 from orchestrator.launcher.up import launch
 
 REPLACED = {"orchestrator": len(["python", "-m", "orchestrator", "serve"]), "baileys": len(["node", "main.js"])}
@@ -25,8 +25,8 @@ def main(arguments: Sequence[str]) -> int:
     retries = [int(argument.removeprefix("--retries=")) for argument in arguments if argument.startswith("--retries=")]
     commands = {name: shlex.split(command) for name, _, command in (argument.partition("=") for argument in arguments)}
 
-    def stand_ins(postgres: EmbeddedPostgres | None) -> list[Program]:
-        parts = [_stand_in(program, commands.get(program.name)) for program in programs(postgres)]
+    def stand_ins(postgres: EmbeddedPostgres | None, shards: Sequence[ShardPlace]) -> list[Program]:
+        parts = [_stand_in(program, commands.get(program.name)) for program in programs(postgres, shards)]
         return [replace(part, start_retries=retries[0]) for part in parts] if retries else parts
 
     return reporting(lambda: launch(Settings.from_environment(os.environ), os.environ, stand_ins))

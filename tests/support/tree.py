@@ -46,6 +46,28 @@ class Tree:
     async def session(self, session_id: str) -> Any:
         return (await self.call("GET", f"/v1/sessions/{session_id}")).json
 
+    def _internal_token(self) -> str | None:
+        pid = self.pid("orchestrator")
+        if pid is None:
+            return None
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        name = b"INTERNAL_TOKEN="
+        return next((v.removeprefix(name).decode() for v in variables if v.startswith(name)), None)
+
+    async def sidecar_sessions(self) -> list[dict[str, Any]]:
+        """What this tree's own sidecar runs, asked with the internal token that its processes have."""
+        token = self._internal_token()
+        if token is None:
+            return []
+        url = f"http://127.0.0.1:{self.sidecar_port}/v1/sessions"
+        try:
+            async with self.http.get(url, headers={"Authorization": f"Bearer {token}"}) as response:
+                listing = await response.json()
+        except aiohttp.ClientError:
+            return []
+        sessions: list[dict[str, Any]] = listing["sessions"]
+        return sessions
+
     async def send(self, session_id: str, to: str, text: str) -> Answer:
         return await self.call("POST", f"/v1/sessions/{session_id}/messages", {"to": to, "type": "text", "text": text})
 
@@ -92,7 +114,7 @@ class Tree:
 
     @property
     def journal_bytes(self) -> int:
-        return sum(file.stat().st_size for file in (self.data_dir / "journal").iterdir())
+        return sum(file.stat().st_size for file in (self.data_dir / "journal").rglob("*") if file.is_file())
 
     async def pair(self, session_id: str, phone: str, whatsapp: FakeWhatsApp) -> str:
         """Create a session, scan its QR code, wait until it is open; the account's jid."""

@@ -23,6 +23,11 @@ const COMPACTION_PAUSE_MS = 10_000
 const CLEARING_PAUSE_MS = 500
 
 export class Journal {
+  /**
+   * Set while another replica might take sessions over: it doesn't see what is only in this file, so nobody begins to
+   * write keys to it. Creds are written nevertheless, which nobody waits for.
+   */
+  isHeld = false
   /** @type {Set<JournalPart>} the sessions that have something in the journal which the store doesn't have */
   #undrained = new Set()
   #isFilling = false
@@ -174,7 +179,7 @@ export class Journal {
 
   /** Writes the file anew with the newest value of each key, when that makes room enough. */
   #compact() {
-    const now = this.#clock.now()
+    const now = this.#clock.uptime()
     if (this.left.length > 0 || now - this.#compactedAt < COMPACTION_PAUSE_MS) return
     this.#compactedAt = now
     const before = this.bytes
@@ -210,6 +215,10 @@ export class JournalPart {
     this.onFilling = onFilling
     /** @type {() => Iterable<Write>} what the journal holds of it and the store doesn't */
     this.undrained = () => []
+  }
+
+  get isHeld() {
+    return this.#journal.isHeld
   }
 
   get isUndrained() {

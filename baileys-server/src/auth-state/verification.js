@@ -52,7 +52,7 @@ export class VerificationBackup {
   /** The connection opened. */
   start() {
     this.#stopped = false
-    this.#scheduleAt(this.#clock.now() + this.#timing.initialDelayMs)
+    this.#scheduleAt(this.#clock.uptime() + this.#timing.initialDelayMs)
   }
 
   credsUpdated() {
@@ -72,13 +72,13 @@ export class VerificationBackup {
     if (this.#running || time >= this.#due) return
     this.#cancel()
     this.#due = time
-    this.#cancel = this.#clock.after(Math.max(0, time - this.#clock.now()), () => this.#run())
+    this.#cancel = this.#clock.after(Math.max(0, time - this.#clock.uptime()), () => this.#run())
   }
 
   async #run() {
     this.#due = Infinity
     this.#running = true
-    this.#lastRun = this.#clock.now()
+    this.#lastRun = this.#clock.uptime()
     try {
       const result = await this.#compareAndRepair()
       if (result) this.#onVerified(result)

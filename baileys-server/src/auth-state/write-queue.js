@@ -8,6 +8,8 @@ import { Batch, isRefusal, keyName, mustStop, sizeOf, writeOf } from './batch.js
  *
  * The store repeats a write by itself and tells of each attempt that failed. Two seconds after the first of them
  * everything goes to the journal and into the backlog, and the session is degraded until the store has the backlog.
+ * While another replica might take the session over meanwhile, writes wait instead: it would go on from what the store
+ * has, and use the same message numbers again.
  * Creds go to the journal before anything else and in every case, and from nowhere else: an older record of them can't follow a
  * newer one.
  *
@@ -269,7 +271,11 @@ export class WriteQueue {
     if (!this.#journal) {
       this.#setDegraded(true, error.message)
       this.#countFailure(error)
-    } else if (downMs >= JOURNAL_AFTER_MS || !this.#backlog.isEmpty) {
+    } else if (downMs < JOURNAL_AFTER_MS && this.#backlog.isEmpty) {
+      return // a moment without an answer is no outage
+    } else if (!this.#outage && this.#backlog.isEmpty && this.#journal.isHeld) {
+      this.#setDegraded(true, error.message)
+    } else {
       this.#outage = true
       this.#setDegraded(true, error.message)
       if (this.#underWay) this.#waiting.unshift(this.#underWay)

@@ -21,6 +21,7 @@ import { ControlError } from './control-error.js'
  * @property {(type: string, data: Record<string, unknown>) => void} report adds an event of this session
  * @property {import('../auth-state/journal.js').Journal | null} journal
  * @property {import('./start-slots.js').StartSlots} startSlots
+ * @property {import('./web-version.js').WebVersion} webVersion
  * @property {import('../clock.js').Clock} clock
  * @property {() => number} random
  * @property {import('../log.js').Logger} log
@@ -71,6 +72,8 @@ export class Connection {
   #openedAt = 0
   #consecutiveUnauthorized = 0
   #retriedReplaced = false
+  /** @type {import('./web-version.js').Version} that the last socket announced */
+  #version
   /** @type {string | null} why the stored creds were refused, which is told once */
   #refusedBecause = null
   /** @type {number | null} */
@@ -86,6 +89,7 @@ export class Connection {
   constructor(session, parts) {
     this.session = session
     this.#parts = parts
+    this.#version = parts.webVersion.current
     this.#log = parts.log.child({ session_id: session.sessionId, session_ref: session.sessionRef, epoch: session.epoch })
     this.#incoming = new IncomingMessages(this.#log)
   }
@@ -263,8 +267,10 @@ export class Connection {
     try {
       if (this.#stopping.signal.aborted || !(await this.#wake(authState, releaseSlot))) return NEVER_CONNECTED
       if (this.#state !== 'connecting') this.#enter('connecting', null)
-      const sender = new Sender({ authState, backup, log: this.#log, report: this.#parts.report })
-      const attempt = new SocketAttempt(authState, sender, { makeWASocket, incoming: this.#incoming, clock, log: this.#log, options: options.socket }, {
+      const sender = new Sender({ authState, backup, clock, log: this.#log, report: this.#parts.report })
+      this.#version = this.#parts.webVersion.current
+      const socketOptions = { ...options.socket, version: this.#version }
+      const attempt = new SocketAttempt(authState, sender, { makeWASocket, incoming: this.#incoming, clock, log: this.#log, options: socketOptions }, {
         qr: qr => this.#onQr(qr, releaseSlot),
         paired: () => this.#enter('connecting', 'Linked; WhatsApp asks for a restart of the connection.'),
         open: pushName => { releaseSlot(); this.#onOpen(pushName) },
@@ -286,7 +292,7 @@ export class Connection {
   /** @param {import('./socket-attempt.js').SocketEnd} end */
   async #decide(end) {
     const { clock, random } = this.#parts
-    const now = clock.now()
+    const now = clock.uptime()
     const openMs = this.#state === 'open' ? now - this.#openedAt : 0
     if (openMs >= PROVEN_OPEN_MS) this.#failedAttempts = 0
     if (openMs >= REPLACEMENT_FORGOTTEN_MS) this.#retriedReplaced = false
@@ -298,7 +304,8 @@ export class Connection {
       consecutiveUnauthorized: this.#consecutiveUnauthorized,
       leaseHeld: end.statusCode === 440 ? await this.#isLeaseHeld() : 'unknown',
       retriedReplaced: this.#retriedReplaced,
-      now,
+      newerVersion: end.statusCode === 405 && await this.#parts.webVersion.newerThan(this.#version),
+      now: clock.now(),
       random: random()
     })
     if (end.statusCode === 515) this.#restartRequiredAt = now
@@ -403,7 +410,7 @@ export class Connection {
   /** @param {string | null} pushName */
   #onOpen(pushName) {
     const { backup, clock, options } = this.#parts
-    this.#openedAt = clock.now()
+    this.#openedAt = clock.uptime()
     this.#consecutiveUnauthorized = 0
     this.#enter('open', null, null, pushName)
     this.#verification = new VerificationBackup({

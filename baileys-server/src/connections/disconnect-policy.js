@@ -11,6 +11,7 @@
  * @property {number} consecutiveUnauthorized doubtful refusals since the session was last open, before this one
  * @property {boolean | 'unknown'} leaseHeld
  * @property {boolean} retriedReplaced whether this session was replaced and tried again already
+ * @property {boolean} newerVersion whether a newer version of WhatsApp Web is known than the one that was announced
  * @property {number | null} banExpiresAt milliseconds since 1970 UTC
  * @property {number} now milliseconds since 1970 UTC
  * @property {number} random from 0 up to 1
@@ -99,7 +100,10 @@ function afterBan({ banExpiresAt, now }) {
 }
 
 /** @param {Disconnect} disconnect @returns {Decision} */
-function afterOutdated({ attempt }) {
+function afterOutdated({ attempt, newerVersion, random }) {
+  if (newerVersion) {
+    return { action: 'reconnect', delayMs: 1000 + Math.floor(random * 2000), reason: 'WhatsApp calls this client outdated; connecting as its newest version.' }
+  }
   const delayMs = Math.min(LAST_OUTDATED_DELAY_MS, FIRST_OUTDATED_DELAY_MS * 2 ** Math.min(attempt, 10))
   return { action: 'reconnect', delayMs, reason: `WhatsApp calls this client outdated; trying again in ${delayMs / 1000} s.` }
 }

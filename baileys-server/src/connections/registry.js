@@ -1,5 +1,6 @@
 import { Connection } from './connection.js'
 import { ControlError } from './control-error.js'
+import { currentSession } from './last-words.js'
 
 /** @typedef {import('./connection.js').Session} Session */
 
@@ -40,13 +41,14 @@ export class Registry {
     }
     const connection = new Connection(session, this.#makeParts(session))
     this.#connections.set(session.sessionRef, connection)
-    connection.start(running?.stop('A newer epoch replaces this connection.'))
+    const predecessor = running?.stop('A newer epoch replaces this connection.')
+    currentSession.run(session.sessionRef, () => connection.start(predecessor))
   }
 
-  /** @param {number} sessionRef */
-  async stop(sessionRef) {
+  /** @param {number} sessionRef @param {string} [reason] */
+  async stop(sessionRef, reason) {
     const connection = this.#connections.get(sessionRef)
-    await connection?.stop()
+    await connection?.stop(reason)
     if (this.#connections.get(sessionRef) === connection) this.#connections.delete(sessionRef)
   }
 
@@ -63,10 +65,14 @@ export class Registry {
     return this.get(sessionRef)
   }
 
-  async shutDown() {
+  /** Closes every connection. @param {(sessionRef: number) => void} [onClosed] called for each as soon as that is done */
+  async shutDown(onClosed) {
     this.#shuttingDown = true
     for (const connection of this.#connections.values()) connection.refuseSends()
-    await Promise.allSettled([...this.#connections.keys()].map(sessionRef => this.stop(sessionRef)))
+    await Promise.allSettled([...this.#connections.keys()].map(async sessionRef => {
+      await this.stop(sessionRef, 'The service stops or moves.')
+      onClosed?.(sessionRef)
+    }))
   }
 
   #refuseWhenShuttingDown() {

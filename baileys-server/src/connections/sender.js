@@ -15,6 +15,8 @@ export class Sender {
   #sent = new LRUCache({ max: REMEMBERED_MESSAGES })
   /** @type {Set<Promise<unknown>>} */
   #inFlight = new Set()
+  /** @type {Map<string, number>} when each message was written that WhatsApp hasn't acknowledged, the oldest first */
+  #unacknowledged = new Map()
   #refusing = false
   /** @type {AsyncLocalStorage<{written: boolean}>} the send that the code runs for */
   #sending = new AsyncLocalStorage()
@@ -23,6 +25,7 @@ export class Sender {
   #authState
   #backup
   #report
+  #clock
   #log
 
   /**
@@ -30,12 +33,14 @@ export class Sender {
    * @param {import('../auth-state/auth-state.js').AuthState} parts.authState
    * @param {import('../orchestrator/session-backup.js').SessionBackup} parts.backup
    * @param {(type: string, data: Record<string, unknown>) => void} parts.report
+   * @param {import('../clock.js').Clock} parts.clock
    * @param {import('../log.js').Logger} parts.log
    */
-  constructor({ authState, backup, report, log }) {
+  constructor({ authState, backup, report, clock, log }) {
     this.#authState = authState
     this.#backup = backup
     this.#report = report
+    this.#clock = clock
     this.#log = log
   }
 
@@ -93,6 +98,15 @@ export class Sender {
     return this.#sent.get(messageId)?.to
   }
 
+  /**
+   * How long WhatsApp has owed us the acknowledgement of a message; 0 when it owes none.
+   * @param {number} now of the clock's uptime
+   */
+  longestUnacknowledgedMs(now) {
+    for (const writtenAt of this.#unacknowledged.values()) return now - writtenAt
+    return 0
+  }
+
   /** @param {string} to @param {string} text */
   async #send(to, text) {
     const userJid = /** @type {string} */ (this.#authState.creds.me?.id)
@@ -105,6 +119,7 @@ export class Sender {
       this.#sent.set(messageId, { to, message: content })
       // Ahead of the ratchet step in the same ordered queue, so durable before the stanza can leave.
       this.#authState.stageSentMessage(messageId, proto.Message.encode(content).finish())
+      this.#unacknowledged.set(messageId, this.#clock.uptime())
       await this.#sending.run(sending, () => this.#sock.relayMessage(to, content, { messageId }))
       return messageId
     } catch (error) {
@@ -113,6 +128,7 @@ export class Sender {
         this.#log.error(safeError(error), 'send_not_committed')
         return messageId
       }
+      this.#unacknowledged.delete(messageId)
       this.#log.warn(safeError(error), 'send_failed')
       throw new ControlError('send_failed', `The message was not written: ${/** @type {Error} */ (error).message}`, { cause: error })
     }
@@ -138,6 +154,7 @@ export class Sender {
 
   /** @param {{attrs: Record<string, string>}} node WhatsApp's server took the message; Baileys tells only failures */
   #onServerAck({ attrs }) {
+    this.#unacknowledged.delete(attrs.id)
     const chat = this.chatOf(attrs.id)
     if (chat && !attrs.error) this.#report('message.receipt', { message_id: attrs.id, chat, status: 'sent', participant: null })
   }

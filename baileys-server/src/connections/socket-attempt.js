@@ -1,3 +1,4 @@
+import { DEFAULT_CONNECTION_CONFIG } from '@whiskeysockets/baileys'
 import { within } from '../clock.js'
 import { baileysLogger, safeError } from '../log.js'
 import { answerPairSuccessWhenDurable } from './durable-pairing.js'
@@ -6,7 +7,8 @@ import { receiptFromMember, receiptFromUpdate } from './messages.js'
 
 /**
  * @typedef {{qr: string, expires_at: number}} Qr
- * @typedef {{webSocketUrl: string, keepAliveMs: number, qrMs?: number}} SocketOptions qrMs: another life of QRs, for tests
+ * @typedef {{webSocketUrl: string, keepAliveMs: number, qrMs?: number, version?: import('./web-version.js').Version}} SocketOptions
+ *   qrMs: another life of QRs, for tests
  * @typedef {{statusCode: number | null, message: string, conflictType: string | null, banExpiresAt: number | null}} SocketEnd
  *
  * @typedef {object} Listener
@@ -135,6 +137,7 @@ export class SocketAttempt {
       makeSignalRepository: this.#authState.makeSignalRepository,
       getMessage: this.#sender.getMessage,
       waWebSocketUrl: this.#options.webSocketUrl,
+      version: this.#options.version ?? DEFAULT_CONNECTION_CONFIG.version,
       keepAliveIntervalMs: this.#options.keepAliveMs,
       qrTimeout: this.#options.qrMs,
       logger: baileysLogger(this.#log),
@@ -159,7 +162,7 @@ export class SocketAttempt {
     ev.on('connection.update', (/** @type {any} */ update) => this.#onConnectionUpdate(update))
     ev.on('messages.update', (/** @type {any[]} */ updates) => this.#onReceipts(updates, receiptFromUpdate))
     ev.on('message-receipt.update', (/** @type {any[]} */ updates) => this.#onReceipts(updates, receiptFromMember))
-    ws.on('frame', () => { this.#lastFrameAt = this.#clock.now() })
+    ws.on('frame', () => { this.#lastFrameAt = this.#clock.uptime() })
     // ws ends a refused upgrade by itself only when nobody listens for it, and Baileys listens and does nothing. A plain
     // error without a status: what a proxy answered says nothing about the login.
     ws.on('unexpected-response', (/** @type {any} */ _request, /** @type {any} */ response) => {
@@ -181,7 +184,7 @@ export class SocketAttempt {
     }
     if (connection === 'open') {
       this.#cancelLoginLimit()
-      this.#lastFrameAt = this.#clock.now()
+      this.#lastFrameAt = this.#clock.uptime()
       this.#watch()
       this.#listener.open(this.#authState.creds.me?.name ?? null)
     }
@@ -242,12 +245,18 @@ export class SocketAttempt {
     })
   }
 
-  /** Open but deaf: Baileys ends a silent connection, but then waits for the dead peer's close frame. */
+  /**
+   * Open but deaf, in either direction. Baileys ends a connection on which nothing comes in, but then waits for the dead
+   * peer's close frame. That nothing of what goes out arrives, while the server still answers keep-alives, it doesn't
+   * notice: WhatsApp acknowledges a message in less than a second.
+   */
   #watch() {
     const silenceMs = this.#options.keepAliveMs + SILENCE_MARGIN_MS
     const check = () => {
-      if (this.#clock.now() - this.#lastFrameAt >= silenceMs) {
-        this.#log.warn({}, 'socket_is_deaf')
+      const now = this.#clock.uptime()
+      const silent = now - this.#lastFrameAt >= silenceMs
+      if (silent || this.#sender.longestUnacknowledgedMs(now) >= silenceMs) {
+        this.#log.warn({ direction: silent ? 'in' : 'out' }, 'socket_is_deaf')
         this.#sock.ws.socket?.terminate()
       } else {
         this.#cancelWatchdog = this.#clock.after(1000, check)

@@ -69,6 +69,11 @@ export class EventOutbox {
     return this.#dropped
   }
 
+  /** Resolves when everything that was added by now has arrived, or never will. */
+  async delivered() {
+    while (this.#delivering) await this.#delivering
+  }
+
   /**
    * Delivers what is left, or gives up after the time.
    * @param {number} ms

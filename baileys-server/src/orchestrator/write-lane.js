@@ -99,7 +99,7 @@ export class WriteLane {
 
   /** @param {Taken[]} taken */
   async #deliver(taken) {
-    const startedAt = this.#clock.now()
+    const startedAt = this.#clock.uptime()
     let outcomes
     try {
       const answer = await this.#socket.exchange(encodeFrame(taken))
@@ -142,7 +142,7 @@ export class WriteLane {
       this.#waiting.push(entry)
       this.#sendSoon()
     })
-    entry.request.attemptFailed(error, this.#clock.now() - entry.failingSince)
+    entry.request.attemptFailed(error, this.#clock.uptime() - entry.failingSince)
   }
 
   /** @param {Taken[]} taken @param {OrchestratorError} error @param {number} startedAt */
@@ -160,13 +160,13 @@ export class WriteLane {
 
   #comeUp() {
     if (!this.#outage) return
-    this.#log.info({ down_ms: this.#clock.now() - this.#outage.since }, 'write_lane_up')
+    this.#log.info({ down_ms: this.#clock.uptime() - this.#outage.since }, 'write_lane_up')
     this.#outage = null
   }
 
   /** @param {Entry} entry unless it is under way in an attempt that may end the outage */
   #tellOfOutage(entry) {
-    if (this.#outage && this.#waiting.includes(entry)) entry.request.attemptFailed(this.#outage.error, this.#clock.now() - this.#outage.since)
+    if (this.#outage && this.#waiting.includes(entry)) entry.request.attemptFailed(this.#outage.error, this.#clock.uptime() - this.#outage.since)
   }
 }
 

@@ -94,6 +94,35 @@ test('a write is journaled two seconds after its first failure, and the next one
   assert.equal(folder.open().left.length, 3)
 })
 
+test('while another replica may take the session over, writes wait for the store and nothing of them is journaled', async () => {
+  journal.isHeld = true
+  await orchestrator.shut()
+  const queue = newQueue()
+  let durable = false
+  const written = queue.enqueue(key('a', '1')).then(() => { durable = true })
+  await later('it is degraded', () => degraded.length > 0)
+  for (let n = 0; n < 30; n++) await folder.clock.advance(1000)
+  assert.deepEqual([durable, journal.bytes, degraded], [false, 0, [true]])
+  await orchestrator.open()
+  await later('it is written', () => durable)
+  await written
+  assert.deepEqual([stored('a'), degraded.at(-1)], ['1', false])
+})
+
+test('when the others turn out to be cut off too, waiting writes go to the journal', async () => {
+  journal.isHeld = true
+  await orchestrator.shut()
+  const queue = newQueue()
+  let durable = false
+  queue.enqueue(key('a', '1')).then(() => { durable = true })
+  await later('it is degraded', () => degraded.length > 0)
+  journal.isHeld = false
+  await later('it is journaled', () => durable)
+  journal.isHeld = true // what began goes on: the newer must not be stored before the older
+  await queue.enqueue(key('a', '2'))
+  assert.equal(folder.open().left.length, 2)
+})
+
 test('when the store is back it gets the newest of all, and the journal is emptied', async () => {
   const queue = await degradedQueue()
   for (let n = 2; n < 6; n++) await queue.enqueue({ ...key('a', `${n}`), ...credsOf(`c${n}`) })

@@ -7,6 +7,7 @@ import { systemClock } from '../../src/clock.js'
 import { Registry } from '../../src/connections/registry.js'
 import { LOGIN_LIMIT_MS } from '../../src/connections/socket-attempt.js'
 import { StartSlots } from '../../src/connections/start-slots.js'
+import { WebVersion } from '../../src/connections/web-version.js'
 import { OrchestratorClient } from '../../src/orchestrator/client.js'
 import { CredsLoader } from '../../src/orchestrator/creds-loader.js'
 import { SessionBackup } from '../../src/orchestrator/session-backup.js'
@@ -35,6 +36,7 @@ beforeEach(async () => {
   onReport = nothing
   const startSlots = new StartSlots(1)
   const credsLoader = new CredsLoader(client)
+  const webVersion = new WebVersion({ webSocketUrl: whatsapp.wsUrl, clock: systemClock, log })
   registry = new Registry(started => ({
     credsLoader,
     backup: new SessionBackup(client, started),
@@ -42,7 +44,7 @@ beforeEach(async () => {
       onReport(type, data)
       reports.push({ type, ...data })
     },
-    journal: null, startSlots, clock, random: () => 0.05, log,
+    journal: null, startSlots, webVersion, clock, random: () => 0.05, log,
     options: {
       writeRetries: 0,
       socket: { webSocketUrl, keepAliveMs: 30_000, qrMs },

@@ -5,7 +5,7 @@ import { backOffMs, decideAfterDisconnect } from '../../src/connections/disconne
 const NOW = 1_766_000_000_000
 const USUAL = {
   statusCode: 428, message: 'Connection Closed', conflictType: null, paired: true, attempt: 0, millisecondsSinceRestartRequired: null,
-  consecutiveUnauthorized: 0, leaseHeld: 'unknown', retriedReplaced: false, banExpiresAt: null, now: NOW, random: 0.5
+  consecutiveUnauthorized: 0, leaseHeld: 'unknown', retriedReplaced: false, newerVersion: false, banExpiresAt: null, now: NOW, random: 0.5
 }
 
 /** @type {[what: string, facts: object, decision: object][]} */

@@ -66,6 +66,17 @@ export class Connection {
     this.device?.mailbox.resume(this)
   }
 
+  /**
+   * Whether the other side gets what it is sent, and lives: a frozen process or a cut network answers no ping.
+   * @returns {{answered: boolean}} true as soon as it answered
+   */
+  probe() {
+    const probe = { answered: false }
+    this.socket.once('pong', () => { probe.answered = true })
+    if (this.isOpen) this.socket.ping()
+    return probe
+  }
+
   /** Cuts the TCP connection. */
   drop() {
     this.socket.terminate()
@@ -120,7 +131,10 @@ export class Connection {
   #closed() {
     if (!this.world.connections.delete(this)) return
     this.device?.mailbox.close(this)
-    if (this.device?.connection === this) this.device.connection = undefined
+    if (this.device?.connection === this) {
+      this.device.connection = undefined
+      this.device.offlineSince = Date.now()
+    }
     for (const listener of this.onClosed) listener()
   }
 }

@@ -42,11 +42,13 @@ export class ControlApi {
       'GET /failures': () => ({ failures: world.failures.active }),
       'DELETE /failures': (_body, query) => this.#clearFailures(query),
       'POST /kick': body => ({ sockets: kick(world, this.#accounts(body.phone), body) }),
+      'POST /client-revision': body => this.#setClientRevision(body),
       'POST /prekeys-low': body => this.#preKeysLow(body),
       'GET /accounts': () => ({ accounts: world.registry.accounts.map(account => this.#describe(account)) }),
       'GET /messages': (_body, query) => this.#messages(query),
       'GET /counts': () => this.#counts(),
       'GET /violations': () => ({ violations: world.violations.details }),
+      'GET /gaps': () => ({ gaps: world.gaps }),
       'POST /reset-counts': () => this.#reset(),
       'GET /idle': (_body, query) => this.#idle(query),
     }
@@ -137,6 +139,13 @@ export class ControlApi {
     return { cleared }
   }
 
+  /** @param {any} body */
+  #setClientRevision({ revision }) {
+    if (!Number.isSafeInteger(revision) || revision < 0) throw new ControlError(400, 'bad_request', 'revision must be a whole number.')
+    this.world.clientRevision = revision
+    return {}
+  }
+
   /** @param {Body} body */
   #preKeysLow({ phone, count = 0 }) {
     const devices = [...this.world.registry.find(phone).companions.values()]
@@ -183,6 +192,7 @@ export class ControlApi {
   #reset() {
     this.world.violations.reset()
     this.world.ledger.reset()
+    this.world.gaps = []
   }
 
   /** @param {URLSearchParams} query */

@@ -38,9 +38,16 @@ export class Device {
     this.numbers = new MessageNumbers()
     /** @type {Connection | undefined} */
     this.connection = undefined
+    /** @type {number | null} milliseconds since 1970 */
+    this.offlineSince = null
     this.phoneSynced = false
     this.logins = 0
     this.evictions = 0
+  }
+
+  /** How long it has been without a socket. */
+  get offlineMs() {
+    return this.connection || this.offlineSince === null ? 0 : Date.now() - this.offlineSince
   }
 
   /**

@@ -28,6 +28,7 @@ function logIn(world, connection, clientKey, payload) {
   const phone = String(payload.username ?? '')
   const refused = world.failures.take('refuse_login', phone)
   if (refused) return refuse(world, connection, refused.reason ?? 500, refused.expire)
+  if ((payload.userAgent?.appVersion?.tertiary ?? 0) < world.clientRevision) return refuse(world, connection, 405)
   const device = world.registry.byPhone.get(phone)?.companions.get(payload.device ?? 0)
   if (!device?.noiseKey.equals(clientKey)) return refuse(world, connection, 401)
   const broken = world.failures.take('stream_error_at_login', phone)
@@ -55,6 +56,7 @@ function refuse(world, connection, reason, expire) {
  * @param {Device} device
  */
 function welcome(world, connection, device) {
+  if (device.logins > 0) world.gaps.push({ phone: device.user.phone, ms: device.offlineMs })
   if (device.connection) evict(world, device.connection, device)
   connection.stage = 'logged_in'
   connection.device = device
@@ -94,10 +96,11 @@ function evict(world, older, device) {
   // A silenced socket can't be told, so that it stays is nobody's fault.
   if (older.silent) return older.drop()
   older.send(streamError(undefined, conflict('replaced')))
+  const told = older.probe()
   older.evicted = true
   device.mailbox.close(older)
   const overdue = world.later(options.socketGraceMs, () => {
-    violations.count('simultaneous_sockets', { device: device.jid })
+    if (told.answered) violations.count('simultaneous_sockets', { device: device.jid })
     older.drop()
   })
   older.onClosed.push(() => {

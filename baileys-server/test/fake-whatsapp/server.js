@@ -30,20 +30,22 @@ export async function startFakeWhatsApp({ port = 0, controlPort = 0, ...options 
   const api = new ControlApi(world, traffic)
   const authority = new CertificateAuthority()
   const staticKey = Curve.generateKeyPair()
-  const sockets = new WebSocketServer({ host: LOOPBACK, port, path: '/ws/chat' })
+  const web = http.createServer((request, response) => servePage(world, request, response))
+  const sockets = new WebSocketServer({ server: web, path: '/ws/chat' })
+  web.listen(port, LOOPBACK)
   sockets.on('connection', (/** @type {import('ws').WebSocket} */ socket) => {
     if (world.failures.take('refuse_connection', undefined)) socket.terminate()
     else new Connection(world, socket, new NoiseResponder(authority, staticKey))
   })
   const control = http.createServer((request, response) => void api.handle(request, response))
   control.listen(controlPort, LOOPBACK)
-  await Promise.all([once(sockets, 'listening'), once(control, 'listening')])
+  await Promise.all([once(web, 'listening'), once(control, 'listening')])
   return {
-    wsUrl: `ws://${LOOPBACK}:${portOf(sockets)}/ws/chat`,
+    wsUrl: `ws://${LOOPBACK}:${portOf(web)}/ws/chat`,
     controlUrl: `http://${LOOPBACK}:${portOf(control)}`,
     rootKey: Buffer.from(authority.root.public).toString('hex'),
     world,
-    close: () => close(world, traffic, sockets, control),
+    close: () => close(world, traffic, sockets, [web, control]),
   }
 }
 
@@ -51,16 +53,30 @@ export async function startFakeWhatsApp({ port = 0, controlPort = 0, ...options 
  * @param {World} world
  * @param {Traffic} traffic
  * @param {WebSocketServer} sockets
- * @param {http.Server} control
+ * @param {http.Server[]} servers
  */
-async function close(world, traffic, sockets, control) {
+async function close(world, traffic, sockets, servers) {
   traffic.stopAll()
   world.end()
-  const gone = Promise.all([once(sockets, 'close'), once(control, 'close')])
+  const gone = Promise.all([sockets, ...servers].map(server => once(server, 'close')))
   sockets.close()
-  control.close()
-  control.closeAllConnections()
+  for (const server of servers) {
+    server.close()
+    server.closeAllConnections()
+  }
   await gone
+}
+
+/**
+ * What a browser would load beside the websocket; of all that only the revision of the client in `sw.js`.
+ * @param {World} world
+ * @param {http.IncomingMessage} request
+ * @param {http.ServerResponse} response
+ */
+function servePage(world, request, response) {
+  if (request.url !== '/sw.js') return response.writeHead(404).end()
+  const revision = JSON.stringify(JSON.stringify({ client_revision: world.clientRevision }))
+  response.writeHead(200, { 'content-type': 'text/javascript' }).end(`self.__swData=JSON.parse(${revision});`)
 }
 
 /** @param {{address(): any}} listener */

@@ -42,6 +42,10 @@ export class World {
     /** @type {Set<NodeJS.Timeout>} */
     this.timers = new Set()
     this.nextStanzaId = 1
+    /** The oldest revision of WhatsApp Web that may log in; the newest as well, as `sw.js` has it. */
+    this.clientRevision = 0
+    /** @type {{phone: string, ms: number}[]} how long each device was without a socket before each login but its first */
+    this.gaps = []
   }
 
   /** An id for a stanza that the server starts. */

@@ -6,6 +6,8 @@ export class FakeClock {
 
   now = () => this.#now
 
+  uptime = () => this.#now
+
   after = (ms, callback) => {
     const timer = { at: this.#now + ms, callback }
     this.#timers.push(timer)

@@ -3,6 +3,7 @@ import { WA_CERT_DETAILS } from '@whiskeysockets/baileys'
 import { systemClock } from '../../src/clock.js'
 import { Registry } from '../../src/connections/registry.js'
 import { StartSlots } from '../../src/connections/start-slots.js'
+import { WebVersion } from '../../src/connections/web-version.js'
 import { OrchestratorClient } from '../../src/orchestrator/client.js'
 import { CredsLoader } from '../../src/orchestrator/creds-loader.js'
 import { SessionBackup } from '../../src/orchestrator/session-backup.js'
@@ -35,11 +36,12 @@ export class InProcess {
       socketPath: sidecar.orchestrator.socketPath, token: TOKEN, timeoutMs: 1000, retries: 0, clock: systemClock, log: silentLog
     })
     const credsLoader = new CredsLoader(sidecar.client)
+    const webVersion = new WebVersion({ webSocketUrl: sidecar.whatsapp.wsUrl, clock: systemClock, log: silentLog })
     sidecar.registry = new Registry(session => ({
       credsLoader,
       backup: new SessionBackup(sidecar.client, session),
       report: (type, data) => sidecar.reports.push({ type, ...data }),
-      journal: null, startSlots: sidecar.slots, clock: systemClock, random: () => 0.05, log: silentLog,
+      journal: null, startSlots: sidecar.slots, webVersion, clock: systemClock, random: () => 0.05, log: silentLog,
       options: {
         writeRetries: 0,
         socket: { webSocketUrl: sidecar.whatsapp.wsUrl, keepAliveMs: 30_000 },

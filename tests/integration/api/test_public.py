@@ -22,7 +22,8 @@ SESSION = "/v1/sessions/loja-1"
 @pytest_asyncio.fixture(autouse=True, loop_scope="module")
 async def no_session(orchestrator: Serving) -> None:
     for session in (await orchestrator.call("GET", "/v1/sessions")).json["sessions"]:
-        await orchestrator.call("DELETE", f"/v1/sessions/{session['session_id']}")
+        name = session["session_id"]
+        await orchestrator.call("DELETE", f"/v1/sessions/{name}?confirm={name}")
 
 
 async def create(orchestrator: Serving, session_id: str = "loja-1") -> None:
@@ -99,6 +100,9 @@ async def test_bad_input_gets_a_code_and_the_field(orchestrator: Serving, subtes
 ACTIONS: dict[tuple[str, str], Any] = {
     ("GET", ""): None,
     ("DELETE", ""): None,
+    ("GET", "/generations"): None,
+    ("GET", "/audit"): None,
+    ("POST", "/generations/1/restore"): None,
     ("POST", "/start"): None,
     ("POST", "/stop"): None,
     ("POST", "/logout"): None,
@@ -166,7 +170,7 @@ async def test_a_stopped_session_stays_stopped_and_a_deleted_one_frees_its_id(or
     qr = await orchestrator.call("GET", SESSION + "/qr")
     assert (qr.status, qr.code) == (409, "not_pairing")
     assert (await orchestrator.call("POST", SESSION + "/start")).json["desired_state"] == "running"
-    assert (await orchestrator.call("DELETE", SESSION)).status == 204
+    assert (await orchestrator.call("DELETE", f"{SESSION}?confirm=loja-1")).status == 204
     assert (await orchestrator.call("GET", SESSION)).status == 404
     await create(orchestrator)
 

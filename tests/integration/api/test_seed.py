@@ -18,7 +18,8 @@ BACKUP = "/api/session/backup"
 @pytest_asyncio.fixture(autouse=True, loop_scope="module")
 async def no_session(orchestrator: Serving) -> None:
     for session in (await orchestrator.call("GET", "/v1/sessions")).json["sessions"]:
-        await orchestrator.call("DELETE", f"/v1/sessions/{session['session_id']}")
+        name = session["session_id"]
+        await orchestrator.call("DELETE", f"/v1/sessions/{name}?confirm={name}")
 
 
 @pytest.fixture

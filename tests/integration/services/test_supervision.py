@@ -1,22 +1,36 @@
-"""Supervision on a real PostgreSQL and a control API on the wire."""
+"""Supervision on a real PostgreSQL and control APIs on the wire."""
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import aiohttp
 import pytest
 import sqlalchemy as sa
 
+from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.session import ConnectionState, DesiredState
+from orchestrator.peer.client import PeerClient
 from orchestrator.services.connections import Connections
-from orchestrator.services.events import EventBus
+from orchestrator.services.events import EventBus, Subscription
 from orchestrator.services.leases import LeaseBook
-from orchestrator.services.supervision import HUNG_SECONDS, RESTART_COOL_DOWN_SECONDS, Supervision
+from orchestrator.services.replicas import Replicas
+from orchestrator.services.shards import Shard, Shards
+from orchestrator.services.supervision import (
+    HUNG_SECONDS,
+    MOVES_AT_ONCE,
+    PATIENCE_ROUNDS,
+    RESTART_COOL_DOWN_SECONDS,
+    Supervision,
+)
 from orchestrator.sidecar.client import SidecarClient
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
+from orchestrator.store.replicas import Own, ReplicaStore
+from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
 from tests.support.control_api import TOKEN, ControlApi, control_api
+from tests.support.postgres import out_of_reach
 
 
 @dataclass
@@ -27,12 +41,15 @@ class Clock:
 
 @dataclass
 class Replica:
-    """One orchestrator's supervision, with a clock that stands still."""
+    """One orchestrator's supervision, with a clock that stands still, and two sidecars unless a test ends one."""
 
     supervision: Supervision
     book: LeaseBook
     connections: Connections
     sessions: SessionStore
+    shards: Shards
+    replicas: Replicas
+    events: EventBus
     sidecar: ControlApi
     clock: Clock
 
@@ -43,20 +60,53 @@ class Replica:
         return {ref: session["epoch"] for ref, session in self.sidecar.sessions.items()}
 
 
-@pytest.fixture
-async def replica(database: Database) -> AsyncIterator[Replica]:
-    async with control_api() as sidecar, aiohttp.ClientSession() as http:
-        sessions = SessionStore(database)
-        book, connections = LeaseBook(LeaseStore(database, "a", 30.0)), Connections()
-        client = SidecarClient(http, sidecar.port, TOKEN)
-
-        clock = Clock()
+@contextlib.asynccontextmanager
+async def supervised(
+    database: Database, database_url: str, sidecars: Sequence[ControlApi], replica_id: str = "a"
+) -> AsyncIterator[Replica]:
+    async with aiohttp.ClientSession() as http:
+        clock, events, connections, sessions = Clock(), EventBus(), Connections(), SessionStore(database)
+        book = LeaseBook(LeaseStore(database, replica_id, 30.0))
 
         async def restart() -> None:
             clock.restarts += 1
 
-        supervision = Supervision(sessions, book, connections, EventBus(), client, restart, clock=lambda: clock.seconds)
-        yield Replica(supervision, book, connections, sessions, sidecar, clock)
+        shards = Shards(
+            [Shard(f"s{n}", SidecarClient(http, api.port, TOKEN), restart) for n, api in enumerate(sidecars)],
+            clock=lambda: clock.seconds,
+        )
+        store = ReplicaStore(database_url, replica_id, 30.0, "t", Sealer([]))
+        replicas = Replicas(
+            store, book, PeerClient(http, replica_id), port=1, settle_seconds=60.0, clock=lambda: clock.seconds
+        )
+        supervision = Supervision(sessions, book, connections, events, shards, replicas, clock=lambda: clock.seconds)
+        yield Replica(supervision, book, connections, sessions, shards, replicas, events, sidecars[0], clock)
+        await replicas.close()
+
+
+@pytest.fixture
+async def replica(database: Database, database_url: str) -> AsyncIterator[Replica]:
+    async with control_api() as sidecar, supervised(database, database_url, [sidecar]) as replica:
+        yield replica
+
+
+@dataclass
+class TwoShards:
+    replica: Replica
+    sidecars: list[ControlApi]
+
+    def running(self) -> list[int]:
+        return [len(sidecar.sessions) for sidecar in self.sidecars]
+
+
+@pytest.fixture
+async def two(database: Database, database_url: str) -> AsyncIterator[TwoShards]:
+    async with (
+        control_api() as first,
+        control_api() as second,
+        supervised(database, database_url, [first, second]) as replica,
+    ):
+        yield TwoShards(replica, [first, second])
 
 
 async def test_what_should_run_is_claimed_and_started_once(replica: Replica) -> None:
@@ -259,3 +309,199 @@ async def test_a_session_that_is_being_stopped_is_not_started_in_between(replica
     await replica.supervision.stop(ref)
     await replica.supervision.reconcile()
     assert replica.sidecar.calls == [f"PUT {ref}", f"DELETE {ref}"]
+
+
+async def test_sessions_are_spread_over_the_shards(two: TwoShards) -> None:
+    for number in range(10):
+        await two.replica.sessions.create("t", f"s{number}")
+    await two.replica.supervision.reconcile()
+    assert two.running() == [5, 5]
+
+
+async def test_nothing_starts_before_every_shard_said_what_its_journal_holds(two: TwoShards) -> None:
+    await two.replica.sessions.create("t", "s")
+    two.sidecars[1].answering = False
+    await two.replica.supervision.reconcile()
+    assert two.running() == [0, 0]
+    assert not two.replica.book.held
+    two.replica.clock.seconds += HUNG_SECONDS + 1  # it may never come
+    await two.replica.supervision.reconcile()
+    assert two.running() == [1, 0]
+
+
+async def test_the_sessions_of_a_shard_that_vanished_wait_for_it_and_then_move(two: TwoShards) -> None:
+    for number in range(4):
+        await two.replica.sessions.create("t", f"s{number}")
+    await two.replica.supervision.reconcile()
+    first, second = two.sidecars
+    second.answering = False
+    await two.replica.supervision.reconcile()
+    assert len(first.sessions) == 2
+    two.replica.clock.seconds += HUNG_SECONDS + 1
+    await two.replica.supervision.reconcile()
+    assert len(first.sessions) == 4
+    assert sorted(session["epoch"] for session in first.sessions.values()) == [1, 1, 2, 2]
+    second.answering = True  # it had only hung, and still runs what moved
+    await two.replica.supervision.reconcile()
+    assert two.running() == [4, 0]
+
+
+async def test_a_shard_that_crashed_gets_its_own_sessions_back(two: TwoShards) -> None:
+    for number in range(4):
+        await two.replica.sessions.create("t", f"s{number}")
+    await two.replica.supervision.reconcile()
+    had = set(two.sidecars[1].sessions)
+    two.sidecars[1].restart()
+    await two.replica.supervision.reconcile()
+    assert set(two.sidecars[1].sessions) == had
+
+
+async def test_a_restarted_orchestrator_finds_out_where_its_sessions_run(two: TwoShards) -> None:
+    for number in range(4):
+        await two.replica.sessions.create("t", f"s{number}")
+    await two.replica.supervision.reconcile()
+    for ref in list(two.replica.book.held):
+        two.replica.shards.forget(ref)
+    await two.replica.supervision.reconcile()
+    assert two.running() == [2, 2]
+    assert len(two.sidecars[0].calls) + len(two.sidecars[1].calls) == 4
+    for api in two.sidecars:
+        for ref in api.sessions:
+            home = two.replica.shards.home_of(ref)
+            assert home is not None
+            assert home.instance == api.instance
+
+
+async def test_a_departing_shard_frees_what_it_closed_and_gets_nothing_new(two: TwoShards, database: Database) -> None:
+    for number in range(4):
+        await two.replica.sessions.create("t", f"s{number}")
+    await two.replica.supervision.reconcile()
+    leaving = two.sidecars[1]
+    closed, open_ = list(leaving.sessions)
+    await two.replica.supervision.departing(leaving.instance, [])
+    del leaving.sessions[closed]
+    await two.replica.supervision.departing(leaving.instance, [closed])
+    assert closed not in two.replica.book.held
+    assert open_ in two.replica.book.held
+    await two.replica.supervision.reconcile()
+    assert two.running() == [3, 1]
+
+
+async def test_a_session_whose_work_crashes_its_shard_twice_is_isolated_with_an_alert(replica: Replica) -> None:
+    for session_id in ("good", "bad"):
+        await replica.sessions.create("t", session_id)
+    await replica.supervision.reconcile()
+    good, bad = await replica.ref("good"), await replica.ref("bad")
+    with replica.events.subscribed(Subscription("t", "bad")) as told:
+        for _ in range(2):
+            replica.sidecar.restart({"session_ref": bad, "reason": "boom"})
+            await replica.supervision.reconcile()
+        events = [told.queue.get_nowait() for _ in range(told.queue.qsize())]
+    assert replica.sidecar.sessions.keys() == {good}
+    assert replica.connections.of(bad).state is ConnectionState.PAUSED
+    assert [event.data["alert"] for event in events if event and event.type == "session.alert"] == ["crash_loop"]
+    await replica.supervision.restart(bad)  # its owner wants it again
+    await replica.supervision.reconcile()
+    assert replica.sidecar.sessions.keys() == {good, bad}
+
+
+async def test_a_shard_that_is_killed_again_and_again_blames_nobody(replica: Replica) -> None:
+    await replica.sessions.create("t", "s")
+    for _ in range(5):
+        await replica.supervision.reconcile()
+        assert replica.sidecar.sessions.keys() == {await replica.ref("s")}
+        replica.sidecar.restart()
+
+
+async def test_a_shard_that_runs_out_of_memory_with_the_same_sessions_starts_them_in_halves(replica: Replica) -> None:
+    for number in range(4):
+        await replica.sessions.create("t", f"s{number}")
+    await replica.supervision.reconcile()
+    replica.sidecar.heap = {"used": 1990, "limit": 2000}
+    for _ in range(2):
+        await replica.supervision.reconcile()
+        replica.sidecar.restart()
+    await replica.supervision.reconcile()
+    assert len(replica.sidecar.sessions) == 2
+    waiting = replica.book.held.keys() - replica.sidecar.sessions.keys()
+    assert {replica.connections.of(ref).state for ref in waiting} == {ConnectionState.WAITING_RETRY}
+
+
+async def test_two_replicas_share_what_is_free_and_even_out_when_one_joins(
+    database: Database, database_url: str
+) -> None:
+    async with (
+        control_api() as here,
+        control_api() as there,
+        supervised(database, database_url, [here], "a") as a,
+        supervised(database, database_url, [there], "b") as b,
+    ):
+
+        async def round_() -> None:
+            for one in (a, b):
+                await one.supervision.reconcile()
+                await one.replicas.renew()
+                for session in one.sidecar.sessions.values():
+                    await one.connections.set_state(session["session_ref"], ConnectionState.OPEN, None)
+                    session["state"] = "open"
+
+        for number in range(20):
+            await a.sessions.create("t", f"s{number}")
+        await a.supervision.reconcile()
+        assert len(here.sessions) == 20
+        await a.replicas.renew()
+        await b.supervision.reconcile()
+        await b.replicas.renew()
+        for _ in range(3):
+            await round_()
+        assert (len(here.sessions), len(there.sessions)) == (20, 0)  # it may not stay
+        for one in (a, b):
+            one.clock.seconds += 61
+        for _ in range(2):
+            await round_()
+        assert len(there.sessions) <= 2 * MOVES_AT_ONCE
+        for _ in range(12):
+            await round_()
+        assert abs(len(here.sessions) - len(there.sessions)) <= 2
+        assert not here.sessions.keys() & there.sessions.keys()
+        assert len(here.sessions) + len(there.sessions) == 20
+
+
+async def test_what_those_whose_share_it_is_leave_lying_is_taken_in_the_end(
+    replica: Replica, database: Database, database_url: str
+) -> None:
+    idle = ReplicaStore(database_url, "idle", 30.0, "t", Sealer([]))
+    await idle.renew(Own(None, 0, ready=True))
+    for number in range(2):
+        await replica.sessions.create("t", f"s{number}")
+    await replica.supervision.reconcile()
+    await replica.replicas.renew()
+    await replica.supervision.reconcile()
+    assert len(replica.sidecar.sessions) == 2  # it knew of nobody when it took them
+    for number in range(2):
+        await replica.sessions.create("t", f"more{number}")
+    await replica.supervision.reconcile()
+    assert len(replica.sidecar.sessions) == 2
+    for _ in range(PATIENCE_ROUNDS + 1):
+        await replica.supervision.reconcile()
+    assert len(replica.sidecar.sessions) == 4
+    await idle.close()
+
+
+async def test_a_replaced_connection_is_another_replicas_when_nobody_has_heard_of_us_for_a_lease(
+    replica: Replica, postgres_server: str, database_url: str
+) -> None:
+    await replica.sessions.create("t", "s")
+    await replica.supervision.reconcile()
+    ref = await replica.ref("s")
+    other = ReplicaStore(database_url, "b", 30.0, "t", Sealer([]))
+    await other.renew(Own(None, 0, ready=True))
+    await replica.replicas.renew()
+    await other.close()
+    assert await replica.supervision.holds(ref, 1)
+    assert not await replica.supervision.holds(ref, 2)
+    with out_of_reach(postgres_server, database_url):
+        with pytest.raises(DatabaseUnavailable):
+            await replica.supervision.holds(ref, 1)
+        replica.clock.seconds += 31
+        assert not await replica.supervision.holds(ref, 1)

@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 
-from orchestrator.domain.errors import DatabaseUnavailable, LeaseBusy
+from orchestrator.domain.errors import LeaseBusy
 from orchestrator.domain.session import ConnectionState, DesiredState, Lease, SetAsideBy
 from orchestrator.services.leases import LeaseBook
 from orchestrator.store.database import Database
-from orchestrator.store.leases import LATE_SECONDS, LeaseStore
-from orchestrator.store.presence import PRESENCE_CLASS, Presence
+from orchestrator.store.leases import LeaseStore
+from orchestrator.store.replicas import RETURN_SECONDS, ReplicaStore
+from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
 from tests.support.waiting import eventually
 
@@ -25,9 +26,18 @@ def store(database: Database, owner: str, ttl: float = TTL) -> LeaseStore:
     return LeaseStore(database, owner, ttl)
 
 
-async def expire(database: Database) -> None:
+async def bury(database: Database, database_url: str, dead: str) -> None:
+    """Another replica finds this one dead: it hasn't been heard of for an hour."""
     async with database.begin() as connection:
-        await connection.execute(sa.text("UPDATE leases SET expires_at = now() - interval '1 second'"))
+        silent = sa.text("UPDATE replicas SET renewed_at = now() - interval '1 hour' WHERE replica_id = :dead")
+        await connection.execute(silent, {"dead": dead})
+    undertaker = ReplicaStore(database_url, "undertaker", TTL, "t", Sealer([]))
+
+    async def buried() -> bool:
+        return dead in (await undertaker.bury(1e9))[0]
+
+    await eventually(buried, 2 * RETURN_SECONDS)  # a server that has just started allows for replicas that come back
+    await undertaker.close()
 
 
 async def claim_one(database: Database, owner: str) -> Lease:
@@ -42,82 +52,72 @@ async def test_only_sessions_that_should_run_are_claimed(database: Database, ses
     assert [lease.session_id for lease in await store(database, "a").claim(10)] == ["runs"]
 
 
-async def test_a_held_lease_is_nobody_elses_until_it_expires(database: Database, sessions: SessionStore) -> None:
+async def test_a_held_lease_is_nobody_elses_until_its_owner_is_dead(
+    database: Database, database_url: str, sessions: SessionStore
+) -> None:
     await sessions.create("t", "s")
     first = await claim_one(database, "a")
     assert await store(database, "b").claim(10) == []
-    await expire(database)
+    await bury(database, database_url, "a")
     second = await claim_one(database, "b")
     assert (first.epoch, second.epoch) == (1, 2)
 
 
-@pytest.mark.parametrize(
-    ("present", "late_by", "free"),
-    [(False, 2.0, True), (True, 2.0, False), (False, -2.0, False), (True, -2.0, False)],
-    ids=["absent and late", "present and late", "absent and in time", "present and in time"],
-)
-async def test_a_lease_ends_early_only_if_its_owner_is_absent_and_late(
-    database: Database, database_url: str, sessions: SessionStore, present: bool, late_by: float, free: bool
-) -> None:
+async def test_what_a_replica_holds_it_does_not_claim_again(database: Database, sessions: SessionStore) -> None:
     await sessions.create("t", "s")
-    await claim_one(database, "a")
-    async with database.begin() as connection:
-        since = sa.text("UPDATE leases SET expires_at = expires_at - make_interval(secs => :seconds)")
-        await connection.execute(since, {"seconds": TTL / 3 + LATE_SECONDS + late_by})
-    presence = Presence(database_url, "a")
-    if present:
-        await presence.hold()
-    assert [lease.epoch for lease in await store(database, "b").claim(10)] == ([2] if free else [])
-    await presence.close()
+    lease = await claim_one(database, "a")
+    assert await store(database, "a").claim(10, [lease.session_ref]) == []
+    assert await store(database, "a").renew([lease], {}) == {lease.session_ref: True}
 
 
-async def test_presence_that_a_pooler_lost_is_taken_again(database: Database, database_url: str) -> None:
-    presence = Presence(database_url, "a")
-    await presence.hold()
-    await presence.hold()
-    assert presence._connection is not None
-    await presence._connection.execute("SELECT pg_advisory_unlock_all()")
-    assert await locks(database) == 0
-    await presence.hold()
-    assert await locks(database) == 1
-    await presence.close()
-
-
-async def test_presence_ends_with_its_connection_and_comes_back_over_a_new_one(
-    database: Database, database_url: str
-) -> None:
-    presence = Presence(database_url, "a")
-    await presence.hold()
-    assert await locks(database) == 1
-    async with database.begin() as connection:
-        kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'orchestrator presence'"
-        await connection.execute(sa.text(kill))
-    await eventually(lambda: no_locks(database))
-    with pytest.raises(DatabaseUnavailable):
-        await presence.hold()
-    await presence.hold()
-    assert await locks(database) == 1
-    await presence.close()
-
-
-async def locks(database: Database) -> int:
-    async with database.begin() as connection:
-        statement = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = :class")
-        return int((await connection.execute(statement, {"class": PRESENCE_CLASS})).scalar_one())
-
-
-async def no_locks(database: Database) -> bool:
-    return await locks(database) == 0
-
-
-async def test_a_replica_does_not_take_away_what_it_holds_itself_after_an_outage(
-    database: Database, sessions: SessionStore
+async def test_a_replica_that_was_taken_for_dead_finds_out_and_may_claim_what_is_still_free(
+    database: Database, database_url: str, sessions: SessionStore
 ) -> None:
     await sessions.create("t", "s")
     lease = await claim_one(database, "a")
-    await expire(database)
-    assert await store(database, "a").claim(10, [lease.session_ref]) == []
-    assert await store(database, "a").renew([lease], {}) == {lease.session_ref: True}
+    await bury(database, database_url, "a")
+    assert await store(database, "a").renew([lease], {}) == {}
+    assert not await store(database, "a").is_ours(lease)
+    assert (await claim_one(database, "a")).epoch == lease.epoch + 1
+
+
+async def test_leases_are_counted_without_those_of_others_or_of_sessions_that_should_not_run(
+    database: Database, sessions: SessionStore
+) -> None:
+    for name in ("free", "stopped", "ours", "theirs"):
+        await sessions.create("t", name)
+    await sessions.desire((await sessions.get("t", "stopped")).session_ref, DesiredState.STOPPED)
+    await store(database, "a").claim(1)
+    await store(database, "b").claim(1)
+    assert await store(database, "a").free() == (1, 1)
+
+
+async def test_the_leases_of_a_replica_of_the_version_before_run_out_by_themselves(
+    database: Database, database_url: str, sessions: SessionStore
+) -> None:
+    await sessions.create("t", "s")
+    async with database.begin() as connection:
+        old = "UPDATE leases SET owner = 'old', epoch = 7, expires_at = now() + interval '1 hour'"
+        await connection.execute(sa.text(old))
+    undertaker = ReplicaStore(database_url, "a", TTL, "t", Sealer([]))
+    await undertaker.bury(1e9)
+    assert await store(database, "a").claim(1) == []
+    assert (await sessions.get("t", "s")).lease_held
+    async with database.begin() as connection:
+        await connection.execute(sa.text("UPDATE leases SET expires_at = now()"))
+    await undertaker.bury(1e9)
+    await undertaker.close()
+    assert (await claim_one(database, "a")).epoch == 8
+
+
+async def test_a_session_that_the_version_before_made_gets_its_lease(
+    database: Database, sessions: SessionStore
+) -> None:
+    await sessions.create("t", "s")
+    async with database.begin() as connection:
+        await connection.execute(sa.text("DELETE FROM leases"))
+    await store(database, "a").complete()
+    assert (await claim_one(database, "a")).epoch == 1
 
 
 async def test_a_lease_of_ours_that_nobody_here_knows_of_is_taken_back_at_once(
@@ -129,13 +129,13 @@ async def test_a_lease_of_ours_that_nobody_here_knows_of_is_taken_back_at_once(
 
 
 async def test_a_book_that_slept_asks_postgresql_whether_the_lease_is_still_its_own(
-    database: Database, sessions: SessionStore
+    database: Database, database_url: str, sessions: SessionStore
 ) -> None:
     await sessions.create("t", "s")
     book = LeaseBook(store(database, "a"))
     (lease,) = await book.claim(1)
     assert await book.check(lease.session_ref, lease.epoch)
-    await expire(database)
+    await bury(database, database_url, "a")
     await claim_one(database, "b")
     assert book.current(lease.session_ref, lease.epoch) == lease
     assert not await book.check(lease.session_ref, lease.epoch)
@@ -195,10 +195,12 @@ async def test_a_released_lease_is_free_at_once_and_its_epoch_goes_on(
     assert (await claim_one(database, "b")).epoch == lease.epoch + 1
 
 
-async def test_a_late_release_does_not_free_what_another_owner_took(database: Database, sessions: SessionStore) -> None:
+async def test_a_late_release_does_not_free_what_another_owner_took(
+    database: Database, database_url: str, sessions: SessionStore
+) -> None:
     await sessions.create("t", "s")
     lease = await claim_one(database, "a")
-    await expire(database)
+    await bury(database, database_url, "a")
     await claim_one(database, "b")
     await store(database, "a").release([lease])
     assert [held.epoch for held in await store(database, "b").held()] == [2]
@@ -216,7 +218,7 @@ async def test_advancing_fences_the_old_epoch_and_fails_once_the_lease_is_lost(
 async def test_alone_on_an_embedded_database_all_other_leases_end(database: Database, sessions: SessionStore) -> None:
     await sessions.create("t", "s")
     await claim_one(database, "dead")
-    await store(database, "alive").expire_others()
+    await store(database, "alive").end_others()
     assert (await claim_one(database, "alive")).epoch == 2
 
 
@@ -225,14 +227,14 @@ async def test_a_journal_survives_the_start_that_ends_all_other_leases(
 ) -> None:
     await sessions.create("t", "s")
     died = await claim_one(database, "dead")
-    await store(database, "alive").expire_others()
+    await store(database, "alive").end_others()
     recovered = await store(database, "alive").recover(died.session_ref, 1, died.epoch)
     assert recovered is not None
     assert recovered.epoch == died.epoch + 1
 
 
 async def test_the_lease_of_a_journal_is_recovered_only_if_nobody_ran_the_session_since(
-    database: Database, sessions: SessionStore
+    database: Database, database_url: str, sessions: SessionStore
 ) -> None:
     await sessions.create("t", "s")
     died = await claim_one(database, "a")
@@ -241,7 +243,7 @@ async def test_the_lease_of_a_journal_is_recovered_only_if_nobody_ran_the_sessio
     again = await store(database, "a").recover(died.session_ref, 1, died.epoch)
     assert again is not None
     assert (again.session_id, again.epoch) == ("s", died.epoch + 1)
-    await expire(database)
+    await bury(database, database_url, "a")
     taken = await store(database, "b").recover(died.session_ref, 1, again.epoch)
     assert taken is not None
     assert taken.epoch == again.epoch + 1

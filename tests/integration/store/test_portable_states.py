@@ -212,7 +212,7 @@ async def test_an_owner_whose_lease_ran_out_is_fenced_by_a_session_brought_in(
     (lease,) = await LeaseStore(database, "a", 30.0).claim(1)
     await sessions.desire(created.session_ref, STOPPED)
     async with database.begin() as connection:
-        await connection.execute(sa.text("UPDATE leases SET expires_at = now()"))
+        await connection.execute(sa.text("UPDATE replicas SET renewed_at = now() - interval '1 hour'"))
     await states.add("t", "s", state, STOPPED)
     assert await LeaseStore(database, "a", 30.0).renew([lease], {}) == {}
 

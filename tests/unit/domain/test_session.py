@@ -18,7 +18,7 @@ STORED = Session(
     jid=None,
     set_aside_by=None,
     epoch=1,
-    lease_held=True,
+    owner="a",
     last_open_at=None,
     last_backup_at=None,
     created_at=datetime.now(UTC),
@@ -36,7 +36,7 @@ STORED = Session(
 def test_without_a_live_lease_nobody_is_connected_whatever_was_stored_last(
     held: bool, desired: DesiredState, stored: ConnectionState, shown: ConnectionState
 ) -> None:
-    session = replace(STORED, lease_held=held, desired_state=desired, connection_state=stored)
+    session = replace(STORED, owner="a" if held else None, desired_state=desired, connection_state=stored)
     assert session.shown_state is shown
 
 

@@ -8,8 +8,10 @@ import pytest
 from supervisor.options import ServerOptions
 
 from orchestrator.launcher import LaunchError
-from orchestrator.launcher.programs import Program, RunFolder, programs, render, without_secrets
+from orchestrator.launcher.programs import Program, RunFolder, ShardPlace, programs, render, without_secrets
 from orchestrator.launcher.up import write_configuration
+
+SHARDS = [ShardPlace(0, 3000, Path("/data/journal"), 128), ShardPlace(1, 3001, Path("/data/journal/shard-1"), 128)]
 
 
 def read_back(folder: Path, parts: list[Program], monkeypatch: pytest.MonkeyPatch) -> ServerOptions:
@@ -34,8 +36,8 @@ def test_any_argument_arrives_as_it_was_written(tmp_path: Path, monkeypatch: pyt
 
 
 def test_only_the_sidecar_sees_the_keys_of_the_journal() -> None:
-    sees = [part.name for part in programs(None) if "JOURNAL_KEYS" not in part.command]
-    assert sees == ["baileys"]
+    sees = [part.name for part in programs(None, SHARDS) if "JOURNAL_KEYS" not in part.command]
+    assert sees == ["baileys", "baileys-1"]
 
 
 @pytest.mark.parametrize("name", ["a ;b", "a #b", "a\nb"])
@@ -47,9 +49,9 @@ def test_a_path_that_supervisord_would_misread_is_refused(tmp_path: Path, name: 
 def test_the_tree_starts_from_the_database_up_and_restarts_what_dies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = read_back(tmp_path, programs(None), monkeypatch)
+    options = read_back(tmp_path, programs(None, SHARDS), monkeypatch)
     groups = sorted(options.process_group_configs, key=lambda group: int(group.priority))
-    assert [group.name for group in groups] == ["process-watcher", "orchestrator", "baileys"]
+    assert [group.name for group in groups] == ["process-watcher", "orchestrator", "baileys", "baileys-1"]
     for group in groups:
         (process,) = group.process_configs
         assert process.autostart
@@ -60,14 +62,14 @@ def test_the_tree_starts_from_the_database_up_and_restarts_what_dies(
 def test_the_password_is_not_in_the_file_and_the_file_is_private(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = read_back(tmp_path, programs(None), monkeypatch)
+    options = read_back(tmp_path, programs(None, SHARDS), monkeypatch)
     assert options.server_configs[0]["password"] == "from-the-environment"
     assert "from-the-environment" not in RunFolder(tmp_path).configuration.read_text()
     assert RunFolder(tmp_path).configuration.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_sidecar_sees_its_token_and_no_other_secret() -> None:
-    command = {program.name: program.command for program in programs(None)}["baileys"]
+    command = {program.name: program.command for program in programs(None, SHARDS)}["baileys"]
     removed = {command[i + 1] for i, word in enumerate(command) if word == "-u"}
     assert {
         "DATABASE_URL",
@@ -86,3 +88,11 @@ def test_secrets_are_gone_when_the_command_runs(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("INTERNAL_TOKEN", "needed")
     show = [sys.executable, "-c", "import os; print(os.environ.get('ADMIN_TOKEN'), os.environ.get('INTERNAL_TOKEN'))"]
     assert subprocess.check_output(without_secrets(show, but=("INTERNAL_TOKEN",)), text=True).strip() == "None needed"
+
+
+def test_each_sidecar_is_told_its_own_port_and_journal() -> None:
+    told = [[word for word in part.command if "=" in word] for part in programs(None, SHARDS)[-2:]]
+    assert told == [
+        ["SIDECAR_PORT=3000", "JOURNAL_DIR=/data/journal", "JOURNAL_MAX_MIB=128"],
+        ["SIDECAR_PORT=3001", "JOURNAL_DIR=/data/journal/shard-1", "JOURNAL_MAX_MIB=128"],
+    ]

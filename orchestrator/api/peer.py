@@ -1,0 +1,71 @@
+"""What other replicas are told: events, over a WebSocket (see orchestrator/peer/client.py)."""
+
+import asyncio
+import contextlib
+import hmac
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from orchestrator.api.bodies import json_response
+from orchestrator.api.keys import SERVICES
+from orchestrator.domain.errors import Unauthorized
+from orchestrator.peer.client import Interests, PeerEvent, Reaches
+from orchestrator.services.events import Event, PeerSubscription
+
+#: Events that one message carries at most.
+_AT_ONCE = 200
+_HEARTBEAT_SECONDS = 5.0
+
+PEER_TOKEN = web.AppKey("peer_token", str)
+
+
+async def database(request: web.Request) -> web.Response:
+    """Whether this replica has the database: another one that hasn't asks."""
+    _require_token(request)
+    return json_response(Reaches(database=request.app[SERVICES].replicas.reaches_database))
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """Tell another replica what happens here until it leaves, reads too slowly, or the service stops."""
+    _require_token(request)
+    socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECONDS, timeout=1.0)
+    await socket.prepare(request)
+    with request.app[SERVICES].events.subscribed(PeerSubscription()) as subscription:
+        hearing = asyncio.create_task(_hear(socket, subscription))
+        try:
+            while (batch := await _next(subscription)) and not socket.closed:
+                await socket.send_bytes(msgspec.json.encode(batch))
+        finally:
+            hearing.cancel()
+            await socket.close()
+    return socket
+
+
+def _require_token(request: web.Request) -> None:
+    given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
+    if not hmac.compare_digest(given, f"Bearer {request.app[PEER_TOKEN]}".encode()):
+        raise Unauthorized
+
+
+async def _hear(socket: web.WebSocketResponse, subscription: PeerSubscription) -> None:
+    """Take over what the other replica wants to hear; when it leaves, that ends the telling."""
+    with contextlib.suppress(msgspec.DecodeError):
+        async for message in socket:
+            if message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
+                subscription.tenant_ids = msgspec.json.decode(message.data, type=Interests).tenant_ids
+    subscription.queue.put_nowait(None)
+
+
+async def _next(subscription: PeerSubscription) -> list[PeerEvent]:
+    """The next events, as many as there are; none at the end."""
+    batch: list[PeerEvent] = []
+    event: Event | None = await subscription.queue.get()
+    while event is not None:
+        batch.append(PeerEvent(event.tenant_id, event.type, event.session_id, event.data, event.at, event.number))
+        if len(batch) == _AT_ONCE or subscription.queue.empty():
+            return batch
+        event = subscription.queue.get_nowait()
+    subscription.queue.put_nowait(None)  # found again after this batch
+    return batch

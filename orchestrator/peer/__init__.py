@@ -1,0 +1,1 @@
+"""Other replicas, as this one calls them."""

@@ -1,0 +1,143 @@
+"""Calls to other replicas: their events over a WebSocket, and requests of programs that came to the wrong one.
+
+``GET /peer/v1/events`` is a WebSocket, open to whoever shows the token that the replica wrote into its row. The caller
+sends ``{"tenant_ids": [...]}`` whenever that changes and gets arrays of events. ``GET /peer/v1/database`` answers
+``{"database": bool}``.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from orchestrator.domain.errors import ReplicaUnreachable
+from orchestrator.domain.replica import Replica
+
+#: Says that a request was forwarded already, so that it never goes round in a circle.
+FORWARDED_HEADER = "X-Forwarded-By-Replica"
+EVENTS_PATH = "/peer/v1/events"
+DATABASE_PATH = "/peer/v1/database"
+
+_CONNECT_SECONDS = 3.0
+_QUESTION_SECONDS = 1.0
+#: A send may take 45 s at the sidecar; the owner answers before this is over.
+_FORWARD_SECONDS = 60.0
+#: A connection without any answer for that long is dead.
+_HEARTBEAT_SECONDS = 5.0
+#: Headers that concern one connection only (RFC 9110 section 7.6.1), and what is made anew for ours.
+_NOT_PASSED_ON = frozenset(
+    "connection content-encoding content-length host keep-alive server date te trailer transfer-encoding upgrade".split()
+)
+
+
+class Interests(msgspec.Struct, frozen=True):
+    """What a replica wants to hear."""
+
+    tenant_ids: frozenset[str]
+
+
+class Reaches(msgspec.Struct, frozen=True):
+    """What a replica has contact with."""
+
+    database: bool
+
+
+class PeerEvent(msgspec.Struct, frozen=True):
+    """An event on its way between replicas."""
+
+    tenant_id: str
+    type: str
+    session_id: str
+    data: dict[str, Any]
+    at: datetime
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request of a program, to be made again at another replica."""
+
+    method: str
+    path_and_query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class PeerClient:
+    def __init__(self, http: aiohttp.ClientSession, replica_id: str) -> None:
+        self._http = http
+        self._replica_id = replica_id
+
+    async def reaches_database(self, replica: Replica) -> bool | None:
+        """Whether that replica has the database; None when it doesn't say."""
+        if replica.address is None:
+            return None
+        headers = {"Authorization": f"Bearer {replica.peer_token}"}
+        timeout = aiohttp.ClientTimeout(total=_QUESTION_SECONDS)
+        try:
+            async with self._http.get(replica.address + DATABASE_PATH, headers=headers, timeout=timeout) as response:
+                return msgspec.json.decode(await response.read(), type=Reaches).database
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
+            return None
+
+    async def forward(self, replica: Replica, call: Call) -> Reply:
+        """Make the call there. ``ReplicaUnreachable`` when it wasn't reached; its cause is set when it may have been."""
+        headers = _passed_on(call.headers) | {FORWARDED_HEADER: self._replica_id}
+        timeout = aiohttp.ClientTimeout(total=_FORWARD_SECONDS, sock_connect=_CONNECT_SECONDS)
+        try:
+            async with self._http.request(
+                call.method,
+                f"{replica.address}{call.path_and_query}",
+                headers=headers,
+                data=call.body or None,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                return Reply(response.status, _passed_on(response.headers), await response.read())
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            raise ReplicaUnreachable from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ReplicaUnreachable from error
+
+    async def events(self, replica: Replica, interests: AsyncGenerator[frozenset[str]]) -> AsyncGenerator[PeerEvent]:
+        """What happens there, for the tenants in the newest of ``interests``; raises ``ReplicaUnreachable`` at its end."""
+        headers = {"Authorization": f"Bearer {replica.peer_token}"}
+        try:
+            async with self._http.ws_connect(
+                f"{replica.address}{EVENTS_PATH}", headers=headers, heartbeat=_HEARTBEAT_SECONDS, timeout=_WEBSOCKET
+            ) as socket:
+                telling = asyncio.create_task(_tell(socket, interests))
+                try:
+                    async for message in socket:
+                        for event in msgspec.json.decode(message.data, type=list[PeerEvent]):
+                            yield event
+                finally:
+                    telling.cancel()
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+            raise ReplicaUnreachable from error
+        raise ReplicaUnreachable
+
+
+_WEBSOCKET = aiohttp.ClientWSTimeout(ws_close=1.0)
+
+
+async def _tell(socket: aiohttp.ClientWebSocketResponse, interests: AsyncGenerator[frozenset[str]]) -> None:
+    async with aclosing(interests):
+        async for tenant_ids in interests:
+            await socket.send_bytes(msgspec.json.encode(Interests(tenant_ids)))
+
+
+def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in _NOT_PASSED_ON}

@@ -1,0 +1,48 @@
+"""Requests about a session that another replica runs: made again there, with the caller's own token."""
+
+import asyncio
+
+from orchestrator.domain.errors import ReplicaUnreachable
+from orchestrator.domain.replica import Replica
+from orchestrator.domain.session import DesiredState
+from orchestrator.peer.client import Call, PeerClient, Reply
+from orchestrator.services.leases import LeaseBook
+from orchestrator.services.replicas import Replicas
+from orchestrator.store.sessions import SessionStore
+
+_LOOK_AGAIN_SECONDS = 0.2
+
+
+class Forwarding:
+    def __init__(self, sessions: SessionStore, leases: LeaseBook, replicas: Replicas, client: PeerClient) -> None:
+        self._sessions = sessions
+        self._leases = leases
+        self._replicas = replicas
+        self._client = client
+
+    async def owner(self, tenant_id: str, session_id: str, *, wait_seconds: float = 0.0) -> Replica | None:
+        """The other replica that runs this session; None when it runs here, nowhere, or is unknown.
+
+        Waits up to ``wait_seconds`` for somebody to take a session that should run. Raises ``SessionNotFound`` and
+        ``DatabaseUnavailable``.
+        """
+        deadline = asyncio.get_running_loop().time() + wait_seconds
+        while self._leases.find(tenant_id, session_id) is None and self._replicas.others:
+            session = await self._sessions.get(tenant_id, session_id)
+            if session.owner is not None and session.owner != self._leases.owner:
+                return self._reachable(session.owner)
+            waits = session.desired_state is DesiredState.RUNNING and session.set_aside_by is None
+            if not waits or asyncio.get_running_loop().time() >= deadline:
+                return None
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        return None
+
+    async def forward(self, replica: Replica, call: Call) -> Reply:
+        """Make the call there; raises ``ReplicaUnreachable``."""
+        return await self._client.forward(replica, call)
+
+    def _reachable(self, owner: str) -> Replica:
+        replica = self._replicas.others.get(owner)
+        if replica is None or replica.address is None:
+            raise ReplicaUnreachable
+        return replica

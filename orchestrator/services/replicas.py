@@ -1,0 +1,148 @@
+"""This replica among the others: it says that it lives, knows who else does, and frees what dead ones held."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.domain.replica import Replica, claimable, surplus
+from orchestrator.peer.client import PeerClient
+from orchestrator.services.leases import LeaseBook
+from orchestrator.store.replicas import SILENT_SECONDS, Own, ReplicaStore
+
+log = structlog.get_logger(__name__)
+
+#: The server's clock and ours may differ that much in the time between two heartbeats; more is a jump.
+_CLOCK_TOLERANCE_SECONDS = 1.0
+#: Stands for "always": PostgreSQL compares it with a lease's term.
+_ALWAYS_SECONDS = 1e9
+
+
+class Replicas:
+    """``ready`` is the supervision's to set: whether sessions could run here."""
+
+    def __init__(
+        self,
+        store: ReplicaStore,
+        leases: LeaseBook,
+        client: PeerClient,
+        *,
+        port: int,
+        address: str | None = None,
+        settle_seconds: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._leases = leases
+        self._client = client
+        self._port = port
+        self._address = address
+        self._settle_seconds = settle_seconds
+        self._clock = clock
+        self._others: Mapping[str, Replica] = {}
+        self._ready_others: frozenset[str] = frozenset()
+        self._changed_at = clock()
+        self._renewed: tuple[float, float] | None = None
+        self._heard_since = -math.inf
+        self._cut_off = False
+        self._nobody_can_claim = False
+        self.ready = False
+        self.changed = asyncio.Event()
+        """Set when another replica came, left or became ready."""
+
+    @property
+    def others(self) -> Mapping[str, Replica]:
+        """Those that have a row, by id; as of the last heartbeat."""
+        return self._others
+
+    @property
+    def reaches_database(self) -> bool:
+        """Whether the last heartbeat was heard, and is not long ago."""
+        return not self._cut_off and self.silent_seconds < SILENT_SECONDS
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long nobody has heard of us."""
+        return math.inf if self._renewed is None else self._clock() - self._renewed[0]
+
+    @property
+    def may_be_taken_over(self) -> bool:
+        """Whether somebody else might have our leases without our knowing: there are others, and not all of them are cut
+        off from the database themselves."""
+        return bool(self._others) and not self._nobody_can_claim
+
+    def claimable(self, free: int) -> int:
+        """How many of ``free`` leases are ours to take."""
+        return claimable(len(self._leases.held), self._others.values(), free)
+
+    def surplus(self) -> int:
+        """How many sessions others should have instead of us; none before it is clear that the others stay."""
+        if self._clock() - self._changed_at < self._settle_seconds:
+            return 0
+        return surplus(len(self._leases.held), self._others.values())
+
+    async def renew(self) -> int:
+        """One heartbeat; the number of leases that it found to be a dead replica's, and freed.
+
+        Raises ``DatabaseUnavailable``: others may not have heard of us.
+        """
+        asked_at = self._clock()
+        try:
+            look = await self._store.renew(Own(self._address, len(self._leases.held), self.ready))
+        except DatabaseUnavailable:
+            self._cut_off = True
+            self._nobody_can_claim = await self._all_are_cut_off()
+            raise
+        self._note_contact(asked_at, look.server_seconds)
+        if self._address is None:
+            self._address = _url(look.own_host or "127.0.0.1", self._port)
+        self._note_others({other.replica_id: other for other in look.others})
+        return await self._bury() if look.any_silent else 0
+
+    async def freed(self, seconds: float) -> bool:
+        """Wait that long for the news that leases became free. Raises ``DatabaseUnavailable``."""
+        return await self._store.freed(seconds)
+
+    async def leave(self) -> None:
+        """Be forgotten by the others, unless a lease is kept for a successor's journal. Raises ``DatabaseUnavailable``."""
+        await self._store.leave()
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def _all_are_cut_off(self) -> bool:
+        """Whether every other replica says so itself; one that doesn't answer may have what we haven't."""
+        answers = [self._client.reaches_database(other) for other in self._others.values()]
+        return all(reaches is False for reaches in await asyncio.gather(*answers))
+
+    def _note_contact(self, at: float, server: float) -> None:
+        if self._cut_off:
+            self._heard_since = at
+        elif self._renewed is not None:
+            drift = (server - self._renewed[1]) - (at - self._renewed[0])
+            if abs(drift) > _CLOCK_TOLERANCE_SECONDS:
+                log.warning("the database's clock jumped; nobody counts as dead for a while", seconds=round(drift, 1))
+                self._heard_since = at
+        self._cut_off = self._nobody_can_claim = False
+        self._renewed = (at, server)
+
+    def _note_others(self, others: Mapping[str, Replica]) -> None:
+        ready = frozenset(other.replica_id for other in others.values() if other.ready)
+        if ready != self._ready_others or others.keys() != self._others.keys():
+            log.info("replicas", others=len(others), ready=len(ready))
+            self._changed_at = self._clock()
+            self.changed.set()
+        self._others, self._ready_others = others, ready
+
+    async def _bury(self) -> int:
+        dead, freed = await self._store.bury(min(_ALWAYS_SECONDS, self._clock() - self._heard_since))
+        for replica_id in dead:
+            log.warning("replica is dead; its leases are free", replica=replica_id, leases=freed)
+        return freed
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

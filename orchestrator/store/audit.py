@@ -1,0 +1,49 @@
+"""What happened to sessions' generations, and who or what did it: written in the transaction that does it."""
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain.generation import Action, AuditEntry
+from orchestrator.store.database import Database
+from orchestrator.store.tables import session_audit, sessions
+
+#: The same for a bare psycopg connection.
+RECORD = """
+    INSERT INTO session_audit (tenant_id, session_id, session_ref, generation, action, actor, reason)
+    SELECT tenant_id, session_id, session_ref, %(generation)s, %(action)s, %(actor)s, %(reason)s
+    FROM sessions WHERE session_ref = %(session_ref)s
+"""
+
+
+async def record(
+    connection: AsyncConnection, session_ref: int, generation: int, action: Action, actor: str, reason: str | None
+) -> None:
+    """Add an entry; ``actor`` is a ``SetAsideBy`` or a word for who it was."""
+    of_session = sa.select(
+        sessions.c.tenant_id,
+        sessions.c.session_id,
+        sessions.c.session_ref,
+        sa.literal(generation),
+        sa.literal(str(action)),
+        sa.literal(str(actor)),
+        sa.literal(reason, sa.Text),
+    ).where(sessions.c.session_ref == session_ref)
+    names = ["tenant_id", "session_id", "session_ref", "generation", "action", "actor", "reason"]
+    await connection.execute(sa.insert(session_audit).from_select(names, of_session))
+
+
+class AuditStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of_session(self, tenant_id: str, session_id: str, most: int) -> list[AuditEntry]:
+        """The newest entries of all sessions that had this id, newest first."""
+        a = session_audit.c
+        statement = (
+            sa.select(a.at, a.action, a.generation, a.actor, a.reason)
+            .where(a.tenant_id == tenant_id, a.session_id == session_id)
+            .order_by(a.audit_id.desc())
+            .limit(most)
+        )
+        async with self._database.begin() as connection:
+            return [AuditEntry(*row) for row in await connection.execute(statement)]

@@ -1,0 +1,47 @@
+"""`python -m tests.chaos [--faults N] [--seed N] [--sessions N] [--publish]`: faults at random, and what they broke."""
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+
+from tests.chaos.report import rendered
+from tests.chaos.run import hand_over, run
+
+PROJECT = Path(__file__).resolve().parents[2]
+REPORT = PROJECT / "docs" / "chaos.md"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos")
+    parser.add_argument("--faults", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--sessions", type=int, default=20)
+    parser.add_argument("--deploys", type=int, default=50, help="after the faults; 0 for none")
+    parser.add_argument("--json", type=Path, help="where to keep the outcome")
+    parser.add_argument("--publish", action="store_true", help=f"write {REPORT.relative_to(PROJECT)}")
+    options = parser.parse_args()
+    say(f"seed {options.seed}: the same seed draws the same faults")
+    outcome = asyncio.run(run(options.seed, options.faults, options.sessions, say))
+    if options.json:
+        options.json.write_text(json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
+    handed_over = asyncio.run(hand_over(options.deploys, options.sessions, say)) if options.deploys else []
+    text = rendered(outcome, handed_over)
+    if options.publish:
+        REPORT.write_text(text)
+    print(text)
+    wrong = {name: number for name, number in dataclasses.asdict(outcome.verdict).items() if number}
+    say(f"wrong: {wrong}" if wrong else "nothing was lost, nothing reused, nobody asked for a QR code")
+    return 1 if wrong else 0
+
+
+def say(line: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,262 @@
+"""The faults: each is drawn with everything that it needs from one random generator, so that a seed tells the whole run."""
+
+import asyncio
+import contextlib
+import os
+import random
+import resource
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tests.chaos.world import READY_SECONDS, Replica, World
+from tests.support.processes import descendants, kill_tree
+from tests.support.waiting import eventually
+
+#: Seconds that a host waits between the end of a container and the start of the next.
+HOST_SECONDS = 0.3
+#: Seconds between SIGTERM and SIGKILL of a deploy.
+DRAIN_SECONDS = 20.0
+SLOW_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens; ``play`` returns when it is over, and says so if there was nothing that it could be done to."""
+
+    kind: str
+    description: str
+    play: Callable[[World], Awaitable[None]]
+
+
+class NothingThereError(Exception):
+    """The process that a fault is meant for doesn't run at this moment."""
+
+
+Draw = Callable[[random.Random], tuple[str, Callable[[World], Awaitable[None]]]]
+
+PROGRAMS = ("orchestrator", "baileys", "container")
+
+
+def draw(rng: random.Random) -> Fault:
+    kind = rng.choice(list(KINDS))
+    description, play = KINDS[kind](rng)
+    return Fault(kind, description, play)
+
+
+def _kill(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+    which, program = rng.randrange(2), rng.choice((*PROGRAMS, "postgres"))
+
+    async def play(world: World) -> None:
+        if program == "postgres":
+            await asyncio.to_thread(world.server.kill)
+            await asyncio.to_thread(world.server.start)
+            return
+        replica = world.replicas[which]
+        if program == "container":
+            async with _ended(world, replica):
+                kill_tree(_pid(replica, "container"))
+        else:
+            os.kill(_pid(replica, program), signal.SIGKILL)
+
+    return f"kill -9 {_name(which, program)}", play
+
+
+def _terminate(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+    which, program = rng.randrange(2), rng.choice(PROGRAMS)
+
+    async def play(world: World) -> None:
+        replica = world.replicas[which]
+        if program == "container":
+            async with _ended(world, replica):
+                await _drain(replica)
+        else:
+            os.kill(_pid(replica, program), signal.SIGTERM)
+
+    return f"SIGTERM {_name(which, program)}", play
+
+
+def _freeze(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+    which, program, seconds = rng.randrange(2), rng.choice((*PROGRAMS, "postgres")), rng.uniform(1, 20)
+
+    async def play(world: World) -> None:
+        if program == "postgres":
+            with world.server.hanging():
+                await asyncio.sleep(min(seconds, 10))
+            return
+        first = _pid(world.replicas[which], program)
+        frozen = [first, *descendants(first)] if program == "container" else [first]
+        with _stopped(frozen):
+            await asyncio.sleep(seconds)
+
+    return f"SIGSTOP {_name(which, program)} for {seconds:.0f} s", play
+
+
+def _restart_database(_rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+    async def play(world: World) -> None:
+        await asyncio.to_thread(world.server.stop)
+        await asyncio.to_thread(world.server.start)
+
+    return "restart of PostgreSQL", play
+
+
+def _network(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+    which, name = rng.randrange(2), rng.choice(("database", "whatsapp", "peer"))
+    how, seconds = rng.choice(("cut", "slow", "half-open")), rng.uniform(1, 20)
+
+    async def play(world: World) -> None:
+        link = world.replicas[which].links[name]
+        if how == "half-open":
+            link.half_open()
+            return
+        async with link.cut() if how == "cut" else link.slow(SLOW_SECONDS):
+            await asyncio.sleep(seconds)
+
+    lasting = "" if how == "half-open" else f" for {seconds:.0f} s"
+    return f"network {how} between {'ab'[which]} and {_far(which, name)}{lasting}", play
+
+
+def _disk_full(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+    which, seconds = rng.randrange(2), rng.uniform(2, 15)
+
+    async def play(world: World) -> None:
+        pid = _pid(world.replicas[which], "baileys")
+        before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+    return f"disk full for the journal of {'ab'[which]} for {seconds:.0f} s", play
+
+
+def _clock_jump(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+    which, seconds, ahead = rng.randrange(2), rng.uniform(2, 15), rng.choice((-7200, -90, 90, 7200))
+
+    async def play(world: World) -> None:
+        clock = world.replicas[which].clock
+        if clock is None:
+            raise NothingThereError
+        clock.set(ahead)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            clock.set(0)
+
+    return f"clock of {'ab'[which]} jumps by {ahead} s for {seconds:.0f} s", play
+
+
+def _deploy(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+    which, drain = rng.randrange(2), rng.choice((0.0, DRAIN_SECONDS))
+
+    async def play(world: World) -> None:
+        await deploy(world, which, drain)
+
+    return f"deploy of {'ab'[which]} with a drain of {drain:.0f} s, empty disk", play
+
+
+async def deploy(world: World, which: int, drain_seconds: float) -> None:
+    """The new container is ready before the old one is told to stop, as hosts do it; then that is killed."""
+    old = world.replicas[which]
+    if old.product is None:
+        raise NothingThereError
+    new = old.successor()
+    await new.start()
+    world.replicas[which] = new
+    try:
+        assert new.product is not None
+        await new.product.ready(READY_SECONDS)
+    finally:
+        if drain_seconds:
+            await _drain(old)
+        await _is_drained(old)
+        await old.end()
+
+
+def _new_container(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+    which = rng.randrange(2)
+
+    async def play(world: World) -> None:
+        replica = world.replicas[which]
+        async with _ended(world, replica):
+            kill_tree(_pid(replica, "container"))
+            if not replica.undrained:
+                replica.empty_disk()
+
+    return f"{'ab'[which]} is killed and comes back with an empty disk", play
+
+
+KINDS: Mapping[str, Draw] = {
+    "kill -9": _kill,
+    "SIGTERM": _terminate,
+    "SIGSTOP": _freeze,
+    "database restart": _restart_database,
+    "network": _network,
+    "disk full": _disk_full,
+    "clock jump": _clock_jump,
+    "deploy": _deploy,
+    "new container": _new_container,
+}
+
+
+@contextlib.asynccontextmanager
+async def _ended(world: World, replica: Replica):  # type: ignore[no-untyped-def]
+    """The container ends within the block; its host starts it again."""
+    yield
+    await replica.end()
+    await asyncio.sleep(HOST_SECONDS)
+    await replica.start()
+
+
+async def _drain(replica: Replica) -> None:
+    if replica.product is None:
+        raise NothingThereError
+    process = replica.product.child.process
+    process.terminate()
+
+    async def ended() -> bool:
+        return process.poll() is not None
+
+    with contextlib.suppress(AssertionError):  # the host kills it then
+        await eventually(ended, DRAIN_SECONDS)
+
+
+async def _is_drained(replica: Replica) -> None:
+    """Wait a while for PostgreSQL to have what the disk has: what only a lost disk has is lost, with whatever store."""
+
+    async def drained() -> bool:
+        return replica.product is None or not replica.undrained
+
+    with contextlib.suppress(AssertionError):
+        await eventually(drained, READY_SECONDS)
+
+
+def _pid(replica: Replica, program: str) -> int:
+    if replica.product is None:
+        raise NothingThereError
+    pid = replica.product.child.pid if program == "container" else replica.product.pid(program)
+    if pid is None:
+        raise NothingThereError
+    return pid
+
+
+@contextlib.contextmanager
+def _stopped(pids: list[int]) -> Iterator[None]:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _name(which: int, program: str) -> str:
+    return "PostgreSQL" if program == "postgres" else f"{program} of {'ab'[which]}"
+
+
+def _far(which: int, link: str) -> str:
+    return {"database": "PostgreSQL", "whatsapp": "WhatsApp", "peer": "ba"[which]}[link]

@@ -1,0 +1,88 @@
+"""An outcome as the page docs/chaos.md."""
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+
+from tests.chaos.faults import DRAIN_SECONDS, SLOW_SECONDS
+from tests.chaos.run import AT_ONCE, OPEN_SECONDS, PAUSE_SECONDS, Gaps, Outcome
+from tests.chaos.world import RATE
+
+WORDS = {
+    "qr_after_the_first": "QR codes after the first",
+    "message_numbers_reused": "message numbers reused",
+    "prekeys_reused": "one-time pre-keys reused",
+    "sent_and_undecryptable": "sent messages that stayed undecryptable after the phones' retries",
+    "acknowledged_and_lost": "sent messages that WhatsApp took and nobody could read in the end",
+    "incoming_not_taken": "incoming messages that were never taken",
+    "incoming_given_up": "incoming messages that were given up",
+    "incoming_never_told": "incoming messages that were taken and never told to a listener",
+    "two_live_sockets": "times that one device had two live sockets for longer than WhatsApp's own replacement",
+    "not_open_again": f"sessions not open again {OPEN_SECONDS:.0f} s after the last fault",
+}
+
+
+def rendered(outcome: Outcome, handed_over: Sequence[Gaps] = ()) -> str:
+    verdict = dataclasses.asdict(outcome.verdict)
+    lines = [
+        "# Chaos",
+        "",
+        "`make chaos` plays faults at random on two replicas under traffic, and lets the fake WhatsApp server judge. The same seed draws the",
+        f'same faults: `make chaos ARGUMENTS="--seed {outcome.seed} --faults {outcome.faults}"`.',
+        "",
+        f"{outcome.sessions} linked accounts; {RATE:g} messages a second each way; {outcome.faults} faults, one each {PAUSE_SECONDS[0]:g} to "
+        f"{PAUSE_SECONDS[1]:g} s, up to {AT_ONCE} at a time; {outcome.seconds / 60:.0f} minutes.",
+        "",
+        "## What went wrong",
+        "",
+        "| | number |",
+        "| --- | --- |",
+        *(f"| {WORDS[name]} | {number} |" for name, number in verdict.items()),
+        "",
+        "## What happened",
+        "",
+        "| | number |",
+        "| --- | --- |",
+        *(f"| {kind} | {number} |" for kind, number in sorted(outcome.played.items())),
+        f"| nothing there to be done to at that moment | {outcome.skipped} |",
+        "",
+        f"- All sessions were open {outcome.open_again_seconds:.1f} s after the last fault.",
+        f"- {outcome.accepted} sends were accepted, {outcome.refused} were refused (the session was not open at that moment), {outcome.unconfirmed} had no answer.",
+        f"- {outcome.accepted_and_never_arrived} accepted sends never arrived: written to a socket that died, before WhatsApp acknowledged them.",
+        f"- {outcome.incoming} incoming messages were taken.",
+        f"- {outcome.logins} logins, {outcome.evictions} of which replaced a socket that WhatsApp still held.",
+        "",
+        *_hand_over(handed_over),
+        "## The faults",
+        "",
+        "kill -9, SIGTERM and SIGSTOP (1 to 20 s) of the orchestrator, the sidecar, the whole container or PostgreSQL; a restart of PostgreSQL; the",
+        f"connection to PostgreSQL, to WhatsApp or to the other replica cut, {SLOW_SECONDS:g} s late or half-open (1 to 20 s); the disk of the journal full; the clock",
+        f"of a replica two hours or 90 s ahead or behind; an overlapping deploy with an empty disk, drained for {DRAIN_SECONDS:.0f} s or killed at once; a killed",
+        "container that comes back with an empty disk.",
+        "",
+        "A disk on which there are changes that PostgreSQL doesn't have yet, because it was out of reach, is not thrown away: what only a lost",
+        "disk has is lost, with whatever store.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _hand_over(gaps: Sequence[Gaps]) -> list[str]:
+    if not gaps:
+        return []
+    return [
+        "## Hand-over",
+        "",
+        "Overlapping deploys of one container under the same traffic: the new one, with an empty disk, is ready; then the old one gets SIGTERM, or is",
+        "killed at once. How long each device was without a connection, as WhatsApp sees it:",
+        "",
+        "| drain | deploys | median | worst |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {f'{g.drain_seconds:.0f} s' if g.drain_seconds else 'none: SIGKILL'} | {g.deploys} | "
+            f"{statistics.median(g.milliseconds) / 1000:.2f} s | {max(g.milliseconds) / 1000:.2f} s |"
+            for g in gaps
+            if g.milliseconds
+        ),
+        "",
+    ]

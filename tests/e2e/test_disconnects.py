@@ -1,0 +1,231 @@
+"""Every row of the disconnect policy (ARCHITECTURE, section 6) on the whole product, played by the fake WhatsApp.
+
+The row "440, lease lost" needs a second replica: see test_two_replicas.py. That nobody scans the QR code in time takes
+minutes with Baileys' own timers: see "a QR that nobody scans" in baileys-server/test/connections/connection.test.js.
+"""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support.event_stream import Heard, listening
+from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
+from tests.support.postgres import short_folder
+from tests.support.tree import Tree, tree
+from tests.support.waiting import eventually
+
+# One process tree serves all of these tests; each has a session and a phone of its own.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def whatsapp() -> AsyncIterator[FakeWhatsApp]:
+    async with fake_whatsapp() as server:
+        yield server
+        assert await server.violations() == {}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def product(whatsapp: FakeWhatsApp) -> AsyncIterator[Tree]:
+    with short_folder() as folder:
+        environ = {**whatsapp.environ, "KEEP_ALIVE_SECONDS": "1"}
+        async with tree(folder / "data", folder / "log", environ) as started:
+            await started.ready()
+            yield started
+            assert await started.terminate() == 0
+
+
+@pytest.fixture(scope="module")
+def numbers() -> Iterator[int]:
+    return itertools.count(1)
+
+
+@dataclass
+class Line:
+    """A session that is open, what WhatsApp may do to it, and what its owner hears of it."""
+
+    product: Tree
+    whatsapp: FakeWhatsApp
+    session_id: str
+    phone: str
+    heard: Heard
+    opened_at: str
+
+    async def kick(self, kind: str, **more: Any) -> None:
+        answer = await self.whatsapp.call("POST", "/kick", {"phone": self.phone, "kind": kind, **more})
+        assert answer["sockets"] == 1
+
+    async def fail(self, kind: str, **more: Any) -> None:
+        await self.whatsapp.call("POST", "/failures", {"phone": self.phone, "kind": kind, **more})
+
+    async def session(self) -> Any:
+        return await self.product.session(self.session_id)
+
+    async def comes_to(self, state: str, seconds: float = 15.0) -> dict[str, Any]:
+        return await self.heard.wait_for("session.state", seconds, connection_state=state)
+
+    async def is_open_again(self, seconds: float = 30.0) -> None:
+        """Open, later than before, as the same device: nobody scanned anything."""
+        await self.product.open(self.session_id, after=self.opened_at, seconds=seconds)
+        now = await self.session()
+        self.opened_at = now["last_open_at"]
+        assert now["generation"] == 1
+        sent = await self.product.send(self.session_id, await self.whatsapp.contact(), "oi")
+        assert sent.status == 201, sent.body
+
+    async def starts(self) -> None:
+        """Its owner presses start."""
+        assert (await self.product.call("POST", f"/v1/sessions/{self.session_id}/start")).status == 200
+
+    async def alert(self, alert: str) -> dict[str, Any]:
+        return await self.heard.wait_for("session.alert", alert=alert)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def line(
+    product: Tree, whatsapp: FakeWhatsApp, numbers: Iterator[int], request: pytest.FixtureRequest
+) -> AsyncIterator[Line]:
+    number = next(numbers)
+    session_id, phone = f"{number}-{request.node.originalname}"[:64], f"55119999800{number:02}"
+    await product.pair(session_id, phone, whatsapp)
+    async with listening(product, f"?session_id={session_id}") as heard:
+        opened_at = (await product.session(session_id))["last_open_at"]
+        yield Line(product, whatsapp, session_id, phone, heard, opened_at)
+
+
+async def test_515_restart_required_reconnects_at_once(line: Line) -> None:
+    await line.kick("stream_error", code=515)
+    await line.is_open_again()
+    assert not [s for s in line.heard.of("session.state") if s["connection_state"] == "waiting_retry"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [("tcp_drop", None), ("xmlstreamend", None), ("close", None), ("stream_error", 500), ("stream_error", 503)],
+    ids=["428-lost", "428-ended", "428-closed", "500", "503"],
+)
+async def test_a_lost_connection_comes_back(line: Line, kind: str, code: int | None) -> None:
+    await line.kick(kind, **({"code": code} if code else {}))
+    await line.comes_to("waiting_retry")
+    await line.is_open_again()
+
+
+async def test_an_unknown_reason_is_a_lost_connection(line: Line) -> None:
+    await line.kick("stream_error", code=599)
+    await line.is_open_again()
+
+
+async def test_408_a_connection_on_which_nothing_comes_in_is_recycled(line: Line) -> None:
+    await line.fail("silence")
+    await line.is_open_again()
+
+
+async def test_open_but_deaf_a_connection_from_which_nothing_arrives_is_recycled(line: Line) -> None:
+    """Keep-alives are answered, so that only the message shows it: nobody acknowledges that."""
+    await line.fail("deaf")
+    contact = await line.whatsapp.contact()
+    assert (await line.product.send(line.session_id, contact, "hello?")).status == 201
+    await line.is_open_again()
+
+
+async def test_440_a_replaced_connection_tries_once_and_then_leaves_the_device_to_the_other(line: Line) -> None:
+    await line.kick("replaced")
+    await line.is_open_again()
+    await line.kick("replaced")
+    assert "replaced the connection twice" in (await line.comes_to("conflict"))["reason"]
+    await line.alert("conflict")
+    await line.starts()
+    await line.is_open_again()
+
+
+async def test_401_device_removed_is_a_proven_logout(line: Line) -> None:
+    await line.kick("device_removed")
+    await line.comes_to("quarantined")
+    assert (await line.alert("quarantined"))["by"] == "whatsapp"
+    kept = (await line.product.call("GET", f"/v1/sessions/{line.session_id}/generations")).json["generations"]
+    assert [(g["generation"], g["restorable"], g["set_aside_by"]) for g in kept] == [(1, True, "whatsapp")]
+    refused = await line.product.call("POST", f"/v1/sessions/{line.session_id}/start")
+    assert (refused.status, refused.code) == (409, "session_quarantined")
+
+
+@pytest.mark.parametrize("reason", [401, 403, 406])
+async def test_a_refusal_that_is_not_repeated_is_no_logout(line: Line, reason: int) -> None:
+    await line.fail("refuse_login", reason=reason)
+    await line.kick("tcp_drop")
+    await line.is_open_again()
+
+
+@pytest.mark.parametrize("reason", [401, 403, 406])
+async def test_a_repeated_refusal_quarantines_and_the_generation_can_be_brought_back(line: Line, reason: int) -> None:
+    path = f"/v1/sessions/{line.session_id}"
+    assert (await line.product.call("POST", f"{path}/stop")).status == 200
+    await line.starts()
+    await line.is_open_again()  # without the 515 of the pairing, after which a refusal proves nothing
+    await line.fail("refuse_login", reason=reason, times=2)
+    await line.kick("tcp_drop")
+    await line.comes_to("quarantined", 30)
+    assert (await line.product.call("POST", f"{path}/generations/2/restore")).code == "generation_not_found"
+    restored = await line.product.call("POST", f"{path}/generations/1/restore")
+    assert (restored.status, restored.json["desired_state"]) == (200, "running")
+    await line.is_open_again()
+    audit = (await line.product.call("GET", f"{path}/audit")).json["audit"]
+    assert [(entry["action"], entry["actor"]) for entry in audit] == [("restored", "owner"), ("set_aside", "whatsapp")]
+    again = await line.product.call("POST", f"{path}/generations/1/restore")
+    assert (again.status, again.code) == (409, "generation_in_use")
+
+
+async def test_a_false_401_right_after_a_515_is_no_logout_however_often_it_comes(line: Line) -> None:
+    await line.fail("refuse_login", reason=401, times=3)
+    await line.kick("stream_error", code=515)
+    await line.is_open_again()
+
+
+async def test_402_a_ban_is_waited_for(line: Line) -> None:
+    await line.fail("refuse_login", reason=402, expire=2)
+    await line.kick("tcp_drop")
+    assert "blocked the account until" in (await line.comes_to("paused"))["reason"]
+    await line.is_open_again()
+
+
+async def test_405_an_outdated_client_comes_back_as_the_newest_version(line: Line) -> None:
+    """From here on WhatsApp refuses the version that Baileys has."""
+    await line.whatsapp.call("POST", "/client-revision", {"revision": 2_000_000_000})
+    await line.kick("tcp_drop")
+    await line.is_open_again()
+
+
+async def test_405_again_waits_long_and_touches_nothing(line: Line) -> None:
+    await line.fail("refuse_login", reason=405)
+    await line.kick("tcp_drop")
+
+    async def waits() -> bool:
+        return "outdated" in ((await line.session())["reason"] or "")
+
+    await eventually(waits, 15, "the session to say that the client is outdated")
+    assert (await line.session())["connection_state"] == "waiting_retry"
+    await line.starts()
+    await line.is_open_again()
+
+
+async def test_411_without_multi_device_it_stops_until_somebody_switched_it_on(line: Line) -> None:
+    await line.kick("downgrade")
+    assert "Multi-device is off" in (await line.comes_to("paused"))["reason"]
+    await line.starts()
+    await line.is_open_again()
+
+
+async def test_a_deletion_asks_for_confirmation_and_can_be_undone(line: Line) -> None:
+    path = f"/v1/sessions/{line.session_id}"
+    for query in ("", "?confirm=", "?confirm=another"):
+        refused = await line.product.call("DELETE", path + query)
+        assert (refused.status, refused.code) == (409, "confirmation_required")
+    assert (await line.session())["connection_state"] == "open"
+    assert (await line.product.call("DELETE", f"{path}?confirm={line.session_id}")).status == 204
+    assert (await line.product.call("GET", path)).status == 404
+    restored = await line.product.call("POST", f"{path}/generations/1/restore")
+    assert restored.status == 200
+    await line.is_open_again()

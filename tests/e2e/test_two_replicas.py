@@ -1,0 +1,134 @@
+"""Two replicas on one database: they share the sessions, answer for one another, and take over from one that dies."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.event_stream import Heard, listening
+from tests.support.fake_whatsapp import FakeWhatsApp
+from tests.support.processes import descendants
+from tests.support.tree import Tree, tree
+from tests.support.waiting import eventually
+
+TOKEN = "a-token-for-the-operator"
+TTL_SECONDS = 4
+PHONES = {f"loja-{number}": f"55119999770{number:02}" for number in range(1, 5)}
+
+
+@pytest.fixture
+def environ(database_url: str, whatsapp: FakeWhatsApp) -> dict[str, str]:
+    return {
+        **whatsapp.environ,
+        "DATABASE_URL": database_url,
+        "REBALANCE_AFTER_SECONDS": "1",
+        "LEASE_TTL_SECONDS": str(TTL_SECONDS),
+    }
+
+
+@contextlib.asynccontextmanager
+async def replica(folder: Path, name: str, environ: dict[str, str]) -> AsyncIterator[Tree]:
+    async with tree(folder / name, folder / f"log-{name}", environ, token=TOKEN) as started:
+        await started.ready()
+        yield started
+
+
+async def shared(a: Tree, b: Tree) -> None:
+    """Wait until each has its half and all are open."""
+
+    async def even() -> bool:
+        return await opened(a) == await opened(b) == len(PHONES) // 2
+
+    await eventually(even, 60, "both replicas to run their half")
+    await a.open(*PHONES)
+
+
+async def opened(product: Tree) -> int:
+    """Sessions that are open in this replica's own sidecar."""
+    listed = await product.sidecar_sessions()
+    return sum(session["state"] == "open" for session in listed)
+
+
+async def sends_both_ways(a: Tree, b: Tree, whatsapp: FakeWhatsApp, heard: tuple[Heard, Heard]) -> None:
+    """Through either replica every session sends, and what every session gets is heard at both."""
+    contact = await whatsapp.contact()
+    for session_id, phone in PHONES.items():
+        for through in (a, b):
+            sent = await through.send(session_id, contact, f"through {through.port}")
+            assert sent.status == 201, sent.body
+        text = f"to {session_id} at {time.monotonic()}"
+        await whatsapp.send(contact, phone, text)
+        for one in heard:
+            await one.wait_for("message.received", session_id=session_id, text=text)
+    assert (await whatsapp.idle(30))["idle"]
+
+
+def whole_tree(product: Tree) -> list[int]:
+    return [product.child.pid, *descendants(product.child.pid)]
+
+
+@pytest.mark.timeout(240)
+async def test_two_replicas_share_answer_for_one_another_and_take_over(
+    short_path: Path, environ: dict[str, str], whatsapp: FakeWhatsApp
+) -> None:
+    async with replica(short_path, "a", environ) as a:
+        for session_id, phone in PHONES.items():
+            await a.pair(session_id, phone, whatsapp)
+        async with replica(short_path, "b", environ) as b:
+            await shared(a, b)
+            async with listening(a) as at_a, listening(b) as at_b:
+                await sends_both_ways(a, b, whatsapp, (at_a, at_b))
+
+            # Frozen for longer than its leases last, then woken: it neither writes nor keeps a socket.
+            frozen = whole_tree(b)
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)
+
+            async def taken_over() -> bool:
+                return await opened(a) == len(PHONES)
+
+            since = time.monotonic()
+            await eventually(taken_over, 60, "the sessions of the frozen replica to be open elsewhere")
+            print(f"taken over {time.monotonic() - since:.1f} s after SIGSTOP, the TTL is {TTL_SECONDS} s")
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+            await b.ready()
+            await shared(a, b)  # it lets go, and then gets its share again
+            async with listening(a) as at_a, listening(b) as at_b:
+                await sends_both_ways(a, b, whatsapp, (at_a, at_b))
+
+            since = time.monotonic()
+            b.kill_everything()
+            await eventually(taken_over, 60, "the sessions of the killed replica to be open elsewhere")
+            print(f"taken over {time.monotonic() - since:.1f} s after SIGKILL, the TTL is {TTL_SECONDS} s")
+        counts = await whatsapp.counts()
+        assert counts["registrations"] == len(PHONES)
+        assert await a.terminate() == 0
+
+
+@pytest.mark.timeout(120)
+async def test_a_session_that_is_created_at_one_replica_is_paired_through_the_other(
+    short_path: Path, environ: dict[str, str], whatsapp: FakeWhatsApp
+) -> None:
+    async with replica(short_path, "a", environ) as a, replica(short_path, "b", environ) as b:
+        for number, (maker, asker) in enumerate(((a, b), (b, a)), start=1):
+            session_id = f"loja-{number}"
+            assert (await maker.call("POST", "/v1/sessions", {"session_id": session_id})).status == 201
+            qr = await asker.call("GET", f"/v1/sessions/{session_id}/qr")
+            assert qr.status == 200, qr.body
+            picture = await asker.call("GET", f"/v1/sessions/{session_id}/qr", Accept="image/png")
+            assert picture.body.startswith(b"\x89PNG")
+            assert picture.headers["Content-Type"] == "image/png"
+            await whatsapp.scan(qr.json["qr"], PHONES[session_id])
+            await asker.open(session_id)
+        for through in (a, b):
+            stopped = await through.call("POST", "/v1/sessions/loja-1/stop")
+            assert stopped.json["connection_state"] == "stopped"
+            assert (await through.call("POST", "/v1/sessions/loja-1/start")).status == 200
+            await through.open("loja-1")
+        assert (await b.call("DELETE", "/v1/sessions/loja-2")).code == "confirmation_required"
+        assert (await b.call("GET", "/v1/sessions/nobody")).code == "session_not_found"
