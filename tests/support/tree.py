@@ -119,7 +119,13 @@ class Tree:
     async def pair(self, session_id: str, phone: str, whatsapp: FakeWhatsApp) -> str:
         """Create a session, scan its QR code, wait until it is open; the account's jid."""
         assert (await self.call("POST", "/v1/sessions", {"session_id": session_id})).status == 201
-        qr = await self.call("GET", f"/v1/sessions/{session_id}/qr")
+
+        async def ready() -> Answer | None:
+            answer = await self.call("GET", f"/v1/sessions/{session_id}/qr")
+            return None if answer.status == 409 and answer.code == "qr_not_ready" else answer
+
+        qr = await eventually(ready, 60, "a QR code")
+        assert qr is not None
         assert qr.status == 200, qr.body
         jid = (await whatsapp.scan(qr.json["qr"], phone))["jid"]
         await self.open(session_id)

@@ -79,14 +79,18 @@ export class VerificationBackup {
     this.#due = Infinity
     this.#running = true
     this.#lastRun = this.#clock.uptime()
+    let nextMs = this.#timing.throttleMs // it was too busy, or it failed: soon again
     try {
       const result = await this.#compareAndRepair()
-      if (result) this.#onVerified(result)
+      if (result) {
+        nextMs = this.#timing.intervalMs
+        this.#onVerified(result)
+      }
     } catch (error) {
       this.#onFailed(error)
     }
     this.#running = false
-    if (!this.#stopped) this.#scheduleAt(this.#lastRun + this.#timing.intervalMs)
+    if (!this.#stopped) this.#scheduleAt(this.#lastRun + nextMs)
   }
 
   /** @returns {Promise<Verified | null>} null when the store was too busy to compare anything */
