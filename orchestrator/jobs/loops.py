@@ -57,13 +57,16 @@ def renewing(supervision: Supervision, ttl_seconds: float) -> Loop:
 
 
 def being_heard_of(replicas: Replicas, supervision: Supervision) -> Loop:
-    """Say every second that this replica lives, and take up at once what others free."""
+    """Say every second that this replica lives, and act at once on what others free or ask for."""
 
     async def loop(stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 freed = await replicas.renew()
-                if freed or replicas.changed.is_set() or await _first(stop, replicas.freed(_HEARTBEAT_SECONDS)):
+                told = await _first(stop, replicas.changes(_HEARTBEAT_SECONDS))
+                if told:
+                    await supervision.renew()  # one of ours may have to stop
+                if told or freed or replicas.changed.is_set():
                     replicas.changed.clear()
                     # Not all replicas in the same moment: each finds what the ones before it left.
                     await pause(stop, random.uniform(0, _CLAIM_JITTER_SECONDS))

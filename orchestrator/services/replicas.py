@@ -102,9 +102,12 @@ class Replicas:
         self._note_others({other.replica_id: other for other in look.others})
         return await self._bury() if look.any_silent else 0
 
-    async def freed(self, seconds: float) -> bool:
-        """Wait that long for the news that leases became free. Raises ``DatabaseUnavailable``."""
-        return await self._store.freed(seconds)
+    async def changes(self, seconds: float) -> bool:
+        """Wait that long for the news that leases became free, or that sessions should start or stop.
+
+        Raises ``DatabaseUnavailable``.
+        """
+        return await self._store.changed(seconds)
 
     async def leave(self) -> None:
         """Be forgotten by the others, unless a lease is kept for a successor's journal. Raises ``DatabaseUnavailable``."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from orchestrator.domain.errors import LeaseBusy
 from orchestrator.domain.session import Lease
 from orchestrator.store.database import Database
-from orchestrator.store.replicas import FREED_CHANNEL
+from orchestrator.store.replicas import TELL_CHANGED
 
 #: Free leases that are counted at most: enough to share them out, and a bound for the count.
 _COUNTED = 10_000
@@ -92,8 +92,6 @@ _RELEASE = sa.text(
     WHERE l.session_ref = v.session_ref AND l.epoch = v.epoch AND l.owner = :owner
     """
 )
-
-_TELL_FREED = sa.text(f"NOTIFY {FREED_CHANNEL}")
 
 _ADVANCE = sa.text(
     """
@@ -209,7 +207,7 @@ class LeaseStore:
         }
         async with self._database.begin() as connection:
             await connection.execute(_RELEASE, parameters)
-            await connection.execute(_TELL_FREED)
+            await connection.execute(TELL_CHANGED)
 
     async def advance(self, lease: Lease) -> int | None:
         """A higher epoch for a lease that is still ours, to fence a writer that died; None if it was lost."""

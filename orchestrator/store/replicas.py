@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+import sqlalchemy as sa
 
 from orchestrator.domain.errors import AuthStateCorrupt, DatabaseUnavailable
 from orchestrator.domain.replica import Replica
@@ -30,8 +31,9 @@ SILENT_SECONDS = 6.0
 RETURN_SECONDS = 10.0
 #: Seconds that one use of the connection may take: a heartbeat that hangs longer is better tried anew.
 _USE_SECONDS = 4.0
-#: The channel that says that leases became free.
-FREED_CHANNEL = "orchestrator_leases_freed"
+#: The channel that says that leases became free, or that sessions should start or stop.
+CHANGED_CHANNEL = "orchestrator_sessions_changed"
+TELL_CHANGED = sa.text(f"NOTIFY {CHANGED_CHANNEL}")
 
 #: Whether the replica in a row named ``r`` is present.
 _IS_PRESENT = f"""
@@ -177,8 +179,8 @@ class ReplicaStore:
         assert row is not None
         return row[0] or [], row[1]
 
-    async def freed(self, seconds: float) -> bool:
-        """Wait that long for the news that leases became free."""
+    async def changed(self, seconds: float) -> bool:
+        """Wait that long for the news that leases became free, or that sessions should start or stop."""
         async with self._connected(seconds) as connection:
             async for _ in connection.notifies(timeout=seconds, stop_after=1):
                 return True
@@ -201,7 +203,7 @@ class ReplicaStore:
             async with outages_translated(seconds + _USE_SECONDS):
                 if self._connection is None:
                     self._connection = await connected(self._url, "orchestrator presence")
-                    await self._connection.execute(f"LISTEN {FREED_CHANNEL}")
+                    await self._connection.execute(f"LISTEN {CHANGED_CHANNEL}")
                 yield self._connection
         except DatabaseUnavailable:
             await self.close()

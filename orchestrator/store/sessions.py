@@ -12,7 +12,7 @@ from orchestrator.domain.generation import Action
 from orchestrator.domain.session import ConnectionState, DesiredState, Lease, Session, SetAsideBy
 from orchestrator.store.audit import record
 from orchestrator.store.database import Database
-from orchestrator.store.replicas import IS_ALIVE
+from orchestrator.store.replicas import IS_ALIVE, TELL_CHANGED
 from orchestrator.store.tables import generations, leases, sessions
 
 _l = leases.alias("l")
@@ -97,6 +97,7 @@ class SessionStore:
                 raise SessionExists
             await connection.execute(sa.insert(generations).values(session_ref=session_ref, generation=1))
             await connection.execute(sa.insert(leases).values(session_ref=session_ref, epoch=0))
+            await connection.execute(TELL_CHANGED)
             return _from_row((await connection.execute(_SELECT.where(sessions.c.session_ref == session_ref))).one())
 
     async def list(self, tenant_id: str) -> list[Session]:
@@ -118,6 +119,7 @@ class SessionStore:
     async def desire(self, session_ref: int, state: DesiredState) -> None:
         async with self._database.begin() as connection:
             await _update(connection, session_ref, desired_state=state)
+            await connection.execute(TELL_CHANGED)
 
     async def record_state(
         self, lease: Lease, owner: str, state: ConnectionState, reason: str | None, opened_at: datetime | None

@@ -79,13 +79,11 @@ export class VerificationBackup {
     this.#due = Infinity
     this.#running = true
     this.#lastRun = this.#clock.uptime()
-    let nextMs = this.#timing.throttleMs // it was too busy, or it failed: soon again
+    let nextMs = this.#timing.intervalMs
     try {
       const result = await this.#compareAndRepair()
-      if (result) {
-        nextMs = this.#timing.intervalMs
-        this.#onVerified(result)
-      }
+      if (result) this.#onVerified(result)
+      else nextMs = this.#timing.throttleMs
     } catch (error) {
       this.#onFailed(error)
     }

@@ -142,6 +142,17 @@ test('what changed while the digests were compared is left alone', async () => {
   assert.equal(store.writes.length, 1)
 })
 
+test('a run that finds writes under way compares nothing and comes again 30 s later', async () => {
+  const snapshot = authState.snapshot
+  authState.snapshot = () => null
+  backup.start()
+  await clock.advance(39_999)
+  assert.deepEqual([results, failures, calls], [[], [], []])
+  authState.snapshot = snapshot
+  await clock.advance(1)
+  assert.equal(results.length, 1)
+})
+
 test('a failure is told and the next run comes as usual', async () => {
   store.creds = null
   backup = new VerificationBackup({

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.domain.session import DesiredState
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.replicas import PRESENCE_CLASS, RETURN_SECONDS, SILENT_SECONDS, Own, ReplicaStore
@@ -144,17 +145,19 @@ async def test_a_clock_that_was_set_back_makes_nobody_immortal(database: Databas
         assert float((await connection.execute(age)).scalar_one()) <= 1
 
 
-async def test_freed_leases_are_told_at_once(database: Database, replica: Make) -> None:
+async def test_freed_leases_and_wishes_are_told_at_once(database: Database, replica: Make) -> None:
     await SessionStore(database).create("t", "s")
     leases = LeaseStore(database, "a", TTL)
     held = await leases.claim(1)
     listening = replica("b")
     await listening.renew(OWN)
-    waiting = asyncio.create_task(listening.freed(30))
+    waiting = asyncio.create_task(listening.changed(30))
     await asyncio.sleep(0)
     await leases.release(held)
     assert await waiting
-    assert not await listening.freed(0.1)
+    assert not await listening.changed(0.1)
+    await SessionStore(database).desire(held[0].session_ref, DesiredState.STOPPED)
+    assert await listening.changed(30)
 
 
 async def test_a_replica_that_leaves_is_forgotten_unless_it_keeps_a_lease_for_a_journal(
