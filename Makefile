@@ -23,6 +23,7 @@ PYTHON_RUN := $(VENV)/.installed-run
 PYTHON_DEV := $(VENV)/.installed-dev
 NODE_RUN := $(SIDECAR)/node_modules/.installed-run
 NODE_DEV := $(SIDECAR)/node_modules/.installed-dev
+NODE_TESTS := $(SIDECAR)/node_modules/.test-output
 BENCH_PEERS := tests/bench/peers/node_modules/.installed
 
 # Hashes: a changed file on the way is refused. No resolver: the lock is complete.
@@ -51,16 +52,21 @@ install: node-here $(PYTHON_DEV) $(NODE_DEV) ## Install everything, tools for de
 
 .PHONY: test
 test: install lint ## All checks and all tests
-	@echo "== pytest: units, integration on a real PostgreSQL, end to end"
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-	@echo "== node --test: sidecar"
-	@cd $(SIDECAR) && npm test --silent
+	@echo "== pytest: units, integration on a real PostgreSQL, end to end; at the same time node --test: sidecar"
+	@(cd $(SIDECAR) && exec npm test --silent) > $(NODE_TESTS) 2>&1 & node=$$!; trap "kill $$node 2> /dev/null || true" EXIT; \
+		$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder; \
+		wait $$node || { grep -vE "^ *(ok|# Subtest|---|\.\.\.|duration_ms|type:)" $(NODE_TESTS); exit 1; }; \
+		echo "== node --test: sidecar"; grep -E "^# (tests|pass|fail|skipped)" $(NODE_TESTS)
 	@echo "All checks and tests passed."
 
 LONG_TESTS := tests/e2e/test_killed_parts.py tests/e2e/test_new_container.py tests/e2e/test_database_outage.py tests/e2e/test_incoming_messages.py tests/e2e/test_acknowledged_writes.py
 
 .PHONY: chaos
-chaos: install ## The tests that show more the longer they run: 5 minutes without PostgreSQL, dozens of kills; 15 minutes in all
+chaos: install ## 1,000 faults at random on two replicas, and 50 deploys: two hours; ARGUMENTS="--faults 200 --deploys 10" half an hour
+	@exec $(BIN)/python -m tests.chaos $(ARGUMENTS)
+
+.PHONY: long-tests
+long-tests: install ## The tests that show more the longer they run: 5 minutes without PostgreSQL, dozens of kills; 15 minutes in all
 	@CHAOS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -rP $(LONG_TESTS)
 
 .PHONY: lint

@@ -234,6 +234,7 @@ test('SIGTERM drains and says goodbye after the sockets are closed', async () =>
   assert.deepEqual(await stopped, { code: 0, signal: null })
   assert.ok(Date.now() - startedAt < 8000)
   assert.equal(orchestrator.goodbyes.length, 1)
+  assert.deepEqual(orchestrator.callsTo('/departing').map(call => call.body.closed), [[], [REF]])
   assert.equal(orchestrator.callsTo('/write').at(-1).at <= orchestrator.callsTo('/goodbye')[0].at, true)
   assert.equal(orchestrator.eventsOf('connection.state').at(-1).state, 'stopped')
 })

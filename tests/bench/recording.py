@@ -11,15 +11,15 @@ FOLDER = PROJECT / "data" / "bench"
 MESSAGES = 3000
 
 
-def workload() -> Path:
-    """The file with what ``MESSAGES`` messages write; see record-workload.js, whose change makes it anew."""
+def workload(messages: int = MESSAGES) -> Path:
+    """The file with what so many messages write; see record-workload.js, whose change makes it anew."""
     recorder = NODE_BENCH / "record-workload.js"
-    file = FOLDER / "workload.json"
+    file = FOLDER / ("workload.json" if messages == MESSAGES else f"workload-{messages}.json")
     if not file.exists() or file.stat().st_mtime < recorder.stat().st_mtime:
-        sys.stderr.write(f"Recording what {MESSAGES} messages write ...\n")
+        sys.stderr.write(f"Recording what {messages} messages write ...\n")
         FOLDER.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_suffix(".new")
-        subprocess.run(["node", str(recorder), str(unfinished), str(MESSAGES)], check=True)
+        subprocess.run(["node", str(recorder), str(unfinished), str(messages)], check=True)
         unfinished.rename(file)
     return file
 

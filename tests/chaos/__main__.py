@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import dataclasses
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where to keep the outcome")
     parser.add_argument("--publish", action="store_true", help=f"write {REPORT.relative_to(PROJECT)}")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything that was started is ended
     say(f"seed {options.seed}: the same seed draws the same faults")
     outcome = asyncio.run(run(options.seed, options.faults, options.sessions, say))
     if options.json:

@@ -11,7 +11,7 @@ from tests.bench.disks import FAST
 @pytest.mark.timeout(240)
 async def test_no_acknowledged_write_is_missing_after_a_kill_of_each_part() -> None:
     """2,000 writes before each kill -9 of the sidecar, the orchestrator and PostgreSQL, and 2,000 after the latter two."""
-    workload: Path = recording.workload()
+    workload: Path = recording.workload(messages=400)
     async for run in kills.measure(FAST, workload, 0):
         assert run.figures["acknowledged"] >= kills.ACKNOWLEDGED, run
         assert run.figures["lost"] == 0, run

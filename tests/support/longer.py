@@ -7,5 +7,5 @@ T = TypeVar("T", int, float)
 
 
 def longer(short: T, long: T) -> T:
-    """``short`` in `make test`, ``long`` in `make chaos`."""
+    """``short`` in `make test`, ``long`` in `make long-tests`."""
     return long if os.environ.get("CHAOS") == "1" else short

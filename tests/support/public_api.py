@@ -24,6 +24,7 @@ class PublicApi:
     database: Database
     port: int
     token: str = field(repr=False)
+    peer_token: str = field(repr=False)
     http: aiohttp.ClientSession
 
 
@@ -47,7 +48,7 @@ async def public_api(database_url: str, replica_id: str = "a" * 32) -> AsyncIter
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:
-            yield PublicApi(parts.services, parts.database, runner.addresses[0][1], token, http)
+            yield PublicApi(parts.services, parts.database, runner.addresses[0][1], token, parts.peer_token, http)
         finally:
             parts.services.events.close()
             await runner.cleanup()

@@ -18,7 +18,7 @@ PHONE, SESSION = "5511999990001", "loja-1"
 #: Messages a second each way.
 RATE = 10.0
 #: Kills of each kind, and seconds of traffic before each.
-KILLS = longer(2, 5)
+KILLS = longer(1, 5)
 TRAFFIC_SECONDS = 1.0
 #: Seconds that the phones' retries get to settle everything; the file store often isn't done by then.
 OUR_HEALING_SECONDS = 60.0

@@ -193,6 +193,7 @@ export class FakeOrchestrator {
 
   #answer(call, path, body) {
     if (call === 'sidecar/hello') return this.hellos.push(body.instance), ok({})
+    if (call === 'sidecar/departing') return ok({})
     if (call === 'sidecar/goodbye') return this.goodbyes.push(body.instance), ok({})
     if (call === 'events') return this.events.push(...body.events), ok({})
     if (call === 'auth-states/load') return ok({ sessions: body.sessions.map(lease => this.#loaded(...lease)) })
