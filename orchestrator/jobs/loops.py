@@ -65,7 +65,8 @@ def being_heard_of(replicas: Replicas, supervision: Supervision) -> Loop:
                 freed = await replicas.renew()
                 told = await _first(stop, replicas.changes(_HEARTBEAT_SECONDS))
                 if told:
-                    await supervision.renew()  # one of ours may have to stop
+                    await replicas.renew()  # how many are there to share what is free?
+                    await supervision.renew()  # may one of ours have to stop?
                 if told or freed or replicas.changed.is_set():
                     replicas.changed.clear()
                     # Not all replicas in the same moment: each finds what the ones before it left.

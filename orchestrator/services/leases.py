@@ -106,6 +106,10 @@ class LeaseBook:
             log.info("lease recovered for its journal", session_id=lease.session_id, epoch=lease.epoch)
         return lease
 
+    async def take_no_more(self) -> None:
+        """Have the others count on taking everything that is free, before the next heartbeat tells them."""
+        await self._store.take_no_more()
+
     async def release(self, session_refs: Iterable[int]) -> None:
         """Give these leases back, so that any replica may take them at once."""
         leases = [self._held[ref] for ref in session_refs if ref in self._held]

@@ -101,6 +101,9 @@ class Supervision:
         if shard is not None and shard.departed != instance:
             log.info("sidecar is ending", shard=shard.name)
             shard.departed = instance
+            self._replicas.ready = any(shard.usable for shard in self._shards)
+            if not self._replicas.ready:
+                await self._leases.take_no_more()
         async with self._taking:
             await self._leases.release(closed)
         for session_ref in closed:
@@ -122,16 +125,15 @@ class Supervision:
         """This process ends. Leases whose sidecar is gone are given back, as at its goodbye; those of a living one wait for
         our successor."""
         self._leaving = True
-        for shard in self._shards:
-            try:
-                await shard.client.list()
-            except SidecarGone:
-                try:
-                    await self._release_drained(self._shards.of(shard) or self._leases.held)
-                except Unavailable as error:
-                    log.warning("leases not given back; they run out by themselves", error=error.message)
-            except SidecarUnavailable:
-                log.warning("leases not given back: the sidecar may still be running", shard=shard.name)
+        living = [shard for shard in self._shards if not await _is_gone(shard)]
+        for shard in living:
+            log.warning("leases not given back: the sidecar may still be running", shard=shard.name)
+        kept = set().union(*(self._shards.of(shard) for shard in living))
+        unknown = {ref for ref in self._leases.held if living and self._shards.home_of(ref) is None}
+        try:
+            await self._release_drained(self._leases.held.keys() - kept - unknown)
+        except Unavailable as error:
+            log.warning("leases not given back; they run out by themselves", error=error.message)
 
     async def reconcile(self) -> None:
         """Claim, start and stop until what runs is what should run. Never raises for an outage: the next round goes on."""
@@ -437,3 +439,14 @@ class Supervision:
             # Its writes are fenced all the same, and the next round sees it still running.
             log.warning("connection not stopped", session_ref=session_ref, error=error.message)
         return True
+
+
+async def _is_gone(shard: Shard) -> bool:
+    """Whether nothing listens there any more; a sidecar that doesn't answer may still run its sockets."""
+    try:
+        await shard.client.list()
+    except SidecarGone:
+        return True
+    except SidecarUnavailable:
+        return False
+    return False

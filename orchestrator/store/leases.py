@@ -93,6 +93,8 @@ _RELEASE = sa.text(
     """
 )
 
+_TAKE_NO_MORE = sa.text("UPDATE replicas SET ready = false WHERE replica_id = :owner")
+
 _ADVANCE = sa.text(
     """
     UPDATE leases SET epoch = epoch + 1, recovered_epoch = NULL
@@ -195,6 +197,11 @@ class LeaseStore:
         parameters = {"owner": self.owner, "session_ref": lease.session_ref, "epoch": lease.epoch}
         async with self._database.begin() as connection:
             return (await connection.execute(_CHECK, parameters)).one_or_none() is not None
+
+    async def take_no_more(self) -> None:
+        """Say that this replica has no room for sessions."""
+        async with self._database.begin() as connection:
+            await connection.execute(_TAKE_NO_MORE, {"owner": self.owner})
 
     async def release(self, held: Collection[Lease]) -> None:
         """Free these leases for anybody, and say so; the epochs stay, so that the next owner's are higher."""
