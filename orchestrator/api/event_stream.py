@@ -108,7 +108,7 @@ async def _live(subscription: Subscription) -> AsyncIterator[Event | None]:
 
 
 async def _written(request: web.Request, response: web.StreamResponse, batch: Iterable[Event]) -> bool:
-    """Write these events, or a comment when there are none; False for a reader that reads no more."""
+    """Write these events, or a comment when there are none; False for a reader that reads no more, or left."""
     try:
         async with asyncio.timeout(_WRITE_SECONDS):
             await response.write(b"".join(map(_frame, batch)) or b": listening\n\n")
@@ -116,6 +116,8 @@ async def _written(request: web.Request, response: web.StreamResponse, batch: It
         # An orderly end would wait for it just the same.
         if request.transport is not None:
             request.transport.abort()
+        return False
+    except ConnectionResetError:
         return False
     return True
 

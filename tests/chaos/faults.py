@@ -6,7 +6,7 @@ import os
 import random
 import resource
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tests.chaos.world import READY_SECONDS, Replica, World
@@ -52,12 +52,11 @@ def _kill(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
             await asyncio.to_thread(world.server.kill)
             await asyncio.to_thread(world.server.start)
             return
-        replica = world.replicas[which]
         if program == "container":
-            async with _ended(world, replica):
+            async with _ended(world, which) as replica:
                 kill_tree(_pid(replica, "container"))
         else:
-            os.kill(_pid(replica, program), signal.SIGKILL)
+            os.kill(_pid(world.replicas[which], program), signal.SIGKILL)
 
     return f"kill -9 {_name(which, program)}", play
 
@@ -66,12 +65,11 @@ def _terminate(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[Non
     which, program = rng.randrange(2), rng.choice(PROGRAMS)
 
     async def play(world: World) -> None:
-        replica = world.replicas[which]
         if program == "container":
-            async with _ended(world, replica):
+            async with _ended(world, which) as replica:
                 await _drain(replica)
         else:
-            os.kill(_pid(replica, program), signal.SIGTERM)
+            os.kill(_pid(world.replicas[which], program), signal.SIGTERM)
 
     return f"SIGTERM {_name(which, program)}", play
 
@@ -158,28 +156,26 @@ def _deploy(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]
 
 async def deploy(world: World, which: int, drain_seconds: float) -> None:
     """The new container is ready before the old one is told to stop, as hosts do it; then that is killed."""
-    old = world.replicas[which]
-    if old.product is None:
-        raise NothingThereError
-    new = old.successor()
-    await new.start()
-    world.replicas[which] = new
-    try:
-        assert new.product is not None
-        await new.product.ready(READY_SECONDS)
-    finally:
-        if drain_seconds:
-            await _drain(old)
-        await _is_drained(old)
-        await old.end()
+    async with world.hosts[which]:
+        old = world.replicas[which]
+        new = old.successor()
+        await new.start()
+        world.replicas[which] = new
+        try:
+            assert new.product is not None
+            await new.product.ready(READY_SECONDS)
+        finally:
+            if drain_seconds:
+                await _drain(old)
+            await _is_drained(old)
+            await old.end()
 
 
 def _new_container(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
     which = rng.randrange(2)
 
     async def play(world: World) -> None:
-        replica = world.replicas[which]
-        async with _ended(world, replica):
+        async with _ended(world, which) as replica:
             kill_tree(_pid(replica, "container"))
             if not replica.undrained:
                 replica.empty_disk()
@@ -201,12 +197,14 @@ KINDS: Mapping[str, Draw] = {
 
 
 @contextlib.asynccontextmanager
-async def _ended(world: World, replica: Replica):  # type: ignore[no-untyped-def]
+async def _ended(world: World, which: int) -> AsyncIterator[Replica]:
     """The container ends within the block; its host starts it again."""
-    yield
-    await replica.end()
-    await asyncio.sleep(HOST_SECONDS)
-    await replica.start()
+    async with world.hosts[which]:
+        replica = world.replicas[which]
+        yield replica
+        await replica.end()
+        await asyncio.sleep(HOST_SECONDS)
+        await replica.start()
 
 
 async def _drain(replica: Replica) -> None:

@@ -93,6 +93,8 @@ class World:
     sessions: dict[str, str]
     """Phone by session id."""
     contacts: dict[str, str]
+    hosts: list[asyncio.Lock]
+    """A host does one thing at a time to its container."""
     sent: Sent = field(default_factory=Sent)
     heard: set[str] = field(default_factory=set)
     """Texts of incoming messages that were heard as events."""
@@ -206,7 +208,7 @@ async def stage(rng: random.Random, sessions: int, names: str = "ab") -> AsyncIt
         shim = clock_shim(folder)
         replicas = [await _replica(stack, name, folder, server, whatsapp, shim) for name in names]
         phones = {f"s{number:02}": f"55119888{number:05}" for number in range(sessions)}
-        world = World(rng, whatsapp, server, replicas, phones, {})
+        world = World(rng, whatsapp, server, replicas, phones, {}, [asyncio.Lock() for _ in names])
         stack.push_async_callback(world.end)
         for replica in replicas:
             await replica.start()
