@@ -100,7 +100,7 @@ class Replicas:
         if self._address is None:
             self._address = _url(look.own_host or "127.0.0.1", self._port)
         self._note_others({other.replica_id: other for other in look.others})
-        return await self._bury() if look.any_silent else 0
+        return look.ran_out + (await self._bury() if look.any_silent else 0)
 
     async def changes(self, seconds: float) -> bool:
         """Wait that long for the news that leases became free, or that sessions should start or stop.

@@ -111,10 +111,12 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The other replicas, whether any of them has been silent, the server's clock, and our address as the server sees it."""
+    """The other replicas, whether any of them has been silent, how many leases ran out that had a term, the server's clock,
+    and our address as the server sees it."""
 
     others: Sequence[Replica]
     any_silent: bool
+    ran_out: int
     server_seconds: float
     own_host: str | None
 
@@ -154,13 +156,14 @@ class ReplicaStore:
                 await connection.execute(_BE_PRESENT, parameters)
                 await connection.execute(_RENEW, parameters)
                 looked = await connection.execute(_LOOK, parameters)
+                ended = await connection.execute(_END_TERMS)
                 told = await connection.execute(_NOW)
                 rows, now = await looked.fetchall(), await told.fetchone()
             if any(row[5] for row in rows):
                 await connection.execute(_SET_BACK)
         assert now is not None
         others = [self._replica(*row[:5]) for row in rows]
-        return Look(others, any(row[6] for row in rows), now[0], now[1])
+        return Look(others, any(row[6] for row in rows), ended.rowcount, now[0], now[1])
 
     async def bury(self, heard_for: float) -> tuple[list[str], int]:
         """Free the leases of dead replicas, judged by one who could have heard them for that many seconds.
@@ -175,7 +178,6 @@ class ReplicaStore:
         }
         async with self._connected() as connection:
             row = await (await connection.execute(_BURY, parameters)).fetchone()
-            await connection.execute(_END_TERMS)
         assert row is not None
         return row[0] or [], row[1]
 

@@ -17,7 +17,6 @@ from tests.support.waiting import eventually
 
 PARTS = ("sidecar", "orchestrator", "database")
 ACKNOWLEDGED = 2000
-"""Writes before the kill, and as many after it where the writer survives."""
 PATIENCE_SECONDS = 60.0
 WRITING = Load("kill -9", "acknowledge", sessions=50)
 READING = Load("read back", "read-back", sessions=50)
@@ -47,10 +46,11 @@ class Acknowledged:
         await eventually(reached, PATIENCE_SECONDS, f"{number} more acknowledged writes")
 
 
-async def measure(disk: Disk, workload: Path, round_: int) -> AsyncIterator[Run]:
+async def measure(disk: Disk, workload: Path, round_: int, writes: int = ACKNOWLEDGED) -> AsyncIterator[Run]:
+    """``writes`` before each kill, and as many after it where the writer survives."""
     for part in PARTS:
         async with services(disk) as served, contextlib.AsyncExitStack() as restarted:
-            acknowledged = await _killed_under_load(served, part, workload, restarted)
+            acknowledged = await _killed_under_load(served, part, workload, writes, restarted)
             stored = await asyncio.wait_for(_read_back(served, workload), PATIENCE_SECONDS)
         lost = sum(stored.get(session, 0) < number for session, number in acknowledged.newest.items())
         sys.stderr.write(f"  {disk.name}, {part} killed: {acknowledged.count} acknowledged, {lost} sessions lost any\n")
@@ -59,20 +59,20 @@ async def measure(disk: Disk, workload: Path, round_: int) -> AsyncIterator[Run]
 
 
 async def _killed_under_load(
-    served: Services, part: str, workload: Path, restarted: contextlib.AsyncExitStack
+    served: Services, part: str, workload: Path, writes: int, restarted: contextlib.AsyncExitStack
 ) -> Acknowledged:
     """``restarted`` keeps what was started again, for those who read afterwards."""
     acknowledged = Acknowledged()
     async with node(environment(served, OURS, WRITING, workload)) as writer:
         assert writer.stdin is not None
         collecting = asyncio.create_task(acknowledged.collect(writer))
-        await acknowledged.more(ACKNOWLEDGED, collecting)
+        await acknowledged.more(writes, collecting)
         if part == "sidecar":
             writer.kill()
             await collecting
             return acknowledged
         await restarted.enter_async_context(_killed_and_started_again(served, part))
-        await acknowledged.more(ACKNOWLEDGED, collecting)
+        await acknowledged.more(writes, collecting)
         writer.stdin.close()
         await collecting
         return acknowledged

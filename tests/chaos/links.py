@@ -23,6 +23,7 @@ class Link:
         self._healthy.set()
         self._delay_seconds = 0.0
         self._far_ends: set[asyncio.StreamWriter] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -63,11 +64,15 @@ class Link:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)  # in which the transports close their sockets
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writers.add(writer)
         try:
             await self._healthy.wait()
             far_reader, far_writer = await self._connect()
@@ -77,6 +82,7 @@ class Link:
         finally:
             self._tasks.discard(task)
         self._far_ends.add(far_writer)
+        self._writers.add(far_writer)
         for source, sink in ((reader, far_writer), (far_reader, writer)):
             pump = asyncio.create_task(self._pump(source, sink, far_writer))
             self._tasks.add(pump)

@@ -7,7 +7,7 @@ from tests.chaos.run import Verdict, run
 SEED = 20261126
 FAULTS = 20
 #: Fewer than `make chaos` has: with twenty, linking them takes longer than the faults.
-SESSIONS = 8
+SESSIONS = 6
 
 
 @pytest.mark.timeout(600)

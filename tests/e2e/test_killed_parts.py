@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_whatsapp import fake_whatsapp
+from tests.support.longer import only_longer
 from tests.support.side_by_side import (
     KILLS,
     PHONE,
@@ -23,6 +24,7 @@ from tests.support.tree import tree
 MESSAGES = 200
 
 
+@only_longer
 @pytest.mark.timeout(400)
 async def test_killed_parts_come_back_without_a_qr_and_nothing_is_lost(short_path: Path, reference: Reference) -> None:
     """The sidecar, the orchestrator and PostgreSQL, again and again, on the embedded database."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_whatsapp import fake_whatsapp
+from tests.support.longer import only_longer
 from tests.support.side_by_side import (
     KILLS,
     PHONE,
@@ -21,6 +22,7 @@ from tests.support.side_by_side import (
 from tests.support.tree import tree
 
 
+@only_longer
 @pytest.mark.timeout(400)
 async def test_a_new_container_with_an_empty_disk_brings_the_session_back(
     short_path: Path, database_url: str, reference: Reference

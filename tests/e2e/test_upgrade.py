@@ -49,13 +49,14 @@ async def test_the_first_release_s_database_migrates_and_its_sessions_reconnect(
             talk = await talk_of(whatsapp)
             await talk.exchange(sender(ours), 20, RATE * 5)
             assert await verdict(talk, 30) == NOTHING_WRONG
+            opened_at = (await ours.session(SESSION))["last_open_at"]
             ours.kill_everything()
         copy_as_the_first_release_had_it(database_url, first_release)
 
         environ = {**whatsapp.environ, "DATABASE_URL": first_release}
         async with tree(short_path / "new", short_path / "log2", environ, token=token) as ours:
             await ours.ready()
-            await ours.open(SESSION)
+            await ours.open(SESSION, after=opened_at)
             async with listening(ours) as heard:
                 await talk.exchange(sender(ours), 20, RATE * 5)
                 assert await verdict(talk, 30) == NOTHING_WRONG
@@ -78,7 +79,9 @@ def copy_as_the_first_release_had_it(source: str, target: str) -> None:
     with psycopg.connect(source) as old, psycopg.connect(target) as new:
         tenants: dict[int, str] = dict(old.execute("SELECT session_ref, tenant_id FROM sessions").fetchall())
         for table, columns in COLUMNS.items():
-            rows = old.execute(f"SELECT {columns} FROM {table}").fetchall()
+            # In the first release each lease had a term; this version's last as long as their owner.
+            given = columns.replace("expires_at", "now() + interval '10 seconds'")
+            rows = old.execute(f"SELECT {given} FROM {table}").fetchall()
             if table in SEALED:
                 rows = [unsealed(tenants, table, dict(zip(columns.split(", "), row, strict=True))) for row in rows]
             marks = ", ".join(["%s"] * len(columns.split(", ")))

@@ -9,7 +9,6 @@ import aiohttp
 
 from tests.support.baseline import Baseline
 from tests.support.fake_whatsapp import FakeWhatsApp
-from tests.support.longer import longer
 from tests.support.processes import DeadlineError
 from tests.support.traffic import Send, Talk, Verdict, verdict
 from tests.support.tree import Tree
@@ -18,7 +17,7 @@ PHONE, SESSION = "5511999990001", "loja-1"
 #: Messages a second each way.
 RATE = 10.0
 #: Kills of each kind, and seconds of traffic before each.
-KILLS = longer(1, 5)
+KILLS = 5
 TRAFFIC_SECONDS = 1.0
 #: Seconds that the phones' retries get to settle everything; the file store often isn't done by then.
 OUR_HEALING_SECONDS = 60.0

@@ -9,7 +9,7 @@ from orchestrator.domain.session import ConnectionState, DesiredState, Lease, Se
 from orchestrator.services.leases import LeaseBook
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
-from orchestrator.store.replicas import RETURN_SECONDS, ReplicaStore
+from orchestrator.store.replicas import RETURN_SECONDS, Own, ReplicaStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
 from tests.support.waiting import eventually
@@ -99,14 +99,14 @@ async def test_the_leases_of_a_replica_of_the_version_before_run_out_by_themselv
     async with database.begin() as connection:
         old = "UPDATE leases SET owner = 'old', epoch = 7, expires_at = now() + interval '1 hour'"
         await connection.execute(sa.text(old))
-    undertaker = ReplicaStore(database_url, "a", TTL, "t", Sealer([]))
-    await undertaker.bury(1e9)
+    replica, own = ReplicaStore(database_url, "a", TTL, "t", Sealer([])), Own(None, 0, ready=True)
+    assert (await replica.renew(own)).ran_out == 0
     assert await store(database, "a").claim(1) == []
     assert (await sessions.get("t", "s")).lease_held
     async with database.begin() as connection:
         await connection.execute(sa.text("UPDATE leases SET expires_at = now()"))
-    await undertaker.bury(1e9)
-    await undertaker.close()
+    assert (await replica.renew(own)).ran_out == 1
+    await replica.close()
     assert (await claim_one(database, "a")).epoch == 8
 
 
