@@ -1,8 +1,5 @@
 """A session that lived elsewhere goes on here: nothing is paired, and the next message decrypts."""
 
-import asyncio
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +9,13 @@ import pytest
 from orchestrator.transfer import multi_file
 from tests.support import peer_tables
 from tests.support.baseline import baseline
+from tests.support.command import run
 from tests.support.event_stream import Heard, listening
 from tests.support.fake_whatsapp import FakeWhatsApp
 from tests.support.portable_states import BaileysState
 from tests.support.postgres import fresh_database
 from tests.support.side_by_side import PHONE
-from tests.support.tree import PROJECT, Tree, tree
+from tests.support.tree import Tree, tree
 
 
 @dataclass
@@ -30,18 +28,10 @@ class Moving:
     contact: str
     environ: Mapping[str, str]
 
-    async def command(self, *arguments: str) -> str:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "orchestrator", "sessions", *arguments),
-            cwd=PROJECT,
-            env={"PATH": os.environ["PATH"], "PASSPHRASE": "correct horse battery staple", **self.environ},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        assert process.returncode == 0, output.decode()
-        return output.decode()
+    async def command(self, *arguments: str) -> None:
+        passphrase = "correct horse battery staple"
+        ran = await run("sessions", *arguments, PASSPHRASE=passphrase, **self.environ)
+        assert ran.code == 0, ran.complaints
 
     async def moves_in_as(self, name: str, *arguments: str) -> None:
         """Import it under this name; it opens without a QR, hears the contact and is heard."""
