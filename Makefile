@@ -24,6 +24,7 @@ PYTHON_DEV := $(VENV)/.installed-dev
 NODE_RUN := $(SIDECAR)/node_modules/.installed-run
 NODE_DEV := $(SIDECAR)/node_modules/.installed-dev
 NODE_TESTS := $(SIDECAR)/node_modules/.test-output
+NODE_LINT := $(SIDECAR)/node_modules/.lint-output
 BENCH_PEERS := tests/bench/peers/node_modules/.installed
 
 # Hashes: a changed file on the way is refused. No resolver: the lock is complete.
@@ -48,7 +49,8 @@ bench: node-here $(PYTHON_DEV) $(NODE_DEV) $(BENCH_PEERS) ## Measure us and othe
 	@exec $(BIN)/python -m tests.bench $(ARGUMENTS)
 
 .PHONY: install
-install: node-here $(PYTHON_DEV) $(NODE_DEV) ## Install everything, tools for developers included
+install: node-here ## Install everything, tools for developers included
+	@$(MAKE) $(NODE_DEV) & node=$$!; $(MAKE) $(PYTHON_DEV); wait $$node
 
 .PHONY: test
 test: install lint ## All checks and all tests
@@ -71,11 +73,12 @@ long-tests: install ## The tests that show more the longer they run: 5 minutes w
 
 .PHONY: lint
 lint: install ## Formatters, linters, type checkers, layers
-	@echo "== ruff" && $(BIN)/ruff check --quiet && $(BIN)/ruff format --check --quiet && echo "ruff: clean"
-	@echo "== mypy" && $(BIN)/mypy --no-error-summary && echo "mypy: clean"
-	@echo "== import-linter" && { layers=$$($(BIN)/lint-imports --no-logo --no-cache 2>&1) || { echo "$$layers"; exit 1; }; } && \
-		echo "import-linter: clean"
-	@echo "== eslint, tsc" && cd $(SIDECAR) && npm run lint --silent && echo "eslint, tsc: clean"
+	@(cd $(SIDECAR) && exec npm run lint --silent) > $(NODE_LINT) 2>&1 & node=$$!; trap "kill $$node 2> /dev/null || true" EXIT; \
+	echo "== ruff"; $(BIN)/ruff check --quiet; $(BIN)/ruff format --check --quiet; echo "ruff: clean"; \
+	echo "== mypy"; $(BIN)/mypy --no-error-summary; echo "mypy: clean"; \
+	echo "== import-linter"; layers=$$($(BIN)/lint-imports --no-logo --no-cache 2>&1) || { echo "$$layers"; exit 1; }; \
+	echo "import-linter: clean"; \
+	echo "== eslint, tsc"; wait $$node || { cat $(NODE_LINT); exit 1; }; echo "eslint, tsc: clean"
 
 .PHONY: format
 format: $(PYTHON_DEV) ## Let the formatter have its way
