@@ -11,7 +11,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && command -v "$$name" && break; done)
 # Most tests wait for processes most of the time; more workers than cores keep the cores busy.
-WORKERS ?= 6
+WORKERS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 SIDECAR := baileys-server

@@ -1,7 +1,7 @@
 """Events of other replicas for the listeners of this one: heard from each replica directly, only for tenants that listen here.
 
-PostgreSQL's NOTIFY would bring them to everybody, takes a lock over the whole database at each commit, and 8 kB at most
-(docs/scale.md has both measured). What is lost with a connection comes from the store: incoming messages wait there
+PostgreSQL's NOTIFY would bring them to everybody, takes a lock over the whole database at each commit, and 8 kB at most.
+What is lost with a connection comes from the store: incoming messages wait there
 until somebody was given them.
 """
 

@@ -91,7 +91,8 @@ async def lines(process: asyncio.subprocess.Process) -> AsyncIterator[dict[str, 
     assert process.stdout is not None
     assert process.stderr is not None
     async for line in process.stdout:
-        yield json.loads(line)
+        if line.endswith(b"\n"):  # it may be killed in the middle of one
+            yield json.loads(line)
     if await process.wait() > 0:
         raise LoadFailed((await process.stderr.read()).decode(errors="replace")[-4000:])
 

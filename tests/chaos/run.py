@@ -47,7 +47,7 @@ class Outcome:
     faults: int
     sessions: int
     verdict: Verdict
-    played: Counter[str]
+    played: dict[str, int]
     skipped: int
     open_again_seconds: float
     accepted: int
@@ -80,7 +80,7 @@ async def run(seed: int, faults: int, sessions: int, say: Callable[[str], None])
             faults,
             sessions,
             verdict,
-            played,
+            dict(played),
             skipped,
             open_again,
             len(world.sent.accepted),
