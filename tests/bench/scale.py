@@ -1,6 +1,6 @@
 """`python -m tests.bench.scale`: what leases, heartbeats and events of replicas cost, with up to a million sessions of others.
 
-The figures of docs/scale.md. No Baileys: the statements of the store and the event bus themselves, on a PostgreSQL of their own.
+No Baileys: the statements of the store and the event bus themselves, on a PostgreSQL of their own.
 """
 
 import asyncio
