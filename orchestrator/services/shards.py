@@ -45,9 +45,6 @@ class Shards:
     def __iter__(self) -> Iterator[Shard]:
         return iter(self._shards)
 
-    def __len__(self) -> int:
-        return len(self._shards)
-
     def by_instance(self, instance: str) -> Shard | None:
         """The shard whose process this is; None for one that was never asked."""
         return next((shard for shard in self._shards if shard.instance == instance), None)

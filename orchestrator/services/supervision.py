@@ -445,8 +445,6 @@ async def _is_gone(shard: Shard) -> bool:
     """Whether nothing listens there any more; a sidecar that doesn't answer may still run its sockets."""
     try:
         await shard.client.list()
-    except SidecarGone:
-        return True
-    except SidecarUnavailable:
-        return False
+    except SidecarUnavailable as error:
+        return isinstance(error, SidecarGone)
     return False

@@ -5,9 +5,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.generation import Action, AuditEntry
 from orchestrator.store.database import Database
-from orchestrator.store.tables import session_audit, sessions
+from orchestrator.store.tables import session_audit
 
-#: The same for a bare psycopg connection.
+#: In the driver's own form, for whoever has a bare connection: see ``record`` for the parameters.
 RECORD = """
     INSERT INTO session_audit (tenant_id, session_id, session_ref, generation, action, actor, reason)
     SELECT tenant_id, session_id, session_ref, %(generation)s, %(action)s, %(actor)s, %(reason)s
@@ -19,17 +19,14 @@ async def record(
     connection: AsyncConnection, session_ref: int, generation: int, action: Action, actor: str, reason: str | None
 ) -> None:
     """Add an entry; ``actor`` is a ``SetAsideBy`` or a word for who it was."""
-    of_session = sa.select(
-        sessions.c.tenant_id,
-        sessions.c.session_id,
-        sessions.c.session_ref,
-        sa.literal(generation),
-        sa.literal(str(action)),
-        sa.literal(str(actor)),
-        sa.literal(reason, sa.Text),
-    ).where(sessions.c.session_ref == session_ref)
-    names = ["tenant_id", "session_id", "session_ref", "generation", "action", "actor", "reason"]
-    await connection.execute(sa.insert(session_audit).from_select(names, of_session))
+    entry = {
+        "session_ref": session_ref,
+        "generation": generation,
+        "action": action,
+        "actor": actor,
+        "reason": reason,
+    }
+    await connection.exec_driver_sql(RECORD, entry)
 
 
 class AuditStore:

@@ -39,6 +39,12 @@ _EXPIRED = sa.text(
     """
 )
 
+_HAS_CREDS = (
+    sa.exists()
+    .where(creds.c.session_ref == generations.c.session_ref, creds.c.generation == generations.c.generation)
+    .label("has_creds")
+)
+
 _FORGET = [
     sa.text(f"DELETE FROM {table} WHERE session_ref = :session_ref AND generation = :generation")  # noqa: S608
     for table in ("signal_keys", "sent_messages", "incoming_messages", "creds", "generations")
@@ -63,12 +69,10 @@ class GenerationStore:
         """All of a session, newest first; of a deleted one as long as they are kept. ``SessionNotFound``."""
         async with self._database.begin() as connection:
             session = await _session(connection, tenant_id, session_id)
-            g = generations.c
-            has_creds = sa.exists().where(creds.c.session_ref == g.session_ref, creds.c.generation == g.generation)
             statement = (
-                sa.select(generations, has_creds.label("has_creds"))
-                .where(g.session_ref == session.session_ref)
-                .order_by(g.generation.desc())
+                sa.select(generations, _HAS_CREDS)
+                .where(generations.c.session_ref == session.session_ref)
+                .order_by(generations.c.generation.desc())
             )
             rows = await connection.execute(statement)
             return [
@@ -107,20 +111,13 @@ class GenerationStore:
                 if current.paired_at is not None and not replace:
                     raise GenerationInUse
                 reason = f"Generation {generation} was restored in its place."
-                await _change(
-                    connection,
-                    ref,
-                    current.generation,
-                    set_aside_at=sa.func.now(),
-                    set_aside_by=SetAsideBy.REPLACED,
-                    set_aside_reason=reason,
-                )
-                await record(connection, ref, current.generation, Action.SET_ASIDE, actor, reason)
-            await _change(connection, ref, generation, set_aside_at=None, set_aside_by=None, set_aside_reason=None)
+                await set_aside(connection, ref, current.generation, SetAsideBy.REPLACED, reason, actor=actor)
+            else:
+                await _fence(connection, ref)
             await connection.execute(
-                sa.update(leases)
-                .where(leases.c.session_ref == ref)
-                .values(owner=None, epoch=leases.c.epoch + 1, expires_at=None)
+                sa.update(generations)
+                .where(generations.c.session_ref == ref, generations.c.generation == generation)
+                .values(set_aside_at=None, set_aside_by=None, set_aside_reason=None)
             )
             try:
                 await connection.execute(
@@ -161,8 +158,7 @@ async def _session(connection: AsyncConnection, tenant_id: str, session_id: str,
 
 async def _generation(connection: AsyncConnection, session_ref: int, generation: int) -> Any:
     g = generations.c
-    has_creds = sa.exists().where(creds.c.session_ref == g.session_ref, creds.c.generation == g.generation)
-    statement = sa.select(g.generation, g.paired_at, g.set_aside_at, has_creds.label("has_creds")).where(
+    statement = sa.select(g.generation, g.paired_at, g.set_aside_at, _HAS_CREDS).where(
         g.session_ref == session_ref, g.generation == generation
     )
     row = (await connection.execute(statement)).one_or_none()
@@ -171,6 +167,34 @@ async def _generation(connection: AsyncConnection, session_ref: int, generation:
     return row
 
 
-async def _change(connection: AsyncConnection, session_ref: int, generation: int, **values: Any) -> None:
-    where = (generations.c.session_ref == session_ref) & (generations.c.generation == generation)
-    await connection.execute(sa.update(generations).where(where).values(**values))
+async def set_aside(
+    connection: AsyncConnection,
+    session_ref: int,
+    generation: int,
+    by: SetAsideBy,
+    reason: str,
+    *,
+    actor: str | None = None,
+) -> None:
+    """Set a generation aside, unless it is, put that on record as ``actor``'s deed (``by`` when none is given), and fence
+    whoever writes to it."""
+    await connection.execute(
+        sa.update(generations)
+        .where(
+            generations.c.session_ref == session_ref,
+            generations.c.generation == generation,
+            generations.c.set_aside_at.is_(None),
+        )
+        .values(set_aside_at=sa.func.now(), set_aside_by=by, set_aside_reason=reason)
+    )
+    await record(connection, session_ref, generation, Action.SET_ASIDE, actor or by, reason)
+    await _fence(connection, session_ref)
+
+
+async def _fence(connection: AsyncConnection, session_ref: int) -> None:
+    """Whoever holds the session's lease holds it no more, and can't write."""
+    await connection.execute(
+        sa.update(leases)
+        .where(leases.c.session_ref == session_ref)
+        .values(owner=None, epoch=leases.c.epoch + 1, expires_at=None)
+    )

@@ -135,10 +135,6 @@ class ReplicaStore:
         self._sealed_token = sealer.seal(peer_token.encode(), _place(replica_id))
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
 
-    @property
-    def replica_id(self) -> str:
-        return self._replica_id
-
     async def renew(self, own: Own) -> Look:
         """Be present, say that we live, and look at the others."""
         parameters = {

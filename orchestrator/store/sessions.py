@@ -12,6 +12,7 @@ from orchestrator.domain.generation import Action
 from orchestrator.domain.session import ConnectionState, DesiredState, Lease, Session, SetAsideBy
 from orchestrator.store.audit import record
 from orchestrator.store.database import Database
+from orchestrator.store.generations import set_aside
 from orchestrator.store.replicas import IS_ALIVE, TELL_CHANGED
 from orchestrator.store.tables import generations, leases, sessions
 
@@ -196,7 +197,7 @@ class SessionStore:
         async with self._database.begin() as connection:
             if (await connection.execute(_held(lease, owner).with_for_update())).one_or_none() is None:
                 return False
-            await _set_aside(connection, lease.session_ref, lease.generation, by, reason)
+            await set_aside(connection, lease.session_ref, lease.generation, by, reason)
             values: dict[str, Any] = {"connection_state": state, "reason": reason}
             if by is SetAsideBy.LOGOUT:
                 values["desired_state"] = DesiredState.STOPPED
@@ -206,7 +207,7 @@ class SessionStore:
     async def delete(self, session_ref: int, generation: int) -> None:
         """Hide the session and set its generation aside; the rows stay until their retention ends."""
         async with self._database.begin() as connection:
-            await _set_aside(connection, session_ref, generation, SetAsideBy.DELETE, "The session was deleted.")
+            await set_aside(connection, session_ref, generation, SetAsideBy.DELETE, "The session was deleted.")
             await _update(
                 connection,
                 session_ref,
@@ -225,23 +226,3 @@ def _held(lease: Lease, owner: str) -> sa.Select[tuple[int]]:
 
 async def _update(connection: AsyncConnection, session_ref: int, **values: Any) -> None:
     await connection.execute(sa.update(sessions).where(sessions.c.session_ref == session_ref).values(**values))
-
-
-async def _set_aside(
-    connection: AsyncConnection, session_ref: int, generation: int, by: SetAsideBy, reason: str
-) -> None:
-    await connection.execute(
-        sa.update(generations)
-        .where(
-            generations.c.session_ref == session_ref,
-            generations.c.generation == generation,
-            generations.c.set_aside_at.is_(None),
-        )
-        .values(set_aside_at=sa.func.now(), set_aside_by=by, set_aside_reason=reason)
-    )
-    await record(connection, session_ref, generation, Action.SET_ASIDE, by, reason)
-    await connection.execute(
-        sa.update(leases)
-        .where(leases.c.session_ref == session_ref)
-        .values(owner=None, epoch=leases.c.epoch + 1, expires_at=None)
-    )
