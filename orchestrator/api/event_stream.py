@@ -11,8 +11,9 @@ from aiohttp import web
 
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.domain.errors import DatabaseUnavailable, FieldError, InvalidRequest
+from orchestrator.domain.event import Event
 from orchestrator.domain.session import existing_id
-from orchestrator.services.events import Event, Subscription, timestamp
+from orchestrator.services.events import Subscription, timestamp
 from orchestrator.services.incoming import IncomingMessages
 
 log = structlog.get_logger(__name__)

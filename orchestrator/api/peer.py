@@ -11,8 +11,9 @@ from aiohttp import web
 from orchestrator.api.bodies import json_response
 from orchestrator.api.keys import SERVICES
 from orchestrator.domain.errors import Unauthorized
-from orchestrator.peer.client import Interests, PeerEvent, Reaches
-from orchestrator.services.events import Event, PeerSubscription
+from orchestrator.domain.event import Event
+from orchestrator.peer.client import Interests, Reaches
+from orchestrator.services.events import PeerSubscription
 
 #: Events that one message carries at most.
 _AT_ONCE = 200
@@ -58,12 +59,12 @@ async def _hear(socket: web.WebSocketResponse, subscription: PeerSubscription) -
     subscription.queue.put_nowait(None)
 
 
-async def _next(subscription: PeerSubscription) -> list[PeerEvent]:
+async def _next(subscription: PeerSubscription) -> list[Event]:
     """The next events, as many as there are; none at the end."""
-    batch: list[PeerEvent] = []
-    event: Event | None = await subscription.queue.get()
+    batch: list[Event] = []
+    event = await subscription.queue.get()
     while event is not None:
-        batch.append(PeerEvent(event.tenant_id, event.type, event.session_id, event.data, event.at, event.number))
+        batch.append(event)
         if len(batch) == _AT_ONCE or subscription.queue.empty():
             return batch
         event = subscription.queue.get_nowait()

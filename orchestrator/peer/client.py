@@ -9,13 +9,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 import aiohttp
 import msgspec
 
 from orchestrator.domain.errors import ReplicaUnreachable
+from orchestrator.domain.event import Event
 from orchestrator.domain.replica import Replica
 
 #: Says that a request was forwarded already, so that it never goes round in a circle.
@@ -45,17 +44,6 @@ class Reaches(msgspec.Struct, frozen=True):
     """What a replica has contact with."""
 
     database: bool
-
-
-class PeerEvent(msgspec.Struct, frozen=True):
-    """An event on its way between replicas."""
-
-    tenant_id: str
-    type: str
-    session_id: str
-    data: dict[str, Any]
-    at: datetime
-    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +99,7 @@ class PeerClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ReplicaUnreachable from error
 
-    async def events(self, replica: Replica, interests: AsyncGenerator[frozenset[str]]) -> AsyncGenerator[PeerEvent]:
+    async def events(self, replica: Replica, interests: AsyncGenerator[frozenset[str]]) -> AsyncGenerator[Event]:
         """What happens there, for the tenants in the newest of ``interests``; raises ``ReplicaUnreachable`` at its end."""
         headers = {"Authorization": f"Bearer {replica.peer_token}"}
         try:
@@ -121,7 +109,7 @@ class PeerClient:
                 telling = asyncio.create_task(_tell(socket, interests))
                 try:
                     async for message in socket:
-                        for event in msgspec.json.decode(message.data, type=list[PeerEvent]):
+                        for event in msgspec.json.decode(message.data, type=list[Event]):
                             yield event
                 finally:
                     telling.cancel()

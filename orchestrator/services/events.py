@@ -7,26 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
+from orchestrator.domain.event import Event
 from orchestrator.domain.session import ConnectionState, Lease, Session
 
 L = TypeVar("L", bound="Listener")
 
 #: Events that a slow listener may be behind before it is cut off: more than a long outage of the database lets through at once.
 BACKLOG = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event as the public API shows it; ``number`` is the row of a stored incoming message, None for all others."""
-
-    tenant_id: str
-    type: str
-    session_id: str
-    data: dict[str, Any]
-    at: datetime
-    number: int | None = None
-    relayed: bool = False
-    """It happened at another replica."""
 
 
 class Listener(Protocol):

@@ -11,8 +11,9 @@ from itertools import islice
 import structlog
 
 from orchestrator.domain.errors import AuthStateCorrupt
+from orchestrator.domain.event import Event
 from orchestrator.domain.session import Lease
-from orchestrator.services.events import Event, EventBus
+from orchestrator.services.events import EventBus
 from orchestrator.store.incoming_messages import IncomingMessageStore, StoredMessage, event_data
 
 log = structlog.get_logger(__name__)

@@ -8,13 +8,14 @@ until somebody was given them.
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 import structlog
 
 from orchestrator.domain.errors import ReplicaUnreachable
 from orchestrator.domain.replica import Replica
-from orchestrator.peer.client import PeerClient, PeerEvent
-from orchestrator.services.events import Event, EventBus
+from orchestrator.peer.client import PeerClient
+from orchestrator.services.events import EventBus
 from orchestrator.services.replicas import Replicas
 
 log = structlog.get_logger(__name__)
@@ -48,7 +49,7 @@ class Peers:
         try:
             async with aclosing(self._client.events(replica, self._interests())) as told:
                 async for event in told:
-                    self._events.relay(_event(event))
+                    self._events.relay(replace(event, relayed=True))
         except ReplicaUnreachable as error:
             log.info("replica not heard", replica=replica.replica_id, error=str(error.__cause__ or error))
             await asyncio.sleep(_RETRY_SECONDS)
@@ -64,7 +65,3 @@ class Peers:
                     yield tenants
                 await changed.wait()
                 changed.clear()
-
-
-def _event(told: PeerEvent) -> Event:
-    return Event(told.tenant_id, told.type, told.session_id, told.data, told.at, told.number, relayed=True)

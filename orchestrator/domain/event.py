@@ -1,0 +1,19 @@
+"""Something that happened to a session, told to whoever listens."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event as the public API shows it; ``number`` is the row of a stored incoming message, None for all others."""
+
+    tenant_id: str
+    type: str
+    session_id: str
+    data: dict[str, Any]
+    at: datetime
+    number: int | None = None
+    relayed: bool = False
+    """It happened at another replica."""
