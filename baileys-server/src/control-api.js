@@ -35,6 +35,8 @@ const PROBLEMS = {
   session_not_open: [409, 'Session not open'],
   already_paired: [409, 'Already paired'],
   not_pairing: [409, 'Not pairing'],
+  pairing_code_refused: [409, 'Pairing code refused'],
+  pairing_code_rate_limited: [429, 'Too many pairing codes'],
   body_too_large: [413, 'Body too large'],
   invalid_request: [422, 'Invalid request'],
   internal_error: [500, 'Internal error'],
@@ -127,7 +129,7 @@ function makeRoutes({ registry, journal, heap, instance, lastWords }) {
     }),
     route('POST', /^\/v1\/sessions\/(\d{1,16})\/pairing-code$/, async ({ sessionRef, body }) => {
       const phone = phoneOf(body)
-      return ok({ pairing_code: await registry.get(sessionRef).requestPairingCode(phone) })
+      return ok(await registry.get(sessionRef).requestPairingCode(phone))
     }),
     route('POST', /^\/v1\/sessions\/(\d{1,16})\/messages$/, async ({ sessionRef, body }) => {
       const message = messageOf(body)

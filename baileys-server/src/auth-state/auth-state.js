@@ -102,6 +102,11 @@ export class AuthState {
     return Boolean(this.creds.me?.id && this.creds.account)
   }
 
+  /** Its first login uploads pre-keys; before that, nothing proves that WhatsApp heard our half of the pairing. */
+  get neverLoggedIn() {
+    return this.isPaired && this.creds.firstUnuploadedPreKeyId === 1
+  }
+
   get degraded() {
     return this.#degraded
   }

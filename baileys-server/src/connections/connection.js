@@ -37,7 +37,7 @@ const START_JITTER_MS = 50
 const PROVEN_OPEN_MS = 30_000
 /** Replaced again after this long is a new incident, not a ping-pong with another program. */
 const REPLACEMENT_FORGOTTEN_MS = 600_000
-const NEVER_CONNECTED = { statusCode: null, message: '', conflictType: null, banExpiresAt: null }
+const NEVER_CONNECTED = { statusCode: null, message: '', pairingFailure: null, conflictType: null, banExpiresAt: null }
 /** States in which nothing happens until somebody outside decides. */
 const PARKED = /** @type {const} */ ({ conflict: 'conflict', pause: 'paused' })
 
@@ -78,6 +78,9 @@ export class Connection {
   #refusedBecause = null
   /** @type {number | null} */
   #restartRequiredAt = null
+  /** @type {number | null} when this pairing began; null when the account is linked */
+  #pairingSince = null
+  #pairingRetries = 0
   #parts
   #log
   #incoming
@@ -112,7 +115,7 @@ export class Connection {
   /** For `GET /v1/sessions`. */
   describe() {
     const { sessionRef, sessionId, generation, epoch } = this.session
-    const attempt = this.#state === 'pairing' ? this.#attempt : null
+    const pairing = this.#state === 'pairing' ? this.#attempt?.pairing : null
     return {
       session_ref: sessionRef,
       session_id: sessionId,
@@ -122,8 +125,8 @@ export class Connection {
       reason: this.#reason,
       degraded: this.#authState?.degraded ?? false,
       jid: this.#jid,
-      qr: attempt?.qr ?? null,
-      pairing_code: attempt?.pairingCode ?? null
+      qr: pairing?.qr ?? null,
+      pairing_code: pairing?.code ?? null
     }
   }
 
@@ -138,15 +141,13 @@ export class Connection {
     return this.#sender.send(message)
   }
 
-  /** @param {string} phone digits @returns {Promise<string>} */
+  /** @param {string} phone digits @returns {Promise<import('./pairing-driver.js').PairingCode>} */
   async requestPairingCode(phone) {
     if (this.#authState?.isPaired) throw new ControlError('already_paired', 'This session is linked to a phone.')
-    if (this.#state !== 'pairing' || !this.#attempt) {
+    if (this.#state !== 'pairing' || !this.#attempt?.pairing) {
       throw new ControlError('not_pairing', `The session is not waiting for a phone; the state is ${this.#state}.`)
     }
-    const code = await this.#attempt.requestPairingCode(phone)
-    this.#parts.report('pairing.code', { pairing_code: code })
-    return code
+    return await this.#attempt.pairing.requestCode(phone)
   }
 
   /** Unlinks the device. Returns after WhatsApp was told and the socket is closed. */
@@ -267,11 +268,13 @@ export class Connection {
     try {
       if (this.#stopping.signal.aborted || !(await this.#wake(authState, releaseSlot))) return NEVER_CONNECTED
       if (this.#state !== 'connecting') this.#enter('connecting', null)
+      this.#pairingSince = authState.isPaired ? null : this.#pairingSince ?? clock.uptime()
       const sender = new Sender({ authState, backup, clock, log: this.#log, report: this.#parts.report })
       this.#version = this.#parts.webVersion.current
       const socketOptions = { ...options.socket, version: this.#version }
       const attempt = new SocketAttempt(authState, sender, { makeWASocket, incoming: this.#incoming, clock, log: this.#log, options: socketOptions }, {
         qr: qr => this.#onQr(qr, releaseSlot),
+        code: code => this.#parts.report('pairing.code', { ...code }),
         paired: () => this.#enter('connecting', 'Linked; WhatsApp asks for a restart of the connection.'),
         open: pushName => { releaseSlot(); this.#onOpen(pushName) },
         credsUpdated: () => this.#verification?.credsUpdated(),
@@ -299,6 +302,9 @@ export class Connection {
     const decision = decideAfterDisconnect({
       ...end,
       paired: Boolean(this.#authState?.isPaired),
+      neverLoggedIn: Boolean(this.#authState?.neverLoggedIn),
+      pairingRetries: this.#pairingRetries,
+      pairingMs: this.#pairingSince === null ? 0 : now - this.#pairingSince,
       attempt: this.#failedAttempts,
       millisecondsSinceRestartRequired: this.#restartRequiredAt === null ? null : now - this.#restartRequiredAt,
       consecutiveUnauthorized: this.#consecutiveUnauthorized,
@@ -312,7 +318,17 @@ export class Connection {
     else this.#failedAttempts += 1
     if (decision.doubtful) this.#consecutiveUnauthorized += 1
     if (decision.replaced) this.#retriedReplaced = true
+    if (decision.failure) this.#pairingFailed(decision.failure, decision)
     return decision
+  }
+
+  /**
+   * @param {import('./pairing-failure.js').PairingFailureCode} code
+   * @param {import('./disconnect-policy.js').Decision} decision
+   */
+  #pairingFailed(code, { action, reason }) {
+    this.#pairingRetries += 1
+    this.#parts.report('pairing.failed', { code, reason, retrying: action !== 'stop_pairing' })
   }
 
   /**
@@ -327,7 +343,6 @@ export class Connection {
       case 'stop':
         return this.#over('stopped', reason, code)
       case 'stop_pairing':
-        this.#parts.report('pairing.failed', { code: 'timed_out', reason })
         return this.#over('stopped', reason, code)
       case 'conflict':
       case 'pause':
@@ -400,7 +415,7 @@ export class Connection {
     this.#parts.report('session.degraded', { degraded, reason })
   }
 
-  /** @param {import('./socket-attempt.js').Qr} qr @param {() => void} releaseSlot */
+  /** @param {import('./pairing-driver.js').Qr} qr @param {() => void} releaseSlot */
   #onQr(qr, releaseSlot) {
     releaseSlot()
     if (this.#state !== 'pairing') this.#enter('pairing', null)

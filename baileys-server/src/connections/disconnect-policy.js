@@ -5,7 +5,11 @@
  * @property {number | null} statusCode Baileys' DisconnectReason or the reason of WhatsApp's failure
  * @property {string} message Baileys' sentence
  * @property {string | null} conflictType of a stream error's conflict: `device_removed`, `replaced`, ...
- * @property {boolean} paired whether WhatsApp had confirmed the account before
+ * @property {import('./pairing-failure.js').PairingFailureCode | null} pairingFailure that the pairing driver ended the socket for
+ * @property {boolean} paired whether the account is signed in
+ * @property {boolean} neverLoggedIn whether it was signed in and has never been online since
+ * @property {number} pairingRetries attempts of this pairing that a failure with a name ended, before this one
+ * @property {number} pairingMs since this pairing began
  * @property {number} attempt connections in a row that didn't open, before this one
  * @property {number | null} millisecondsSinceRestartRequired since the last 515; null: never
  * @property {number} consecutiveUnauthorized doubtful refusals since the session was last open, before this one
@@ -24,6 +28,10 @@
  * @property {string} reason a plain sentence for people
  * @property {boolean} [doubtful] a refusal that counts: the next one in a row is a proof
  * @property {boolean} [replaced] the one retry after a replacement
+ * @property {import('./pairing-failure.js').PairingFailureCode} [failure] why the phone could not be linked: for good with
+ *   `stop_pairing`, in this attempt otherwise
+ *
+ * @typedef {import('./pairing-failure.js').PairingFailureCode} PairingFailureCode
  */
 
 const FIRST_BACK_OFF_MS = 1000
@@ -38,8 +46,37 @@ const LAST_DATE = 8.64e15
 /** A login refused this soon after a 515 is WhatsApp not being ready yet, not a logout. */
 const RESTART_GRACE_MS = 30_000
 
-/** Baileys uses 408 for a lost connection and for an unscanned QR alike; only the sentence differs. */
-export const QR_REFS_ENDED = 'QR refs attempts ended'
+/** A person has gone by then, or nothing will ever come of it. */
+const PAIRING_LIMIT_MS = 600_000
+const PAIRING_RETRIES = 5
+
+/** What a fresh QR code helps against. The sentences go on with what is done. @type {Partial<Record<PairingFailureCode, string>>} */
+const RETRIED = {
+  secret_rotated: 'WhatsApp took the QR code back while it was being scanned',
+  code_not_supported: 'This phone answers pairing codes in a way that is not supported; the QR code works',
+  code_refused: 'WhatsApp refused the pairing code',
+  code_rate_limited: 'WhatsApp was asked for too many pairing codes; the QR code works'
+}
+
+/** @type {Record<PairingFailureCode, string>} */
+const ENDED = {
+  timed_out: 'No phone was linked in time.',
+  connection_lost: 'The connection to WhatsApp could not be kept long enough to link a phone.',
+  refused_by_phone: 'The phone, or WhatsApp, refused the link.',
+  secret_rotated: 'WhatsApp took the QR code back again and again.',
+  code_not_supported: 'This phone answers pairing codes in a way that is not supported; use the QR code.',
+  code_refused: 'WhatsApp refused the pairing code again and again.',
+  code_rate_limited: 'WhatsApp was asked for too many pairing codes; use the QR code, or wait some hours.',
+  too_many_devices: 'The account has as many linked devices as WhatsApp allows.',
+  client_outdated: 'WhatsApp calls this client outdated, and no newer version is known.',
+  banned: 'WhatsApp has blocked the account.',
+  multi_device_off: 'Multi-device is off for this account; switch it on on the phone.',
+  passkey_required: 'WhatsApp asks for a passkey when this account is linked, which only its own app can show.',
+  not_stored: 'The linked account could not be stored, so WhatsApp was not told; the phone says that it failed.',
+  unconfirmed: 'The link was interrupted before WhatsApp confirmed it.'
+}
+/** Baileys' own sentence, which the pairing driver leaves no room for unless it steps aside. */
+const QR_REFS_ENDED = 'QR refs attempts ended'
 /** The sentence of Baileys' own `logout`. */
 export const INTENTIONAL_LOGOUT = 'Intentional Logout'
 
@@ -49,13 +86,9 @@ export const INTENTIONAL_LOGOUT = 'Intentional Logout'
  */
 export function decideAfterDisconnect(disconnect) {
   const { statusCode, message, conflictType, paired } = disconnect
+  if (!paired || disconnect.pairingFailure) return afterPairingAttempt(disconnect)
   if (message === INTENTIONAL_LOGOUT) return quarantine('The device was unlinked on request.')
-  if (conflictType === 'device_removed') {
-    return paired ? quarantine('The device was removed on the phone.') : backOff(disconnect, 'WhatsApp ended the pairing attempt')
-  }
-  if (statusCode === 408 && message.includes(QR_REFS_ENDED) && !paired) {
-    return { action: 'stop_pairing', delayMs: 0, reason: 'No phone scanned the QR code in time.' }
-  }
+  if (conflictType === 'device_removed') return quarantine('The device was removed on the phone.')
   switch (statusCode) {
     case 515: return { action: 'reconnect', delayMs: 0, reason: 'WhatsApp asked for a restart of the connection.' }
     case 440: return afterReplacement(disconnect)
@@ -67,6 +100,42 @@ export function decideAfterDisconnect(disconnect) {
       ? 'The connection to WhatsApp was lost'
       : `WhatsApp ended the connection (${statusCode ?? 'no code'})`)
   }
+}
+
+/**
+ * No account is linked: whatever happened, nothing is set aside, and it doesn't go on for ever.
+ * @param {Disconnect} disconnect
+ * @returns {Decision}
+ */
+function afterPairingAttempt(disconnect) {
+  const failure = pairingFailureOf(disconnect)
+  const { pairingMs, pairingRetries, newerVersion } = disconnect
+  const inTime = pairingMs < PAIRING_LIMIT_MS
+  if (failure === null && inTime) return backOff(disconnect, `WhatsApp ended the pairing attempt (${disconnect.statusCode ?? 'no code'})`)
+  if (failure === null) return endOfPairing('connection_lost')
+  if (failure === 'client_outdated' && newerVersion && inTime) return afterOutdated(disconnect)
+  const retried = RETRIED[failure]
+  if (retried === undefined || pairingRetries >= PAIRING_RETRIES) return endOfPairing(failure)
+  return { action: 'reconnect', delayMs: 0, failure, reason: `${retried}; starting again.` }
+}
+
+/** @param {Disconnect} disconnect @returns {PairingFailureCode | null} null: the connection was lost, which says nothing */
+function pairingFailureOf({ pairingFailure, conflictType, statusCode, message }) {
+  if (pairingFailure) return pairingFailure
+  if (message.includes(QR_REFS_ENDED)) return 'timed_out'
+  if (conflictType === 'device_removed') return 'refused_by_phone'
+  switch (statusCode) {
+    case 401: return 'refused_by_phone'
+    case 402: case 403: case 406: return 'banned'
+    case 405: return 'client_outdated'
+    case 411: return 'multi_device_off'
+    default: return null
+  }
+}
+
+/** @param {PairingFailureCode} failure @returns {Decision} */
+function endOfPairing(failure) {
+  return { action: 'stop_pairing', delayMs: 0, failure, reason: ENDED[failure] }
 }
 
 /** @param {Disconnect} disconnect @returns {Decision} */
@@ -81,10 +150,10 @@ function afterReplacement({ leaseHeld, retriedReplaced, random }) {
 
 /** @param {Disconnect} disconnect @returns {Decision} */
 function afterRefusal(disconnect) {
-  const { statusCode, paired, millisecondsSinceRestartRequired, consecutiveUnauthorized } = disconnect
-  if (!paired) return backOff(disconnect, `WhatsApp refused the registration (${statusCode})`)
+  const { statusCode, neverLoggedIn, millisecondsSinceRestartRequired, consecutiveUnauthorized } = disconnect
   const justRestarted = millisecondsSinceRestartRequired !== null && millisecondsSinceRestartRequired < RESTART_GRACE_MS
   if (justRestarted) return backOff(disconnect, `WhatsApp refused the login (${statusCode}) right after a restart`)
+  if (consecutiveUnauthorized > 0 && neverLoggedIn) return endOfPairing('unconfirmed')
   if (consecutiveUnauthorized > 0) return quarantine(`WhatsApp refused the login again (${statusCode}): the device is unlinked.`)
   return { ...backOff(disconnect, `WhatsApp refused the login (${statusCode})`), doubtful: true }
 }

@@ -1,18 +1,27 @@
 import { DEFAULT_CONNECTION_CONFIG } from '@whiskeysockets/baileys'
 import { within } from '../clock.js'
 import { baileysLogger, safeError } from '../log.js'
-import { answerPairSuccessWhenDurable } from './durable-pairing.js'
 import { ControlError } from './control-error.js'
+import { PairingDriver } from './pairing-driver.js'
+import { PairingFailed } from './pairing-failure.js'
 import { receiptFromMember, receiptFromUpdate } from './messages.js'
 
 /**
- * @typedef {{qr: string, expires_at: number}} Qr
- * @typedef {{webSocketUrl: string, keepAliveMs: number, qrMs?: number, version?: import('./web-version.js').Version}} SocketOptions
- *   qrMs: another life of QRs, for tests
- * @typedef {{statusCode: number | null, message: string, conflictType: string | null, banExpiresAt: number | null}} SocketEnd
+ * @typedef {import('./pairing-driver.js').Qr} Qr
+ * @typedef {import('./pairing-driver.js').PairingCode} PairingCode
+ * @typedef {{webSocketUrl: string, keepAliveMs: number, qrMs?: number, attemptMs?: number, version?: import('./web-version.js').Version}} SocketOptions
+ *   qrMs, attemptMs: another life of QRs and of a pairing attempt, for tests
+ *
+ * @typedef {object} SocketEnd
+ * @property {number | null} statusCode
+ * @property {string} message
+ * @property {string | null} conflictType
+ * @property {number | null} banExpiresAt
+ * @property {import('./pairing-failure.js').PairingFailureCode | null} pairingFailure that the pairing driver ended it for
  *
  * @typedef {object} Listener
  * @property {(qr: Qr) => void} qr
+ * @property {(code: PairingCode) => void} code
  * @property {() => void} paired
  * @property {(pushName: string | null) => void} open
  * @property {() => void} credsUpdated
@@ -26,9 +35,6 @@ import { receiptFromMember, receiptFromUpdate } from './messages.js'
  * @property {SocketOptions} options
  */
 
-/** Baileys rotates the QR by a private timer: 60 s for the first, 20 s for each of the others. */
-const FIRST_QR_MS = 60_000
-const NEXT_QR_MS = 20_000
 const RETRY_REQUEST_DELAY_MS = 20
 /** ws waits 30 s for the other side's close frame, which a dead peer never sends. */
 const CLOSE_MS = 1500
@@ -43,15 +49,11 @@ export const LOGIN_LIMIT_MS = 60_000
 
 /** One socket of Baileys, from its creation to its end. A new attempt makes a new one. */
 export class SocketAttempt {
-  /** @type {Qr | null} */
-  qr = null
-  /** @type {string | null} */
-  pairingCode = null
+  /** @type {PairingDriver | null} null when the account is linked already */
+  pairing
   /** @type {(end: SocketEnd) => void} */
   #end = () => {}
   #lastFrameAt = 0
-  /** @type {{phone: string, code: Promise<string>} | null} */
-  #pairingRequest = null
   #cancelWatchdog = () => {}
   #cancelLoginLimit = () => {}
   #authState
@@ -78,38 +80,12 @@ export class SocketAttempt {
     this.#options = options
     /** @type {Promise<SocketEnd>} */
     this.ended = new Promise(resolve => { this.#end = resolve })
-    this.#sock = makeWASocket(this.#config())
+    const config = this.#config()
+    this.#sock = makeWASocket(config)
     incoming.attach(this.#sock, authState)
+    this.pairing = authState.isPaired ? null : this.#pairingDriver(config.browser)
     this.#listen()
     this.#limitLogin()
-  }
-
-  /**
-   * One after the other, because a new code makes the one before it worthless; asked again for the same phone, it is
-   * the same code.
-   * @param {string} phone
-   * @returns {Promise<string>} as the phone shows it: ABCD-EFGH
-   */
-  requestPairingCode(phone) {
-    const earlier = this.#pairingRequest
-    if (earlier?.phone === phone) return earlier.code
-    const code = (earlier?.code ?? Promise.resolve()).catch(() => {}).then(() => this.#requestPairingCode(phone))
-    const request = { phone, code }
-    this.#pairingRequest = request
-    code.catch(() => { if (this.#pairingRequest === request) this.#pairingRequest = null })
-    return code
-  }
-
-  /** @param {string} phone @returns {Promise<string>} */
-  async #requestPairingCode(phone) {
-    try {
-      const code = await this.#sock.requestPairingCode(phone)
-      this.pairingCode = `${code.slice(0, 4)}-${code.slice(4)}`
-      return this.pairingCode
-    } catch (error) {
-      this.#log.warn(safeError(error), 'pairing_code_failed')
-      throw new ControlError('not_pairing', 'WhatsApp ended the pairing attempt before it had a code.', { cause: error })
-    }
   }
 
   async logout() {
@@ -138,8 +114,8 @@ export class SocketAttempt {
       getMessage: this.#sender.getMessage,
       waWebSocketUrl: this.#options.webSocketUrl,
       version: this.#options.version ?? DEFAULT_CONNECTION_CONFIG.version,
+      browser: DEFAULT_CONNECTION_CONFIG.browser,
       keepAliveIntervalMs: this.#options.keepAliveMs,
-      qrTimeout: this.#options.qrMs,
       logger: baileysLogger(this.#log),
       // Exactly one layer repeats writes: the client of the backup API.
       transactionOpts: { maxCommitRetries: 1, delayBetweenTriesMs: 0 },
@@ -151,10 +127,26 @@ export class SocketAttempt {
     })
   }
 
+  /** @param {[string, string, string]} browser */
+  #pairingDriver(browser) {
+    const { qrMs, attemptMs } = this.#options
+    const credsDurable = () => this.#authState.credsDurable()
+    return new PairingDriver(this.#sock, { credsDurable, browser, clock: this.#clock, log: this.#log, qrMs, attemptMs }, {
+      qr: qr => {
+        this.#cancelLoginLimit()
+        this.#listener.qr(qr)
+      },
+      code: code => this.#listener.code(code),
+      paired: () => {
+        this.#limitLogin()
+        this.#listener.paired()
+      }
+    })
+  }
+
   #listen() {
     const { ev, ws } = this.#sock
     this.#sender.attach(this.#sock)
-    answerPairSuccessWhenDurable(this.#sock, () => this.#authState.credsDurable())
     ev.on('creds.update', (/** @type {any} */ update) => {
       this.#authState.updateCreds(update)
       this.#listener.credsUpdated()
@@ -172,16 +164,10 @@ export class SocketAttempt {
   }
 
   /** @param {any} update */
-  #onConnectionUpdate({ connection, lastDisconnect, qr, isNewLogin }) {
+  #onConnectionUpdate({ connection, lastDisconnect }) {
     // Baileys holds receipts and messages back until a login's backlog and a first history sync are through, up to
     // 20 s, and has told WhatsApp already that they arrived; what a crash then loses is gone. Here they go on at once.
     this.#flush()
-    if (qr) this.#onQr(qr)
-    if (isNewLogin) {
-      this.qr = null
-      this.#limitLogin()
-      this.#listener.paired()
-    }
     if (connection === 'open') {
       this.#cancelLoginLimit()
       this.#lastFrameAt = this.#clock.uptime()
@@ -191,18 +177,11 @@ export class SocketAttempt {
     if (connection === 'close') {
       this.#cancelWatchdog()
       this.#cancelLoginLimit()
+      this.pairing?.stop()
       // Baileys forgets the queries that wait for an answer: they, and the sends behind them, would hang for 60 s.
       this.#sock.ws.emit('error', new Error('The connection is closed.'))
       this.#end(endOf(lastDisconnect?.error, this.#clock.now()))
     }
-  }
-
-  /** @param {string} qr */
-  #onQr(qr) {
-    this.#cancelLoginLimit()
-    const livesMs = this.#options.qrMs ?? (this.qr ? NEXT_QR_MS : FIRST_QR_MS)
-    this.qr = { qr, expires_at: this.#clock.now() + livesMs }
-    this.#listener.qr(this.qr)
   }
 
   /**
@@ -267,7 +246,7 @@ export class SocketAttempt {
 }
 
 /**
- * @param {any} error a Boom
+ * @param {any} error a Boom, or why a pairing failed
  * @param {number} now
  * @returns {SocketEnd}
  */
@@ -277,6 +256,7 @@ export function endOf(error, now) {
   return {
     statusCode: error?.output?.statusCode ?? null,
     message: String(error?.message ?? ''),
+    pairingFailure: error instanceof PairingFailed ? error.code : null,
     conflictType: data?.tag === 'conflict' ? data.attrs?.type ?? null : null,
     banExpiresAt: data?.expire !== undefined && Number.isFinite(seconds) ? now + seconds * 1000 : null
   }

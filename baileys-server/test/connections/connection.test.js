@@ -214,18 +214,6 @@ test('a receipt that cannot be reported costs neither the next one nor the end o
   await until('it is open again', () => opened() > before)
 })
 
-test('pairing codes are asked for one after the other, and once for each phone', async () => {
-  registry.start(session)
-  await until('a QR', () => reports.some(({ type }) => type === 'pairing.qr'))
-  const code = phone => registry.get(17).requestPairingCode(phone)
-  const codes = await Promise.all([code('5511999990000'), code('5511999990000'), code('5511999990001')])
-  assert.equal(codes[0], codes[1])
-  assert.notEqual(codes[0], codes[2])
-  assert.equal(registry.describe()[0].pairing_code, codes[2])
-  await whatsapp.post('/enter-code', { code: codes[2], phone: '5511999990001' })
-  await until('it is open', () => statesOf(17) === 'open')
-})
-
 test('a logout on a connection that is closing says so', async () => {
   await startPaired()
   const connection = registry.get(17)

@@ -4,7 +4,8 @@ import { backOffMs, decideAfterDisconnect } from '../../src/connections/disconne
 
 const NOW = 1_766_000_000_000
 const USUAL = {
-  statusCode: 428, message: 'Connection Closed', conflictType: null, paired: true, attempt: 0, millisecondsSinceRestartRequired: null,
+  statusCode: 428, message: 'Connection Closed', conflictType: null, pairingFailure: null, paired: true, neverLoggedIn: false,
+  pairingRetries: 0, pairingMs: 0, attempt: 0, millisecondsSinceRestartRequired: null,
   consecutiveUnauthorized: 0, leaseHeld: 'unknown', retriedReplaced: false, newerVersion: false, banExpiresAt: null, now: NOW, random: 0.5
 }
 
@@ -13,8 +14,6 @@ const TABLE = [
   ['515 restart required', { statusCode: 515 }, { action: 'reconnect', delayMs: 0 }],
   ['408 lost', { statusCode: 408, message: 'Connection was lost' }, { action: 'reconnect', delayMs: 500 }],
   ['408 on a query', { statusCode: 408, message: 'Timed Out' }, { action: 'reconnect' }],
-  ['408 QR refs ended', { statusCode: 408, message: 'QR refs attempts ended', paired: false }, { action: 'stop_pairing', delayMs: 0 }],
-  ['408 QR refs ended while a scan is being made durable', { statusCode: 408, message: 'QR refs attempts ended' }, { action: 'reconnect' }],
   ['428 closed', { statusCode: 428 }, { action: 'reconnect', delayMs: 500 }],
   ['500', { statusCode: 500 }, { action: 'reconnect' }],
   ['503', { statusCode: 503 }, { action: 'reconnect' }],
@@ -39,8 +38,9 @@ const TABLE = [
   ['403 second', { statusCode: 403, consecutiveUnauthorized: 1 }, { action: 'quarantine' }],
   ['406 first', { statusCode: 406 }, { action: 'reconnect', doubtful: true }],
   ['406 second', { statusCode: 406, consecutiveUnauthorized: 1 }, { action: 'quarantine' }],
-  ['401 of an unpaired identity', { statusCode: 401, paired: false, consecutiveUnauthorized: 5 }, { action: 'reconnect', doubtful: undefined }],
-  ['device_removed of an unpaired identity', { statusCode: 401, conflictType: 'device_removed', paired: false }, { action: 'reconnect' }],
+  ['401 at the first login, first', { statusCode: 401, neverLoggedIn: true }, { action: 'reconnect', doubtful: true }],
+  ['401 at the first login, second', { statusCode: 401, neverLoggedIn: true, consecutiveUnauthorized: 1 }, { action: 'stop_pairing', failure: 'unconfirmed' }],
+  ['device_removed before the first login', { statusCode: 401, conflictType: 'device_removed', neverLoggedIn: true }, { action: 'quarantine' }],
   ['our own logout', { statusCode: 401, message: 'Intentional Logout' }, { action: 'quarantine' }],
   ['402 with an expiry', { statusCode: 402, banExpiresAt: NOW + 5_000_000 }, { action: 'wait', delayMs: 5_000_000 }],
   ['402 that just expired', { statusCode: 402, banExpiresAt: NOW - 1 }, { action: 'wait', delayMs: 1000 }],
@@ -53,7 +53,32 @@ const TABLE = [
   ['411 multi-device is off', { statusCode: 411 }, { action: 'pause' }]
 ]
 
-for (const [what, facts, expected] of TABLE) {
+/** Before there is an account. @type {typeof TABLE} */
+const PAIRING = [
+  ['nobody scanned', { pairingFailure: 'timed_out' }, { action: 'stop_pairing', failure: 'timed_out' }],
+  ['a passkey', { pairingFailure: 'passkey_required' }, { action: 'stop_pairing', failure: 'passkey_required' }],
+  ['the secret was taken back', { pairingFailure: 'secret_rotated' }, { action: 'reconnect', delayMs: 0, failure: 'secret_rotated' }],
+  ['... for the sixth time', { pairingFailure: 'secret_rotated', pairingRetries: 5 }, { action: 'stop_pairing', failure: 'secret_rotated' }],
+  ['a code without a key', { pairingFailure: 'code_not_supported' }, { action: 'reconnect', failure: 'code_not_supported' }],
+  ['a refused code', { pairingFailure: 'code_refused' }, { action: 'reconnect', failure: 'code_refused' }],
+  ['too many codes', { pairingFailure: 'code_rate_limited' }, { action: 'reconnect', failure: 'code_rate_limited' }],
+  ['too many codes, and on and on', { pairingFailure: 'code_rate_limited', pairingRetries: 5 }, { action: 'stop_pairing' }],
+  ['too many devices', { pairingFailure: 'too_many_devices' }, { action: 'stop_pairing', failure: 'too_many_devices' }],
+  ['the account could not be stored', { pairingFailure: 'not_stored', paired: true }, { action: 'stop_pairing', failure: 'not_stored' }],
+  ['401', { statusCode: 401 }, { action: 'stop_pairing', failure: 'refused_by_phone' }],
+  ['device_removed', { statusCode: 401, conflictType: 'device_removed' }, { action: 'stop_pairing', failure: 'refused_by_phone' }],
+  ['402', { statusCode: 402, banExpiresAt: NOW + 5_000_000 }, { action: 'stop_pairing', failure: 'banned' }],
+  ['403', { statusCode: 403 }, { action: 'stop_pairing', failure: 'banned' }],
+  ['406', { statusCode: 406 }, { action: 'stop_pairing', failure: 'banned' }],
+  ['405, a newer version is known', { statusCode: 405, newerVersion: true }, { action: 'reconnect', failure: undefined }],
+  ['405, none is', { statusCode: 405 }, { action: 'stop_pairing', failure: 'client_outdated' }],
+  ['411', { statusCode: 411 }, { action: 'stop_pairing', failure: 'multi_device_off' }],
+  ['428', {}, { action: 'reconnect', delayMs: 500, failure: undefined }],
+  ['428 for ten minutes', { pairingMs: 600_000 }, { action: 'stop_pairing', failure: 'connection_lost' }],
+  ['the end of Baileys\' own QR codes', { statusCode: 408, message: 'QR refs attempts ended' }, { action: 'stop_pairing', failure: 'timed_out' }]
+]
+
+for (const [what, facts, expected] of [...TABLE, ...PAIRING.map(([what, facts, expected]) => [`unpaired: ${what}`, { paired: false, ...facts }, expected])]) {
   test(`${what} -> ${expected.action}`, () => {
     const decision = decideAfterDisconnect({ ...USUAL, ...facts })
     for (const [name, value] of Object.entries(expected)) assert.equal(decision[name], value, name)

@@ -11,6 +11,17 @@ export const FAILURE_KINDS = /** @type {const} */ ({
   drop_receipts: 'a receipt of the companion is lost; the message stays in its mailbox (one use per receipt)',
   garble_to_companion: 'a message to the companion is corrupted (one use per message)',
   garble_from_companion: 'a message from the companion is corrupted before a simulated phone gets it (one use per copy)',
+  refuse_registration: 'the next companion that asks for QR codes is answered with `failure reason=<reason>` (takes no phone)',
+  hold_at_scan: 'the next scan or code stops before pair-success is sent, until the companion goes',
+  hold_at_pair_success: 'the next scan or code stops after pair-success was sent: the answer to it counts for nothing',
+  hold_at_signature: 'the next scan or code stops when the companion is linked, before its stream is ended with 515',
+  drop_at_scan: 'the next scan or code loses the connection before pair-success is sent',
+  drop_at_pair_success: 'the next scan or code loses the connection right after pair-success was sent',
+  drop_at_signature: 'the next scan or code loses the connection when the companion is linked, instead of a 515',
+  refresh_after_scan: 'the next scan is answered with companion_reg_refresh: the secret that was scanned is worth nothing',
+  code_rate_limited: 'the next request for a pairing code is refused with 429 (phone: whom the code is for)',
+  code_taken_back: 'the next code that is entered is taken back: `refresh_code`',
+  code_refused: 'the companion\'s half of the next code is refused with <code>, and <text>',
   code_without_key: 'the next pairing by code gets a notification without the wrapped primary key',
   pair_bad_secret: 'the next pair-success is signed with a wrong ADV secret',
   passkey: 'the next scan or code is answered with `passkey_prologue_request`, then silence',
@@ -27,7 +38,8 @@ export const FAILURE_KINDS = /** @type {const} */ ({
  * @property {number} used
  * @property {number} [reason] refuse_login
  * @property {number} [expire] refuse_login, seconds
- * @property {number} [code] stream_error_at_login
+ * @property {number} [code] stream_error_at_login, code_refused
+ * @property {string} [text] code_refused
  */
 
 export class Failures {
@@ -39,7 +51,7 @@ export class Failures {
 
   /**
    * @param {{kind: string, phone?: string | null, times?: number | null, reason?: number, expire?: number,
-   *   code?: number}} script
+   *   code?: number, text?: string}} script
    * @returns {Failure}
    */
   add({ kind, phone = null, times = 1, ...parameters }) {

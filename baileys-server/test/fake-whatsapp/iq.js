@@ -42,7 +42,7 @@ const ANSWERS = {
  */
 export function answerIq(world, connection, iq) {
   const about = firstChild(iq)?.tag ?? ''
-  if (iq.attrs.type === 'result') return connection.registration?.onSigned?.(iq)
+  if (iq.attrs.type === 'result' || iq.attrs.type === 'error') return connection.registration?.onSigned?.(iq)
   if (iq.attrs.xmlns === 'md' && about === 'link_code_companion_reg') return receiveCodeStage(connection, iq)
   const { device } = connection
   const answer = ANSWERS[`${iq.attrs.xmlns} ${about}`]

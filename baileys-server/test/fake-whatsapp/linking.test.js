@@ -92,7 +92,8 @@ test('after companion_reg_refresh the phone rejects the QR with the old secret',
   /** @type {any[]} */
   const seen = []
   client.socket.ws.on('CB:notification', node => seen.push(node))
-  await post(server, '/refresh-qr', { qr })
+  // Baileys alone acknowledges nothing before there is an account.
+  await assert.rejects(post(server, '/refresh-qr', { qr }), { code: 'not_acknowledged' })
   await assert.rejects(post(server, '/scan', { qr, phone }), { code: 'revoked_secret' })
   await until(() => seen.some(node => node.attrs.type === 'companion_reg_refresh'), 'notification')
   await client.end()
@@ -104,7 +105,7 @@ test('an account that asks for a passkey says so, then nothing more', async () =
   const seen = []
   client.socket.ws.on('CB:notification,type:passkey_prologue_request', node => seen.push(node))
   await post(server, '/failures', { phone, kind: 'passkey' })
-  await assert.rejects(post(server, '/scan', { qr, phone }), { code: 'passkey_required' })
+  await assert.rejects(post(server, '/scan', { qr, phone }), { code: 'not_acknowledged' })
   await until(() => seen.length, 'passkey_prologue_request')
   await client.end()
 })

@@ -14,8 +14,26 @@ import { conflict, node, nowSeconds, streamError } from './stanza.js'
  * @param {ClientPayload} payload
  */
 export function admit(world, connection, clientKey, payload) {
-  if (payload.devicePairingData?.eIdent?.length) beginRegistration(world, connection, clientKey, payload)
+  if (payload.devicePairingData?.eIdent?.length) register(world, connection, clientKey, payload)
   else logIn(world, connection, clientKey, payload)
+}
+
+/**
+ * @param {World} world
+ * @param {Connection} connection
+ * @param {Buffer} noiseKey
+ * @param {ClientPayload} payload
+ */
+function register(world, connection, noiseKey, payload) {
+  const refused = world.failures.take('refuse_registration', undefined)
+  if (refused) return refuse(world, connection, refused.reason ?? 500, refused.expire)
+  if (isOutdated(world, payload)) return refuse(world, connection, 405)
+  beginRegistration(world, connection, noiseKey, payload)
+}
+
+/** @param {World} world @param {ClientPayload} payload */
+function isOutdated(world, payload) {
+  return (payload.userAgent?.appVersion?.tertiary ?? 0) < world.clientRevision
 }
 
 /**
@@ -28,7 +46,7 @@ function logIn(world, connection, clientKey, payload) {
   const phone = String(payload.username ?? '')
   const refused = world.failures.take('refuse_login', phone)
   if (refused) return refuse(world, connection, refused.reason ?? 500, refused.expire)
-  if ((payload.userAgent?.appVersion?.tertiary ?? 0) < world.clientRevision) return refuse(world, connection, 405)
+  if (isOutdated(world, payload)) return refuse(world, connection, 405)
   const device = world.registry.byPhone.get(phone)?.companions.get(payload.device ?? 0)
   if (!device?.noiseKey.equals(clientKey)) return refuse(world, connection, 401)
   const broken = world.failures.take('stream_error_at_login', phone)

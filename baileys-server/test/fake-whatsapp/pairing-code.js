@@ -56,8 +56,10 @@ export function receiveCodeStage(connection, iq) {
 function hello(connection, registration, iq, request) {
   const wrappedKey = bytes(request, 'link_code_pairing_wrapped_companion_ephemeral_pub')
   if (wrappedKey?.length !== WRAPPED_KEY_BYTES) return connection.send(iqError(iq, 400, 'bad-request'))
+  const phone = parseJid(request.attrs.jid)?.user ?? ''
+  if (connection.world.failures.take('code_rate_limited', phone)) return connection.send(iqError(iq, 429, 'rate-overlimit'))
   const ref = randomBytes(16)
-  registration.code = { phone: parseJid(request.attrs.jid)?.user ?? '', wrappedKey, ref, onFinish: undefined }
+  registration.code = { phone, wrappedKey, ref, onFinish: undefined }
   connection.send(
     iqResult(iq, [node('link_code_companion_reg', {}, [node('link_code_pairing_ref', {}, ref)])])
   )
@@ -72,10 +74,20 @@ function hello(connection, registration, iq, request) {
  */
 export async function enterCode(world, code, account) {
   const { connection, registration, attempt } = findAttempt(world, account.phone)
+  if (world.failures.take('code_taken_back', account.phone)) {
+    const taken = node('link_code_companion_reg', { stage: 'refresh_code' })
+    connection.send(notification(world, 'link_code_companion_reg', [taken]))
+    throw new ControlError(409, 'code_taken_back', 'WhatsApp took the code back; enter the next one')
+  }
   const key = code.replace(/[-\s]/g, '')
   const ephemeral = Curve.generateKeyPair()
   const primary = await primaryHello(world, attempt, key, ephemeral.public, account)
   const iq = await waitForFinish(world, connection, attempt, () => connection.send(primary))
+  const refused = world.failures.take('code_refused', account.phone)
+  if (refused) {
+    connection.send(iqError(iq, refused.code ?? 400, refused.text ?? 'bad-request'))
+    throw new ControlError(409, 'code_refused', 'WhatsApp refused the companion')
+  }
   const shared = Curve.sharedKey(ephemeral.private, await unwrap(attempt.wrappedKey, key))
   const secret = await openBundle(iq, shared, registration, account).catch(error => {
     connection.send(iqError(iq, 400, 'bad-request'))

@@ -21,6 +21,8 @@ import { bytes, child, node, SERVER_JID, streamError } from './stanza.js'
 
 const REFS_PER_CONNECTION = 6
 const PAIRING_TIMEOUT_MS = 10_000
+const ACK_TIMEOUT_MS = 2_000
+const DROP_AFTER_MS = 20
 
 /**
  * A companion that asks to be linked.
@@ -32,7 +34,8 @@ const PAIRING_TIMEOUT_MS = 10_000
  * @property {import('./peer.js').Bundle['signedPreKey']} signedPreKey
  * @property {string[]} refs
  * @property {Set<string>} revokedSecrets ADV secrets that the phone no longer accepts
- * @property {((reply: BinaryNode) => void) | undefined} onSigned
+ * @property {Map<string, (() => void)>} unacknowledged notifications, by id, and who waits for the ack
+ * @property {((reply: BinaryNode) => void) | undefined} onSigned the answer to pair-success, an error too
  * @property {import('./pairing-code.js').CodeAttempt | undefined} code
  */
 
@@ -78,6 +81,7 @@ function readRegistration(noiseKey, payload) {
     },
     refs: Array.from({ length: REFS_PER_CONNECTION }, () => `2@${randomBytes(24).toString('base64url')}`),
     revokedSecrets: new Set(),
+    unacknowledged: new Map(),
     onSigned: undefined,
     code: undefined,
   }
@@ -92,6 +96,10 @@ function readRegistration(noiseKey, payload) {
  */
 export async function scan(world, qr, account) {
   const { connection, registration, advSecret } = readQr(world, qr)
+  if (world.failures.take('refresh_after_scan', account.phone)) {
+    await refresh(world, connection, registration, advSecret, 'companion_reg_refresh')
+    throw new ControlError(409, 'secret_rotated', 'WhatsApp asked the companion for another secret; scan what it shows now')
+  }
   return link(world, connection, registration, account, Buffer.from(advSecret, 'base64'))
 }
 
@@ -122,10 +130,52 @@ export function readQr(world, qr) {
  * @param {string} qr the one it shows now; the phone no longer accepts it
  * @param {string} tag `companion_reg_refresh` or `pair-device-rotate-qr`
  */
-export function refreshQr(world, qr, tag) {
+export async function refreshQr(world, qr, tag) {
   const { connection, registration, advSecret } = readQr(world, qr)
+  await refresh(world, connection, registration, advSecret, tag)
+}
+
+/**
+ * @param {World} world
+ * @param {Connection} connection
+ * @param {Registration} registration
+ * @param {string} advSecret
+ * @param {string} tag
+ */
+async function refresh(world, connection, registration, advSecret, tag) {
   registration.revokedSecrets.add(advSecret)
-  connection.send(notification(world, 'companion_reg_refresh', [node(tag)]))
+  await notify(world, connection, registration, 'companion_reg_refresh', [node(tag)])
+}
+
+/**
+ * Sends a companion that isn't linked a notification, and waits until it is acknowledged.
+ *
+ * @param {World} world
+ * @param {Connection} connection
+ * @param {Registration} registration
+ * @param {string} type
+ * @param {BinaryNode[]} content
+ * @returns {Promise<void>}
+ */
+export function notify(world, connection, registration, type, content) {
+  const stanza = notification(world, type, content)
+  return new Promise((resolve, reject) => {
+    const late = world.later(ACK_TIMEOUT_MS, () => {
+      world.violations.count('unacknowledged_notifications', { type })
+      reject(new ControlError(409, 'not_acknowledged', `the companion did not acknowledge ${type}`))
+    })
+    registration.unacknowledged.set(stanza.attrs.id, () => {
+      world.cancel(late)
+      resolve()
+    })
+    connection.send(stanza)
+  })
+}
+
+/** @param {Registration} registration @param {BinaryNode} ack */
+export function receiveRegistrationAck(registration, ack) {
+  registration.unacknowledged.get(ack.attrs.id)?.()
+  registration.unacknowledged.delete(ack.attrs.id)
 }
 
 /**
@@ -139,20 +189,46 @@ export function refreshQr(world, qr, tag) {
  */
 export async function link(world, connection, registration, account, advSecret) {
   if (world.failures.take('passkey', account.phone)) {
-    connection.send(notification(world, 'passkey_prologue_request', [node('passkey_prologue_request')]))
+    await notify(world, connection, registration, 'passkey_prologue_request', [node('passkey_prologue_request')])
     connection.silent = true
     throw new ControlError(409, 'passkey_required', 'this account asks for a passkey')
   }
+  await step(world, connection, account, 'scan')
   const secret = world.failures.take('pair_bad_secret', account.phone) ? randomBytes(32) : advSecret
   const id = account.nextDeviceId++
   const signed = signIdentity(account, registration, id)
   const stanza = pairSuccess(world, account, id, signed, secret)
+  const interrupted = step(world, connection, account, 'pair_success', () => connection.send(stanza))
+  if (interrupted) await interrupted
   const reply = await waitForSignature(world, connection, registration, () => connection.send(stanza))
   const deviceIdentity = verifyReply(reply, signed, registration, account)
   addDevice(world, account, id, registration, deviceIdentity)
+  await step(world, connection, account, 'signature')
   // WhatsApp ends the registration's stream; the companion logs in on a new one.
   connection.sendAndClose(streamError(515))
   return { jid: `${account.phone}:${id}@s.whatsapp.net`, lid: `${account.lidUser}:${id}@lid` }
+}
+
+/**
+ * Where a test may stop a linking, or cut it.
+ *
+ * @param {World} world
+ * @param {Connection} connection
+ * @param {User} account
+ * @param {'scan' | 'pair_success' | 'signature'} name
+ * @param {() => void} [before] what still happens when it is stopped or cut here
+ * @returns {Promise<never> | undefined} undefined: nobody wants to
+ */
+function step(world, connection, account, name, before = () => {}) {
+  const drop = world.failures.take(`drop_at_${name}`, account.phone)
+  if (!drop && !world.failures.take(`hold_at_${name}`, account.phone)) return undefined
+  before()
+  const gone = new Promise((_resolve, reject) => {
+    connection.onClosed.push(() => reject(new ControlError(409, 'pairing_failed', `the connection was lost at the ${name}`)))
+  })
+  // What was sent just now still leaves.
+  if (drop) world.later(DROP_AFTER_MS, () => connection.drop())
+  return /** @type {Promise<never>} */ (gone)
 }
 
 /**
@@ -204,8 +280,10 @@ function waitForSignature(world, connection, registration, ask) {
     const deadline = world.later(PAIRING_TIMEOUT_MS, fail)
     connection.onClosed.push(fail)
     registration.onSigned = reply => {
+      if (reply.attrs.type === 'result' && !child(reply, 'pair-device-sign')) return // to another query
       world.cancel(deadline)
-      resolve(reply)
+      if (reply.attrs.type === 'result') resolve(reply)
+      else fail()
     }
     ask()
   })

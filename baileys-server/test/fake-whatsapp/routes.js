@@ -1,6 +1,7 @@
 /** Which part of the server answers a stanza. */
 import { relayMessage } from './from-companion.js'
 import { answerIq } from './iq.js'
+import { receiveRegistrationAck } from './pairing.js'
 import { receiveAck, receiveReceipt } from './receipts.js'
 
 /** @typedef {import('./connection.js').Connection} Connection */
@@ -14,7 +15,8 @@ import { receiveAck, receiveReceipt } from './receipts.js'
  */
 export async function route(world, connection, stanza) {
   if (stanza.tag === 'iq') return answerIq(world, connection, stanza)
-  const { device } = connection
+  const { device, registration } = connection
+  if (registration && stanza.tag === 'ack') return receiveRegistrationAck(registration, stanza)
   // Presence, chat state and telemetry need no answer.
   if (!device || connection.deaf) return
   if (stanza.tag === 'message') await relayMessage(world, connection, device, stanza)

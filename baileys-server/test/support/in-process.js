@@ -1,3 +1,4 @@
+import '../fake-whatsapp/unref-timers.js'
 import '../../src/silence-console.js'
 import { WA_CERT_DETAILS } from '@whiskeysockets/baileys'
 import { systemClock } from '../../src/clock.js'
@@ -27,10 +28,11 @@ export class InProcess {
   reports = []
   slots = new StartSlots(1)
 
-  static async start() {
+  /** @param {{whatsapp?: object, socket?: object, clock?: import('../../src/clock.js').Clock}} [options] of the fake server and of sockets */
+  static async start({ whatsapp, socket, clock = systemClock } = {}) {
     const sidecar = new InProcess()
     sidecar.orchestrator = await new FakeOrchestrator().listen()
-    sidecar.whatsapp = await startWhatsApp()
+    sidecar.whatsapp = await startWhatsApp(whatsapp)
     WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(sidecar.whatsapp.rootKey, 'hex')
     sidecar.client = new OrchestratorClient({
       socketPath: sidecar.orchestrator.socketPath, token: TOKEN, timeoutMs: 1000, retries: 0, clock: systemClock, log: silentLog
@@ -41,10 +43,10 @@ export class InProcess {
       credsLoader,
       backup: new SessionBackup(sidecar.client, session),
       report: (type, data) => sidecar.reports.push({ type, ...data }),
-      journal: null, startSlots: sidecar.slots, webVersion, clock: systemClock, random: () => 0.05, log: silentLog,
+      journal: null, startSlots: sidecar.slots, webVersion, clock, random: () => 0.05, log: silentLog,
       options: {
         writeRetries: 0,
-        socket: { webSocketUrl: sidecar.whatsapp.wsUrl, keepAliveMs: 30_000 },
+        socket: { webSocketUrl: sidecar.whatsapp.wsUrl, keepAliveMs: 30_000, ...socket },
         verification: { initialDelayMs: 10_000, throttleMs: 30_000, intervalMs: 300_000 }
       }
     }))
