@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from orchestrator.config import ProcessSettings, Settings, SettingsError
 from orchestrator.domain.errors import OrchestratorError
-from orchestrator.domain.session import OPERATOR_TENANT
+from orchestrator.domain.tenant import OPERATOR_TENANT
 from orchestrator.launcher import LaunchError
 
 EXIT_FAILED: Final = 1

@@ -1,7 +1,7 @@
-"""Request bodies: JSON into typed values, and what is wrong with them in words."""
+"""Requests and answers: JSON and queries into typed values, what is wrong with them in words, and values into JSON."""
 
 import re
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 from aiohttp import web
@@ -15,8 +15,15 @@ _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _NAMED = re.compile(r"(missing required|contains unknown) field `(.*?)`")
 
 
-async def read_json(request: web.Request, type_: type[T]) -> T:
-    """The body as ``type_``; ``MalformedJson``, or ``InvalidRequest`` with the field. An empty body is an empty object."""
+@overload
+async def read_json(request: web.Request, type_: type[T]) -> T: ...
+@overload
+async def read_json(request: web.Request, type_: object) -> Any: ...
+async def read_json(request: web.Request, type_: Any) -> Any:
+    """The body as ``type_``, a struct or a tagged union; ``MalformedJson``, or ``InvalidRequest`` with the field.
+
+    An empty body is an empty object.
+    """
     try:
         body = await request.read()
     except web.RequestPayloadError as error:
@@ -27,6 +34,14 @@ async def read_json(request: web.Request, type_: type[T]) -> T:
         raise InvalidRequest(errors=[_field_error(str(error))]) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise MalformedJson from error
+
+
+def read_query(request: web.Request, type_: type[T]) -> T:
+    """The query as ``type_``; ``InvalidRequest`` with the parameter. Numbers and booleans are read from their text."""
+    try:
+        return msgspec.convert(dict(request.query), type_, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(errors=[_field_error(str(error))]) from error
 
 
 def json_response(value: object, status: int = 200) -> web.Response:

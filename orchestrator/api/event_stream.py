@@ -9,12 +9,16 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from orchestrator.api.bodies import read_query
 from orchestrator.api.keys import SERVICES, TENANT
-from orchestrator.domain.errors import DatabaseUnavailable, FieldError, InvalidRequest
+from orchestrator.api.operations import EVENT_STREAM, Operation
+from orchestrator.domain.errors import DatabaseUnavailable, FieldError, InvalidRequest, SessionNotFound
 from orchestrator.domain.event import Event
 from orchestrator.domain.session import existing_id
+from orchestrator.domain.tenant import Scope
 from orchestrator.services.events import Subscription, timestamp
 from orchestrator.services.incoming import IncomingMessages
+from orchestrator.wire import events as wire
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +39,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     First the messages that nobody was given and those after ``Last-Event-ID``, then everything from now on.
     """
     services = request.app[SERVICES]
-    wanted = request.query.get("session_id")
+    wanted = read_query(request, wire.Listen).session_id
     if wanted is not None:
         await services.sessions.get(request[TENANT], existing_id(wanted))
     response = web.StreamResponse(
@@ -128,3 +132,21 @@ def _frame(event: Event) -> bytes:
     # Only a stored message has an id, so that a reader that comes back names the last of them in Last-Event-ID.
     number = b"" if event.number is None else b"id: %d\n" % event.number
     return b"%sevent: %s\ndata: %s\n\n" % (number, event.type.encode(), msgspec.json.encode(data))
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/v1/events",
+        handler=stream,
+        scope=Scope.READ,
+        tag="Events",
+        summary="Listen to events as they happen (server-sent events): first the messages that wait for a reader.",
+        details="Received messages have an id and are told at least once; send the last one that you have dealt with as "
+        "Last-Event-ID when you connect again.",
+        query=wire.Listen,
+        headers=wire.Resume,
+        answer_types=(EVENT_STREAM,),
+        errors=(SessionNotFound,),
+    ),
+)

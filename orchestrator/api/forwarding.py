@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from orchestrator.api.keys import SERVICES, TENANT
+from orchestrator.api.operations import operation_of
 from orchestrator.api.problems import Handler
 from orchestrator.domain.errors import ReplicaUnreachable, SendUnconfirmed
 from orchestrator.domain.session import existing_id
@@ -10,17 +11,17 @@ from orchestrator.peer.client import FORWARDED_HEADER, Call
 
 #: Seconds that a session which was made just now may take to be taken by a replica.
 _OWNER_SECONDS = 5.0
-#: What the store alone answers.
-_STORED = frozenset({"generations", "audit"})
 
 
 @web.middleware
 async def forwarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Hand on what the owner of the session should answer; everything else is answered here."""
-    name = request.match_info.get("session_id")
-    action = request.path.rpartition("/")[2]
-    if name is None or action in _STORED or FORWARDED_HEADER in request.headers:
+    operation = operation_of(request)
+    concerned = operation is not None and operation.concerns_session and not operation.anywhere
+    if operation is None or not concerned or FORWARDED_HEADER in request.headers:
         return await handler(request)
+    name = request.match_info["session_id"]
+    action = request.path.rpartition("/")[2]
     forwarding = request.app[SERVICES].forwarding
     wait = _OWNER_SECONDS if action in ("qr", "pairing-code") else 0.0
     try:
@@ -32,7 +33,7 @@ async def forwarded(request: web.Request, handler: Handler) -> web.StreamRespons
     except ReplicaUnreachable as error:
         if request.method == "GET" and action == name:
             return await handler(request)  # the store knows nearly as much
-        if action == "messages" and error.__cause__ is not None:
+        if SendUnconfirmed in operation.errors and error.__cause__ is not None:
             raise SendUnconfirmed from error
         raise
     return web.Response(status=reply.status, headers=reply.headers, body=reply.body)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from orchestrator.domain.tenant import Caller
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
 from orchestrator.services.events import EventBus
@@ -44,3 +45,5 @@ class Services:
 
 SERVICES = web.AppKey("services", Services)
 TENANT = web.RequestKey("tenant", str)
+"""Whose sessions a request is about."""
+CALLER = web.RequestKey("caller", Caller)

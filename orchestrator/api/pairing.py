@@ -3,20 +3,26 @@
 import io
 from collections.abc import Callable, Mapping
 
-import msgspec
 import segno
 from aiohttp import web
 
 from orchestrator.api.bodies import json_response, read_json
 from orchestrator.api.keys import SERVICES, TENANT
+from orchestrator.api.operations import Operation
 from orchestrator.api.sessions import session_id
-from orchestrator.domain.errors import NotAcceptable
+from orchestrator.domain.errors import (
+    AlreadyPaired,
+    NotAcceptable,
+    NotPairing,
+    QrNotReady,
+    SessionQuarantined,
+    SidecarGone,
+    SidecarUnavailable,
+)
+from orchestrator.domain.tenant import Scope
 from orchestrator.services.connections import Qr
 from orchestrator.services.events import timestamp
-
-
-class RequestPairingCode(msgspec.Struct, forbid_unknown_fields=True):
-    phone: str
+from orchestrator.wire import pairing as wire
 
 
 async def qr(request: web.Request) -> web.Response:
@@ -32,13 +38,13 @@ async def qr(request: web.Request) -> web.Response:
 
 
 async def pairing_code(request: web.Request) -> web.Response:
-    body = await read_json(request, RequestPairingCode)
+    body = await read_json(request, wire.RequestPairingCode)
     code = await request.app[SERVICES].pairing.code(request[TENANT], session_id(request), body.phone)
-    return json_response({"pairing_code": code})
+    return json_response(wire.PairingCode(pairing_code=code))
 
 
 def _json(shown: Qr) -> web.Response:
-    return json_response({"qr": shown.qr, "expires_at": timestamp(shown.expires_at)})
+    return json_response(wire.Qr(qr=shown.qr, expires_at=timestamp(shown.expires_at)))
 
 
 def _png(shown: Qr) -> web.Response:
@@ -84,3 +90,36 @@ def preferred_format(accept: str) -> str:
             if preference > 0 and media_range in (name, "*/*", name.split("/")[0] + "/*"):
                 return name
     raise NotAcceptable
+
+
+_CONFLICTS = (AlreadyPaired, NotPairing, SessionQuarantined)
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/v1/sessions/{session_id}/qr",
+        handler=qr,
+        scope=Scope.MANAGE,
+        tag="Pairing",
+        summary="Show the QR code that a phone accepts now, in the format that Accept prefers.",
+        details="Waits up to 10 s for the first one. A QR code lives 60 s, the following ones 20 s each; after the sixth the "
+        "attempt is over, and the session stops.",
+        gives=wire.Qr,
+        answer_types=("image/png", "image/svg+xml", "text/plain"),
+        errors=(*_CONFLICTS, QrNotReady, NotAcceptable),
+        example_answer=wire.Qr(qr="2@rXvY4...,1", expires_at="2026-11-27T01:02:03.456Z"),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/sessions/{session_id}/pairing-code",
+        handler=pairing_code,
+        scope=Scope.MANAGE,
+        tag="Pairing",
+        summary="Ask for a code to be typed on the phone, instead of a QR code to be scanned.",
+        takes=wire.RequestPairingCode,
+        gives=wire.PairingCode,
+        errors=(*_CONFLICTS, SidecarUnavailable, SidecarGone),
+        example=wire.RequestPairingCode(phone="5511999990000"),
+        example_answer=wire.PairingCode(pairing_code="ABCD-EFGH"),
+    ),
+)

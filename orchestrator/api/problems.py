@@ -6,6 +6,7 @@ from http import HTTPStatus
 import msgspec
 import structlog
 from aiohttp import web
+from msgspec import UNSET
 
 from orchestrator.domain.errors import (
     BodyTooLarge,
@@ -16,11 +17,13 @@ from orchestrator.domain.errors import (
     NotAcceptable,
     NotFound,
     OrchestratorError,
+    ScopeMissing,
     SendFailed,
     SendUnconfirmed,
     Unauthorized,
     Unavailable,
 )
+from orchestrator.wire.problem import FieldProblem, Problem
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +33,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _STATUS: Mapping[type[OrchestratorError], HTTPStatus] = {
     MalformedJson: HTTPStatus.BAD_REQUEST,
     Unauthorized: HTTPStatus.UNAUTHORIZED,
+    ScopeMissing: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
@@ -61,21 +65,21 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem(OrchestratorError())
 
 
-def status_of(error: OrchestratorError) -> HTTPStatus:
-    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+def status_of(error: type[OrchestratorError]) -> HTTPStatus:
+    return next(_STATUS[kind] for kind in error.__mro__ if kind in _STATUS)
 
 
 def problem(error: OrchestratorError) -> web.Response:
-    status = status_of(error)
-    body: dict[str, object] = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "code": error.code,
-        "detail": error.message,
-    }
-    if isinstance(error, InvalidRequest) and error.errors:
-        body["errors"] = [{"field": e.field, "message": e.message} for e in error.errors]
+    status = status_of(type(error))
+    errors = error.errors if isinstance(error, InvalidRequest) else ()
+    body = Problem(
+        type="about:blank",
+        title=status.phrase,
+        status=status.value,
+        code=error.code,
+        detail=error.message,
+        errors=[FieldProblem(field=e.field, message=e.message) for e in errors] or UNSET,
+    )
     headers = {}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"

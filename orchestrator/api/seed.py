@@ -5,31 +5,36 @@ would have. See docs/moving.md.
 """
 
 import asyncio
-from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from orchestrator.api.bodies import json_response, read_json
+from orchestrator.api.bodies import json_response, read_json, read_query
 from orchestrator.api.keys import SERVICES, TENANT
+from orchestrator.api.operations import Operation
 from orchestrator.api.problems import Handler, status_of
-from orchestrator.domain.errors import BodyTooLarge, InvalidRequest, MethodNotAllowed, NotFound, OrchestratorError
-from orchestrator.domain.session import SESSION_ID, Session
+from orchestrator.domain.errors import (
+    AuthStateRefused,
+    BodyTooLarge,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    OrchestratorError,
+    Overloaded,
+    SessionNotFound,
+    SessionRunning,
+)
+from orchestrator.domain.session import SESSION_ID, ConnectionState, Session
+from orchestrator.domain.tenant import Scope
 from orchestrator.services.events import timestamp
 from orchestrator.services.posted_folders import Folder, Form
 from orchestrator.transfer.multi_file import CREDS_FILE
+from orchestrator.wire import seed as wire
 
 PREFIX = "/api/session/"
 
 #: Bytes of a posted folder.
 BODY_LIMIT = 64 * 1024 * 1024
-
-
-class PostedBackup(msgspec.Struct):
-    """``session_data`` has the content of each file by name: its text, or the object that the text is JSON of."""
-
-    session_id: str
-    session_data: dict[str, msgspec.Raw]
 
 
 @web.middleware
@@ -55,32 +60,30 @@ def api_key(request: web.Request) -> str | None:
 
 
 async def backup(request: web.Request) -> web.Response:
-    body = await read_json(request.clone(client_max_size=BODY_LIMIT), PostedBackup)
+    body = await read_json(request, wire.PostedFolder)
     session_id = _required_id(body.session_id)
     folder = await asyncio.to_thread(_folder, body.session_data)
     changes = await request.app[SERVICES].posted_folders.keep(request[TENANT], session_id, folder)
-    return json_response(
-        {"success": True, "session_id": session_id, "written": changes.written, "removed": changes.removed}
-    )
+    return json_response(wire.KeptFolder(session_id=session_id, written=changes.written, removed=changes.removed))
 
 
 async def restore(request: web.Request) -> web.Response:
-    session_id = _required_id(request.query.get("session_id"))
+    session_id = _required_id(read_query(request, wire.NamedFolder).session_id)
     folder = await request.app[SERVICES].posted_folders.give(request[TENANT], session_id)
     contents = await asyncio.to_thread(_contents, folder)
-    return json_response({"success": True, "session_id": session_id, "session_data": contents})
+    return json_response(wire.GivenFolder(session_id=session_id, session_data=contents))
 
 
 async def delete(request: web.Request) -> web.Response:
-    session_id = _required_id(request.query.get("session_id"))
+    session_id = _required_id(read_query(request, wire.NamedFolder).session_id)
     await request.app[SERVICES].posted_folders.set_aside(request[TENANT], session_id)
-    return json_response({"success": True, "session_id": session_id})
+    return json_response(wire.FolderSetAside(session_id=session_id))
 
 
 async def status(request: web.Request) -> web.Response:
-    session_id = request.query.get("session_id")
+    session_id = read_query(request, wire.NamedFolder).session_id
     sessions = await request.app[SERVICES].posted_folders.known(request[TENANT], session_id)
-    return json_response({"success": True, "sessions": [_shown(session) for session in sessions]})
+    return json_response(wire.KnownFolders(sessions=[_shown(session) for session in sessions]))
 
 
 def _folder(session_data: dict[str, msgspec.Raw]) -> Folder:
@@ -107,15 +110,86 @@ def _required_id(session_id: str | None) -> str:
     return session_id
 
 
-def _shown(session: Session) -> dict[str, Any]:
-    return {
-        "session_id": session.session_id,
-        "connection_state": session.shown_state,
-        "paired": session.paired,
-        "jid": session.jid,
-        "last_backup_at": timestamp(session.last_backup_at) if session.last_backup_at else None,
-    }
+def _shown(session: Session) -> wire.KnownFolder:
+    return wire.KnownFolder(
+        session_id=session.session_id,
+        connection_state=session.shown_state,
+        paired=session.paired,
+        jid=session.jid,
+        last_backup_at=timestamp(session.last_backup_at) if session.last_backup_at else None,
+    )
 
 
 def _failure(error: OrchestratorError) -> web.Response:
-    return json_response({"success": False, "error": error.message}, status=status_of(error).value)
+    return json_response(wire.Failure(error=error.message), status=status_of(type(error)).value)
+
+
+_TAG = "The old API"
+
+_CONTENTS = {CREDS_FILE: msgspec.Raw(b'"{...}"')}
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path=f"{PREFIX}backup",
+        handler=backup,
+        scope=Scope.MANAGE,
+        tag=_TAG,
+        summary="Make what is stored of a session equal to a folder of Baileys' files.",
+        takes=wire.PostedFolder,
+        gives=wire.KeptFolder,
+        errors=(AuthStateRefused, SessionRunning, Overloaded),
+        example=wire.PostedFolder(session_id="loja-1", session_data=_CONTENTS),
+        example_answer=wire.KeptFolder(session_id="loja-1", written=871, removed=0),
+        body_limit=BODY_LIMIT,
+        failure=wire.Failure,
+    ),
+    Operation(
+        method="GET",
+        path=f"{PREFIX}restore",
+        handler=restore,
+        scope=Scope.MANAGE,
+        tag=_TAG,
+        summary="Give the folder that was posted last.",
+        query=wire.NamedFolder,
+        gives=wire.GivenFolder,
+        errors=(InvalidRequest, SessionNotFound, SessionRunning),
+        example_answer=wire.GivenFolder(session_id="loja-1", session_data=_CONTENTS),
+        failure=wire.Failure,
+    ),
+    Operation(
+        method="DELETE",
+        path=f"{PREFIX}delete",
+        handler=delete,
+        scope=Scope.MANAGE,
+        tag=_TAG,
+        summary="Set the pairing aside; nothing is deleted.",
+        query=wire.NamedFolder,
+        gives=wire.FolderSetAside,
+        errors=(InvalidRequest, SessionNotFound, SessionRunning),
+        example_answer=wire.FolderSetAside(session_id="loja-1"),
+        failure=wire.Failure,
+    ),
+    Operation(
+        method="GET",
+        path=f"{PREFIX}status",
+        handler=status,
+        scope=Scope.READ,
+        tag=_TAG,
+        summary="List all sessions, or one.",
+        query=wire.NamedFolder,
+        gives=wire.KnownFolders,
+        example_answer=wire.KnownFolders(
+            sessions=[
+                wire.KnownFolder(
+                    session_id="loja-1",
+                    connection_state=ConnectionState.STOPPED,
+                    paired=True,
+                    jid="5511999990000:7@s.whatsapp.net",
+                    last_backup_at="2026-11-27T01:05:00.123Z",
+                )
+            ]
+        ),
+        failure=wire.Failure,
+    ),
+)

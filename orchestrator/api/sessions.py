@@ -1,41 +1,40 @@
 """Sessions over HTTP."""
 
 import re
-from typing import Any
 
-import msgspec
 from aiohttp import web
 
-from orchestrator.api.bodies import json_response, read_json
+from orchestrator.api.bodies import json_response, read_json, read_query
 from orchestrator.api.keys import SERVICES, TENANT
-from orchestrator.domain.errors import ConfirmationRequired, FieldError, GenerationNotFound, InvalidRequest
+from orchestrator.api.operations import Operation
+from orchestrator.domain.errors import (
+    ConfirmationRequired,
+    FieldError,
+    GenerationInUse,
+    GenerationNotFound,
+    GenerationNotPaired,
+    InvalidRequest,
+    JournalUndrained,
+    SessionExists,
+    SessionNotOpen,
+    SessionQuarantined,
+    SidecarGone,
+    SidecarUnavailable,
+)
 from orchestrator.domain.generation import AuditEntry, Generation
-from orchestrator.domain.session import SESSION_ID, existing_id
+from orchestrator.domain.session import SESSION_ID, ConnectionState, DesiredState, SetAsideBy, existing_id
+from orchestrator.domain.tenant import Scope
 from orchestrator.services.connections import Verification
 from orchestrator.services.events import timestamp
 from orchestrator.services.sessions import SessionView
+from orchestrator.wire import sessions as wire
+from orchestrator.wire.shape import NoFields
 
 GENERATION = re.compile(r"[1-9][0-9]{0,8}")
 
 
-class CreateSession(msgspec.Struct, forbid_unknown_fields=True):
-    session_id: str
-
-
-class StartSession(msgspec.Struct, forbid_unknown_fields=True):
-    new_pairing: bool = False
-
-
-class RestoreGeneration(msgspec.Struct, forbid_unknown_fields=True):
-    replace: bool = False
-
-
-class NoFields(msgspec.Struct, forbid_unknown_fields=True):
-    """A request that takes an empty object or no body."""
-
-
 async def create(request: web.Request) -> web.Response:
-    body = await read_json(request, CreateSession)
+    body = await read_json(request, wire.CreateSession)
     if not SESSION_ID.fullmatch(body.session_id):
         message = 'must be 1 to 64 characters out of a-z A-Z 0-9 . _ -, and not "." or ".."'
         raise InvalidRequest(errors=[FieldError("session_id", message)])
@@ -47,7 +46,7 @@ async def create(request: web.Request) -> web.Response:
 
 async def index(request: web.Request) -> web.Response:
     views = await request.app[SERVICES].sessions.list(request[TENANT])
-    return json_response({"sessions": [shown(view) for view in views]})
+    return json_response(wire.Sessions(sessions=[shown(view) for view in views]))
 
 
 async def show(request: web.Request) -> web.Response:
@@ -55,7 +54,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def start(request: web.Request) -> web.Response:
-    body = await read_json(request, StartSession)
+    body = await read_json(request, wire.StartSession)
     sessions = request.app[SERVICES].sessions
     return json_response(
         shown(await sessions.start(request[TENANT], session_id(request), new_pairing=body.new_pairing))
@@ -74,16 +73,16 @@ async def log_out(request: web.Request) -> web.Response:
 
 async def generations(request: web.Request) -> web.Response:
     kept = await request.app[SERVICES].history.generations(request[TENANT], session_id(request))
-    return json_response({"generations": [_shown_generation(generation) for generation in kept]})
+    return json_response(wire.Generations(generations=[_shown_generation(generation) for generation in kept]))
 
 
 async def audit(request: web.Request) -> web.Response:
     entries = await request.app[SERVICES].history.audit(request[TENANT], session_id(request))
-    return json_response({"audit": [_shown_entry(entry) for entry in entries]})
+    return json_response(wire.SessionAudit(audit=[_shown_entry(entry) for entry in entries]))
 
 
 async def restore(request: web.Request) -> web.Response:
-    body = await read_json(request, RestoreGeneration)
+    body = await read_json(request, wire.RestoreGeneration)
     name = request.match_info["generation"]
     if not GENERATION.fullmatch(name):
         raise GenerationNotFound
@@ -93,7 +92,7 @@ async def restore(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    if request.query.get("confirm") != session_id(request):
+    if read_query(request, wire.DeleteSession).confirm != session_id(request):
         await request.app[SERVICES].sessions.get(
             request[TENANT], session_id(request)
         )  # what isn't there needs no confirmation
@@ -106,52 +105,217 @@ def session_id(request: web.Request) -> str:
     return existing_id(request.match_info["session_id"])
 
 
-def shown(view: SessionView) -> dict[str, Any]:
+def shown(view: SessionView) -> wire.Session:
     session = view.session
-    return {
-        "session_id": session.session_id,
-        "desired_state": session.desired_state,
-        "connection_state": session.shown_state,
-        "jid": session.jid,
-        "generation": session.generation,
-        "epoch": session.epoch,
-        "degraded": view.degraded,
-        "last_open_at": timestamp(session.last_open_at) if session.last_open_at else None,
-        "last_backup_at": timestamp(view.last_backup_at) if view.last_backup_at else None,
-        "verification": _shown_verification(view.verification) if view.verification else None,
-        "reason": session.reason,
-        "created_at": timestamp(session.created_at),
-    }
+    return wire.Session(
+        session_id=session.session_id,
+        desired_state=session.desired_state,
+        connection_state=session.shown_state,
+        jid=session.jid,
+        generation=session.generation,
+        epoch=session.epoch,
+        degraded=view.degraded,
+        last_open_at=timestamp(session.last_open_at) if session.last_open_at else None,
+        last_backup_at=timestamp(view.last_backup_at) if view.last_backup_at else None,
+        verification=_shown_verification(view.verification) if view.verification else None,
+        reason=session.reason,
+        created_at=timestamp(session.created_at),
+    )
 
 
-def _shown_generation(generation: Generation) -> dict[str, Any]:
-    return {
-        "generation": generation.generation,
-        "current": generation.current,
-        "restorable": generation.restorable,
-        "jid": generation.jid,
-        "created_at": timestamp(generation.created_at),
-        "paired_at": timestamp(generation.paired_at) if generation.paired_at else None,
-        "set_aside_at": timestamp(generation.set_aside_at) if generation.set_aside_at else None,
-        "set_aside_by": generation.set_aside_by,
-        "reason": generation.reason,
-    }
+def _shown_generation(generation: Generation) -> wire.Generation:
+    return wire.Generation(
+        generation=generation.generation,
+        current=generation.current,
+        restorable=generation.restorable,
+        jid=generation.jid,
+        created_at=timestamp(generation.created_at),
+        paired_at=timestamp(generation.paired_at) if generation.paired_at else None,
+        set_aside_at=timestamp(generation.set_aside_at) if generation.set_aside_at else None,
+        set_aside_by=generation.set_aside_by,
+        reason=generation.reason,
+    )
 
 
-def _shown_entry(entry: AuditEntry) -> dict[str, Any]:
-    return {
-        "at": timestamp(entry.at),
-        "action": entry.action,
-        "generation": entry.generation,
-        "actor": entry.actor,
-        "reason": entry.reason,
-    }
+def _shown_entry(entry: AuditEntry) -> wire.SessionAuditEntry:
+    return wire.SessionAuditEntry(
+        at=timestamp(entry.at),
+        action=entry.action,
+        generation=entry.generation,
+        actor=entry.actor,
+        reason=entry.reason,
+    )
 
 
-def _shown_verification(verification: Verification) -> dict[str, Any]:
-    return {
-        "at": timestamp(verification.at),
-        "keys": verification.keys,
-        "repaired_keys": verification.repaired_keys,
-        "repaired_creds": verification.repaired_creds,
-    }
+def _shown_verification(verification: Verification) -> wire.Verification:
+    return wire.Verification(
+        at=timestamp(verification.at),
+        keys=verification.keys,
+        repaired_keys=verification.repaired_keys,
+        repaired_creds=verification.repaired_creds,
+    )
+
+
+_SESSION = "/v1/sessions/{session_id}"
+_TAG = "Sessions"
+_CLOSING = (SidecarUnavailable, SidecarGone, JournalUndrained)
+
+_SHOWN = wire.Session(
+    session_id="loja-1",
+    desired_state=DesiredState.RUNNING,
+    connection_state=ConnectionState.OPEN,
+    jid="5511999990000:7@s.whatsapp.net",
+    generation=1,
+    epoch=3,
+    degraded=False,
+    last_open_at="2026-11-27T01:02:03.456Z",
+    last_backup_at="2026-11-27T01:05:00.123Z",
+    verification=wire.Verification(at="2026-11-27T01:04:00.000Z", keys=871, repaired_keys=0, repaired_creds=0),
+    reason=None,
+    created_at="2026-11-26T12:00:00.000Z",
+)
+
+_SHOWN_GENERATION = wire.Generation(
+    generation=1,
+    current=False,
+    restorable=True,
+    jid="5511999990000:6@s.whatsapp.net",
+    created_at="2026-11-20T12:00:00.000Z",
+    paired_at="2026-11-20T12:01:00.000Z",
+    set_aside_at="2026-11-26T12:00:00.000Z",
+    set_aside_by=SetAsideBy.WHATSAPP,
+    reason="The device was removed on the phone.",
+)
+
+_SHOWN_ENTRY = wire.SessionAuditEntry(
+    at="2026-11-26T12:00:00.000Z",
+    action="set_aside",
+    generation=1,
+    actor="whatsapp",
+    reason="The device was removed on the phone.",
+)
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/v1/sessions",
+        handler=create,
+        scope=Scope.MANAGE,
+        tag=_TAG,
+        summary="Create a session, which starts at once and waits for its pairing.",
+        takes=wire.CreateSession,
+        gives=wire.Session,
+        status=201,
+        errors=(SessionExists,),
+        example=wire.CreateSession(session_id="loja-1"),
+        example_answer=_SHOWN,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/sessions",
+        handler=index,
+        scope=Scope.READ,
+        tag=_TAG,
+        summary="List the sessions, by id.",
+        gives=wire.Sessions,
+        example_answer=wire.Sessions(sessions=[_SHOWN]),
+    ),
+    Operation(
+        method="GET",
+        path=_SESSION,
+        handler=show,
+        scope=Scope.READ,
+        tag=_TAG,
+        summary="Show a session.",
+        gives=wire.Session,
+        example_answer=_SHOWN,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_SESSION}/start",
+        handler=start,
+        scope=Scope.MANAGE,
+        tag=_TAG,
+        summary="Have a session run from now on, over restarts too.",
+        details="One whose pairing is set aside needs new_pairing, unless it was logged out by request. "
+        "One whose stored state could not be opened is tried again: nothing is paired.",
+        takes=wire.StartSession,
+        gives=wire.Session,
+        errors=(SessionQuarantined, *_CLOSING),
+        example=wire.StartSession(),
+        example_answer=_SHOWN,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_SESSION}/stop",
+        handler=stop,
+        scope=Scope.MANAGE,
+        tag=_TAG,
+        summary="Close a session's connection and keep it closed; the pairing stays, a start needs no QR code.",
+        takes=NoFields,
+        gives=wire.Session,
+        errors=_CLOSING,
+        example=NoFields(),
+        example_answer=_SHOWN,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_SESSION}/logout",
+        handler=log_out,
+        scope=Scope.MANAGE,
+        tag=_TAG,
+        summary="Have WhatsApp remove the device, and set the pairing aside.",
+        takes=NoFields,
+        gives=wire.Session,
+        errors=(SessionNotOpen, *_CLOSING),
+        example=NoFields(),
+        example_answer=_SHOWN,
+    ),
+    Operation(
+        method="DELETE",
+        path=_SESSION,
+        handler=delete,
+        scope=Scope.MANAGE,
+        tag=_TAG,
+        summary="Close a session and hide it; a restore brings it back as long as its pairing is kept.",
+        details="The device stays linked on the phone: log out first to remove it there.",
+        query=wire.DeleteSession,
+        status=204,
+        errors=(ConfirmationRequired, *_CLOSING),
+    ),
+    Operation(
+        method="GET",
+        path=f"{_SESSION}/generations",
+        handler=generations,
+        scope=Scope.READ,
+        tag=_TAG,
+        summary="List a session's pairings, newest first; of a deleted session too.",
+        gives=wire.Generations,
+        example_answer=wire.Generations(generations=[_SHOWN_GENERATION]),
+        anywhere=True,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_SESSION}/generations/{{generation}}/restore",
+        handler=restore,
+        scope=Scope.MANAGE,
+        tag=_TAG,
+        summary="Have a session run with an earlier pairing again: one that was quarantined, replaced, logged out or deleted.",
+        takes=wire.RestoreGeneration,
+        gives=wire.Session,
+        errors=(GenerationNotFound, GenerationInUse, GenerationNotPaired, SessionExists),
+        example=wire.RestoreGeneration(replace=True),
+        example_answer=_SHOWN,
+    ),
+    Operation(
+        method="GET",
+        path=f"{_SESSION}/audit",
+        handler=audit,
+        scope=Scope.READ,
+        tag=_TAG,
+        summary="List what happened to a session's pairings, newest first.",
+        gives=wire.SessionAudit,
+        example_answer=wire.SessionAudit(audit=[_SHOWN_ENTRY]),
+        anywhere=True,
+    ),
+)

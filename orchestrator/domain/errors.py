@@ -8,6 +8,7 @@
     │   ├── MalformedJson
     │   └── BodyTooLarge
     ├── Unauthorized
+    ├── ScopeMissing
     ├── NotFound
     │   ├── SessionNotFound
     │   └── GenerationNotFound
@@ -103,6 +104,12 @@ class Unauthorized(OrchestratorError):
     """A valid token is needed; send it as "Authorization: Bearer <token>"."""
 
     code = "unauthorized"
+
+
+class ScopeMissing(OrchestratorError):
+    """This token may not do that; use one with the scope that the operation needs."""
+
+    code = "scope_missing"
 
 
 class NotFound(OrchestratorError):

@@ -10,9 +10,6 @@ from orchestrator.domain.errors import SessionNotFound
 #: "." and ".." can't be addressed: clients resolve them away from a URL's path.
 SESSION_ID = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,64}")
 
-#: Who owns the sessions until tenants exist; part of the associated data of every sealed value.
-OPERATOR_TENANT = "operator"
-
 
 class DesiredState(StrEnum):
     RUNNING = "running"

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable
 
 from orchestrator.domain.errors import Unauthorized
-from orchestrator.domain.session import OPERATOR_TENANT
+from orchestrator.domain.tenant import ADMIN, Caller
 from orchestrator.store.api_tokens import ApiTokenStore, digest
 
 _ADMIN = "admin"
@@ -33,8 +33,8 @@ class Access:
         else:
             self._admin = await self._tokens.get(_ADMIN)
 
-    def tenant_of(self, token: str | None) -> str:
-        """The tenant that this token speaks for, or ``Unauthorized``."""
+    def caller(self, token: str | None) -> Caller:
+        """Whom this token stands for, or ``Unauthorized``."""
         if token is None or self._admin is None or not hmac.compare_digest(digest(token), self._admin):
             raise Unauthorized
-        return OPERATOR_TENANT
+        return ADMIN

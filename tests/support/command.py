@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from orchestrator.cli import main
 from orchestrator.domain.portable_state import PortableState
-from orchestrator.domain.session import OPERATOR_TENANT
+from orchestrator.domain.tenant import OPERATOR_TENANT
 from orchestrator.store.database import Database
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.sealing import Sealer

@@ -7,7 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.api import event_stream
-from orchestrator.domain.session import OPERATOR_TENANT, Lease
+from orchestrator.domain.session import Lease
+from orchestrator.domain.tenant import OPERATOR_TENANT
 from orchestrator.services.events import BACKLOG
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.store.database import Database

@@ -8,7 +8,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from orchestrator.domain.portable_state import PortableState
-from orchestrator.domain.session import OPERATOR_TENANT, DesiredState
+from orchestrator.domain.session import DesiredState
+from orchestrator.domain.tenant import OPERATOR_TENANT
 from orchestrator.store.database import Database
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.sealing import Sealer

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.domain.portable_state import PortableState
-from orchestrator.domain.session import OPERATOR_TENANT, DesiredState
+from orchestrator.domain.session import DesiredState
+from orchestrator.domain.tenant import OPERATOR_TENANT
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.sessions import SessionStore

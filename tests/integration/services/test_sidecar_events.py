@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.session import OPERATOR_TENANT, Lease
+from orchestrator.domain.session import Lease
+from orchestrator.domain.tenant import OPERATOR_TENANT
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.sessions import SessionStore

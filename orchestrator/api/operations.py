@@ -1,0 +1,103 @@
+"""Operations of the public API: each address is one value in its api module.
+
+``api/public.py`` registers them, lets in who may, and ``/openapi.json`` is written from the same values, so that an
+operation can't be there and be undocumented, or open to a token of the wrong scope. To add one: write its structs in
+``orchestrator/wire``, its handler in a module here, an ``Operation`` in that module's ``OPERATIONS``, and name a new module in
+``public.OPERATIONS``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import UnionType
+from typing import Annotated, TypeAlias
+
+import msgspec
+from aiohttp import web
+
+from orchestrator.api.problems import Handler
+from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.tenant import Scope
+from orchestrator.wire.shape import SessionId
+
+#: Bytes of a request's body, unless the operation says otherwise.
+BODY_LIMIT = 1024 * 1024
+
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
+
+#: A struct, or a tagged union of structs.
+Shape: TypeAlias = type[msgspec.Struct] | UnionType
+
+#: What may stand in the braces of a path, and how it is described. The handlers check it.
+PATH_PARAMETERS: Mapping[str, object] = {
+    "session_id": SessionId,
+    "generation": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Operation:
+    method: str
+    path: str
+    handler: Handler
+    scope: Scope | None
+    """What a token needs; None: no token is needed."""
+    tag: str
+    """Groups operations in the documentation."""
+    summary: str
+    """One sentence, imperative."""
+    details: str = ""
+    """What the summary and the shapes don't say."""
+    takes: Shape | None = None
+    """The body; a tagged union of structs too."""
+    query: type[msgspec.Struct] | None = None
+    headers: type[msgspec.Struct] | None = None
+    """Request headers, by the names that ``msgspec.field(name=)`` gives them."""
+    gives: Shape | None = None
+    """The answer's body; None: empty, or none of JSON."""
+    status: int = 200
+    also: tuple[int, ...] = ()
+    """Further statuses that are answered with ``gives``."""
+    errors: tuple[type[OrchestratorError], ...] = ()
+    """Beyond those that every operation has."""
+    example: object = None
+    """A value of ``takes``."""
+    example_answer: object = None
+    """A value of ``gives``."""
+    body_limit: int = BODY_LIMIT
+    body_types: tuple[str, ...] = (JSON,)
+    answer_types: tuple[str, ...] = ()
+    """Content types of the answer, beside JSON if it ``gives`` something."""
+    anywhere: bool = False
+    """Any replica answers it from the store, though its path names a session. Others are handed to the session's owner."""
+    failure: type[msgspec.Struct] | None = None
+    """How it tells errors, if not as problem documents: the old API only."""
+
+    @property
+    def name(self) -> str:
+        """Unique and stable: ``sessions_create``."""
+        return f"{self.handler.__module__.rpartition('.')[2]}_{self.handler.__name__}"
+
+    @property
+    def concerns_session(self) -> bool:
+        return "{session_id}" in self.path
+
+
+ROUTES: web.AppKey[dict[web.AbstractRoute, Operation]] = web.AppKey("routes", dict)
+DOCUMENTED: web.AppKey[tuple[Operation, ...]] = web.AppKey("documented", tuple)
+
+
+def register(app: web.Application, operations: tuple[Operation, ...]) -> None:
+    routes: dict[web.AbstractRoute, Operation] = {}
+    for operation in operations:
+        routes[app.router.add_route(operation.method, operation.path, operation.handler)] = operation
+        # A stream has no end that a HEAD could tell of.
+        if operation.method == "GET" and EVENT_STREAM not in operation.answer_types:
+            routes[app.router.add_route("HEAD", operation.path, operation.handler)] = operation
+    app[ROUTES] = routes
+    app[DOCUMENTED] = operations
+
+
+def operation_of(request: web.Request) -> Operation | None:
+    """The operation that a request is for; None for an address or a method that there isn't."""
+    return request.app[ROUTES].get(request.match_info.route)

@@ -1,0 +1,25 @@
+"""How every error is answered (RFC 9457)."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
+
+from orchestrator.wire.shape import Answer
+
+
+class FieldProblem(Answer, frozen=True):
+    """What is wrong with one field; ``field`` is a path such as ``text`` or ``set[3]``."""
+
+    field: str
+    message: str
+
+
+class Problem(Answer, frozen=True):
+    """A problem document. Decide by ``code``; ``detail`` says what to do."""
+
+    type: str
+    title: str
+    status: int
+    code: Annotated[str, Meta(description="Stable; one of those that are listed for the operation.")]
+    detail: str
+    errors: Annotated[list[FieldProblem] | UnsetType, Meta(description="For bad input: the fields.")] = UNSET
