@@ -1,0 +1,29 @@
+import { invalid, objectOf, ok, route } from './request.js'
+
+const MAX_TEXT_CHARACTERS = 65_536
+
+/**
+ * @param {import('../control-api.js').Parts} parts
+ * @returns {import('./request.js').Route[]}
+ */
+export function messageRoutes({ registry }) {
+  return [
+    route('POST', '/v1/sessions/{ref}/messages', async ({ sessionRef, body }) => {
+      const message = messageOf(body)
+      return ok({ message_id: await registry.getForSend(sessionRef).send(message), to: message.to })
+    })
+  ]
+}
+
+/** @param {any} body */
+function messageOf(body) {
+  const { to, type, text } = objectOf(body)
+  if (typeof to !== 'string' || !/^(\d{5,20}@(s\.whatsapp\.net|lid)|[\d-]{5,40}@g\.us)$/.test(to)) {
+    throw invalid('to must be the JID of a contact (@s.whatsapp.net, @lid) or of a group (@g.us).')
+  }
+  if (type !== 'text') throw invalid('type must be text.')
+  if (typeof text !== 'string' || text === '' || text.length > MAX_TEXT_CHARACTERS) {
+    throw invalid(`text must be 1 to ${MAX_TEXT_CHARACTERS} characters.`)
+  }
+  return { to, text }
+}
