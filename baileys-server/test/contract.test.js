@@ -204,7 +204,7 @@ async function controlAnswer(name, call, request, { status, body }) {
   const connection = {
     send: async message => { assert.deepEqual({ type: 'text', ...message }, request); return outcome(body.message_id) },
     logout: async () => outcome(),
-    requestPairingCode: async phone => { assert.equal(phone, request.phone); return outcome(body.pairing_code) }
+    requestPairingCode: async phone => { assert.equal(phone, request.phone); return outcome(body) }
   }
   const find = () => name === 'control-session-not-running' || name === 'control-shutting-down' ? outcome() : connection
   const registry = {
