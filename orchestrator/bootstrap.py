@@ -27,6 +27,7 @@ from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.session import SetAsideBy
 from orchestrator.jobs import loops
 from orchestrator.jobs.background import Background, pause
+from orchestrator.pages import pairing as pages
 from orchestrator.peer.client import PeerClient
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
@@ -40,6 +41,7 @@ from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.moving import Moving
 from orchestrator.services.pairing import Pairing
+from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.peers import Peers
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.quarantine import Quarantine
@@ -60,6 +62,7 @@ from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
+from orchestrator.store.pairing_links import PairingLinkStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
@@ -262,6 +265,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             leases=leases,
             messaging=Messaging(sessions, leases, shards),
             pairing=Pairing(sessions, connections, shards),
+            pairing_links=PairingLinks(PairingLinkStore(database), sessions),
             posted_folders=PostedFolders(sessions, PortableStateStore(database, sealer)),
             readiness=Readiness(database, supervision),
             replicas=replicas,
@@ -290,13 +294,20 @@ def _shard(
     return Shard(program, client, lambda: supervisord.restart(program))
 
 
+def public(parts: Parts, settings: Settings) -> web.Application:
+    """What is open to others: the public API and the pages."""
+    app = public_app(parts.services, parts.peer_token, settings.public_url)
+    pages.add_to(app)
+    return app
+
+
 @asynccontextmanager
 async def _listening(parts: Parts, settings: Settings, process: ProcessSettings) -> AsyncIterator[None]:
     """Both APIs: the public one on all interfaces, the sidecar's on a unix socket in a private folder."""
     services = parts.services
     runners = [
         web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, handler_cancellation=False)
-        for app in (public_app(services, parts.peer_token), internal_app(services, process.internal_token))
+        for app in (public(parts, settings), internal_app(services, process.internal_token))
     ]
     try:
         for runner in runners:

@@ -89,6 +89,8 @@ class Settings:
     """How many sidecar processes; None leaves it to the launcher, which looks at the machine."""
     replica_address: str | None = None
     """Where other replicas reach this one, `http://host:port`; None: our address as PostgreSQL sees it, and `port`."""
+    public_url: str | None = None
+    """Where browsers reach this service, without a path; None: where the request came to."""
     rebalance_after_seconds: float = 60.0
     """How long the number of replicas must stay the same before sessions move to even them out."""
     backup_timeout_seconds: float = 10.0
@@ -120,6 +122,7 @@ class Settings:
             sidecar_port=read.whole_number("SIDECAR_PORT", default=3000, lowest=1, highest=65_535),
             sidecar_shards=read.whole_number("SIDECAR_SHARDS", default=0, lowest=1, highest=MOST_SHARDS) or None,
             replica_address=read.http_url("REPLICA_ADDRESS"),
+            public_url=read.http_url("PUBLIC_URL"),
             rebalance_after_seconds=read.seconds("REBALANCE_AFTER_SECONDS", default=60.0),
             backup_timeout_seconds=read.seconds("BACKUP_TIMEOUT_SECONDS", default=10.0, highest=300.0),
             backup_attempts=read.whole_number("BACKUP_ATTEMPTS", default=3, lowest=1, highest=20),

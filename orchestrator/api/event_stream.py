@@ -16,7 +16,7 @@ from orchestrator.domain.errors import DatabaseUnavailable, FieldError, InvalidR
 from orchestrator.domain.event import Event
 from orchestrator.domain.session import existing_id
 from orchestrator.domain.tenant import Scope
-from orchestrator.services.events import Subscription, timestamp
+from orchestrator.services.events import Subscription, remaining_seconds, timestamp
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.wire import events as wire
 
@@ -129,6 +129,8 @@ async def _written(request: web.Request, response: web.StreamResponse, batch: It
 
 def _frame(event: Event) -> bytes:
     data = {"session_id": event.session_id, "at": timestamp(event.at), **event.data}
+    if event.expires_at is not None:
+        data["remaining_seconds"] = remaining_seconds(event.expires_at)
     # Only a stored message has an id, so that a reader that comes back names the last of them in Last-Event-ID.
     number = b"" if event.number is None else b"id: %d\n" % event.number
     return b"%sevent: %s\ndata: %s\n\n" % (number, event.type.encode(), msgspec.json.encode(data))

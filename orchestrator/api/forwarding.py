@@ -22,18 +22,31 @@ async def forwarded(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     name = request.match_info["session_id"]
     action = request.path.rpartition("/")[2]
-    forwarding = request.app[SERVICES].forwarding
     wait = _OWNER_SECONDS if action in ("qr", "pairing-code") else 0.0
     try:
-        owner = await forwarding.owner(request[TENANT], existing_id(name), wait_seconds=wait)
-        if owner is None:
-            return await handler(request)
-        call = Call(request.method, request.path_qs, request.headers, await request.read())
-        reply = await forwarding.forward(owner, call)
+        reply = await from_owner(request, request[TENANT], existing_id(name), wait_seconds=wait)
     except ReplicaUnreachable as error:
         if request.method == "GET" and action == name:
             return await handler(request)  # the store knows nearly as much
         if SendUnconfirmed in operation.errors and error.__cause__ is not None:
             raise SendUnconfirmed from error
         raise
+    return reply if reply is not None else await handler(request)
+
+
+async def from_owner(
+    request: web.Request, tenant_id: str, session_id: str, *, wait_seconds: float
+) -> web.Response | None:
+    """What the other replica that runs the session answers to this request; None when it is ours to answer.
+
+    Raises ``SessionNotFound``, ``DatabaseUnavailable`` and ``ReplicaUnreachable``.
+    """
+    if FORWARDED_HEADER in request.headers:
+        return None
+    forwarding = request.app[SERVICES].forwarding
+    owner = await forwarding.owner(tenant_id, session_id, wait_seconds=wait_seconds)
+    if owner is None:
+        return None
+    call = Call(request.method, request.path_qs, request.headers, await request.read())
+    reply = await forwarding.forward(owner, call)
     return web.Response(status=reply.status, headers=reply.headers, body=reply.body)

@@ -14,6 +14,7 @@ from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.pairing import Pairing
+from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.replicas import Replicas
@@ -35,6 +36,7 @@ class Services:
     leases: LeaseBook
     messaging: Messaging
     pairing: Pairing
+    pairing_links: PairingLinks
     posted_folders: PostedFolders
     readiness: Readiness
     replicas: Replicas
@@ -47,3 +49,4 @@ SERVICES = web.AppKey("services", Services)
 TENANT = web.RequestKey("tenant", str)
 """Whose sessions a request is about."""
 CALLER = web.RequestKey("caller", Caller)
+PUBLIC_URL: web.AppKey[str | None] = web.AppKey("public_url")

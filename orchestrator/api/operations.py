@@ -31,6 +31,7 @@ Shape: TypeAlias = type[msgspec.Struct] | UnionType
 #: What may stand in the braces of a path, and how it is described. The handlers check it.
 PATH_PARAMETERS: Mapping[str, object] = {
     "session_id": SessionId,
+    "link_id": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
     "generation": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
 }
 

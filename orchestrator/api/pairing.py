@@ -1,28 +1,37 @@
 """Pairing over HTTP: the QR code as data or picture, and the pairing code."""
 
 import io
+import re
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
 import segno
 from aiohttp import web
 
 from orchestrator.api.bodies import json_response, read_json
-from orchestrator.api.keys import SERVICES, TENANT
+from orchestrator.api.keys import PUBLIC_URL, SERVICES, TENANT
 from orchestrator.api.operations import Operation
 from orchestrator.api.sessions import session_id
 from orchestrator.domain.errors import (
     AlreadyPaired,
     NotAcceptable,
     NotPairing,
+    PairingCodeRateLimited,
+    PairingCodeRefused,
+    PairingLinkNotFound,
     QrNotReady,
     SessionQuarantined,
     SidecarGone,
     SidecarUnavailable,
 )
+from orchestrator.domain.pairing_link import PairingLink
 from orchestrator.domain.tenant import Scope
 from orchestrator.services.connections import Qr
-from orchestrator.services.events import timestamp
+from orchestrator.services.events import remaining_seconds, timestamp
 from orchestrator.wire import pairing as wire
+
+LINK_ID = re.compile(r"[1-9][0-9]{0,17}")
 
 
 async def qr(request: web.Request) -> web.Response:
@@ -40,11 +49,66 @@ async def qr(request: web.Request) -> web.Response:
 async def pairing_code(request: web.Request) -> web.Response:
     body = await read_json(request, wire.RequestPairingCode)
     code = await request.app[SERVICES].pairing.code(request[TENANT], session_id(request), body.phone)
-    return json_response(wire.PairingCode(pairing_code=code))
+    left = remaining_seconds(code.expires_at)
+    return json_response(
+        wire.PairingCode(pairing_code=code.code, expires_at=timestamp(code.expires_at), remaining_seconds=left)
+    )
+
+
+async def create_link(request: web.Request) -> web.Response:
+    body = await read_json(request, wire.CreatePairingLink)
+    lives = timedelta(seconds=body.expires_in_seconds)
+    links = request.app[SERVICES].pairing_links
+    new = await links.create(request[TENANT], session_id(request), requested_by=body.requested_by, lives=lives)
+    url = f"{public_url(request)}/pair/{new.token}"
+    return json_response(wire.NewPairingLink(**_shown_link(new.link), url=url), status=201)
+
+
+async def list_links(request: web.Request) -> web.Response:
+    links = await request.app[SERVICES].pairing_links.list(request[TENANT], session_id(request))
+    return json_response(wire.PairingLinks(pairing_links=[wire.PairingLink(**_shown_link(link)) for link in links]))
+
+
+async def revoke_link(request: web.Request) -> web.Response:
+    name = request.match_info["link_id"]
+    if not LINK_ID.fullmatch(name):
+        raise PairingLinkNotFound
+    await request.app[SERVICES].pairing_links.revoke(request[TENANT], session_id(request), int(name))
+    return web.Response(status=204)
+
+
+def public_url(request: web.Request) -> str:
+    """Where browsers reach this service: the setting, or else where this request came to."""
+    if (url := request.app[PUBLIC_URL]) is not None:
+        return url
+    scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
+    return f"{'https' if scheme == 'https' else 'http'}://{request.host}"
+
+
+def _shown_link(link: PairingLink) -> dict[str, Any]:
+    def shown(moment: datetime | None) -> str | None:
+        return None if moment is None else timestamp(moment)
+
+    return {
+        "link_id": link.link_id,
+        "requested_by": link.requested_by,
+        "created_at": timestamp(link.created_at),
+        "expires_at": timestamp(link.expires_at),
+        "opened_at": shown(link.opened_at),
+        "used_at": shown(link.used_at),
+        "revoked_at": shown(link.revoked_at),
+    }
 
 
 def _json(shown: Qr) -> web.Response:
-    return json_response(wire.Qr(qr=shown.qr, expires_at=timestamp(shown.expires_at)))
+    return json_response(
+        wire.Qr(
+            qr=shown.qr,
+            expires_at=timestamp(shown.expires_at),
+            remaining_seconds=remaining_seconds(shown.expires_at),
+            rotated=shown.rotated,
+        )
+    )
 
 
 def _png(shown: Qr) -> web.Response:
@@ -59,6 +123,11 @@ def _text(shown: Qr) -> web.Response:
     out = io.StringIO()
     segno.make_qr(shown.qr, error="l").terminal(out, compact=True)
     return web.Response(text=out.getvalue(), content_type="text/plain", charset="utf-8")
+
+
+def qr_image(shown: Qr) -> str:
+    """The QR code as a ``data:`` address for a page."""
+    return str(segno.make_qr(shown.qr, error="l").svg_data_uri(scale=8, light="white"))
 
 
 def _drawn(shown: Qr, kind: str) -> bytes:
@@ -94,6 +163,17 @@ def preferred_format(accept: str) -> str:
 
 _CONFLICTS = (AlreadyPaired, NotPairing, SessionQuarantined)
 
+_LINKS = "/v1/sessions/{session_id}/pairing-links"
+_EXAMPLE_LINK: Mapping[str, Any] = {
+    "link_id": 7,
+    "requested_by": "Loja do João",
+    "created_at": "2026-11-27T01:02:03.456Z",
+    "expires_at": "2026-11-27T02:02:03.456Z",
+    "opened_at": None,
+    "used_at": None,
+    "revoked_at": None,
+}
+
 OPERATIONS = (
     Operation(
         method="GET",
@@ -107,7 +187,9 @@ OPERATIONS = (
         gives=wire.Qr,
         answer_types=("image/png", "image/svg+xml", "text/plain"),
         errors=(*_CONFLICTS, QrNotReady, NotAcceptable),
-        example_answer=wire.Qr(qr="2@rXvY4...,1", expires_at="2026-11-27T01:02:03.456Z"),
+        example_answer=wire.Qr(
+            qr="2@rXvY4...,1", expires_at="2026-11-27T01:02:03.456Z", remaining_seconds=17.3, rotated=False
+        ),
     ),
     Operation(
         method="POST",
@@ -118,8 +200,51 @@ OPERATIONS = (
         summary="Ask for a code to be typed on the phone, instead of a QR code to be scanned.",
         takes=wire.RequestPairingCode,
         gives=wire.PairingCode,
-        errors=(*_CONFLICTS, SidecarUnavailable, SidecarGone),
+        details="Within a minute it is the same code for the same phone; it ends with the pairing attempt, at most 200 s after "
+        "that began. When WhatsApp refuses it, a fresh QR code follows by itself.",
+        errors=(*_CONFLICTS, PairingCodeRefused, PairingCodeRateLimited, SidecarUnavailable, SidecarGone),
         example=wire.RequestPairingCode(phone="5511999990000"),
-        example_answer=wire.PairingCode(pairing_code="ABCD-EFGH"),
+        example_answer=wire.PairingCode(
+            pairing_code="ABCD-EFGH", expires_at="2026-11-27T01:02:03.456Z", remaining_seconds=183.2
+        ),
+    ),
+    Operation(
+        method="POST",
+        path=_LINKS,
+        handler=create_link,
+        scope=Scope.MANAGE,
+        tag="Pairing",
+        summary="Make a link to a page on which whoever holds the phone links the session.",
+        details="The page shows the live QR code or a code, gives no other right, and opens in one browser only. A session that "
+        "is linked needs none: begin a new pairing first.",
+        takes=wire.CreatePairingLink,
+        gives=wire.NewPairingLink,
+        status=201,
+        errors=(AlreadyPaired,),
+        anywhere=True,
+        example=wire.CreatePairingLink(requested_by="Loja do João"),
+        example_answer=wire.NewPairingLink(**_EXAMPLE_LINK, url="https://example.com/pair/VZkq3..."),
+    ),
+    Operation(
+        method="GET",
+        path=_LINKS,
+        handler=list_links,
+        scope=Scope.MANAGE,
+        tag="Pairing",
+        summary="List the session's pairing links, newest first, for 30 days after their end.",
+        gives=wire.PairingLinks,
+        anywhere=True,
+        example_answer=wire.PairingLinks(pairing_links=[wire.PairingLink(**_EXAMPLE_LINK)]),
+    ),
+    Operation(
+        method="DELETE",
+        path=f"{_LINKS}/{{link_id}}",
+        handler=revoke_link,
+        scope=Scope.MANAGE,
+        tag="Pairing",
+        summary="Revoke a pairing link: its page is gone at once.",
+        status=204,
+        errors=(PairingLinkNotFound,),
+        anywhere=True,
     ),
 )

@@ -13,7 +13,7 @@ from orchestrator.api.keys import SERVICES
 from orchestrator.domain.errors import Unauthorized
 from orchestrator.domain.event import Event
 from orchestrator.peer.client import Interests, Reaches
-from orchestrator.services.events import PeerSubscription
+from orchestrator.services.events import EventBus, PeerSubscription
 
 #: Events that one message carries at most.
 _AT_ONCE = 200
@@ -33,8 +33,9 @@ async def events(request: web.Request) -> web.StreamResponse:
     _require_token(request)
     socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECONDS, timeout=1.0)
     await socket.prepare(request)
-    with request.app[SERVICES].events.subscribed(PeerSubscription()) as subscription:
-        hearing = asyncio.create_task(_hear(socket, subscription))
+    bus = request.app[SERVICES].events
+    with bus.subscribed(PeerSubscription()) as subscription:
+        hearing = asyncio.create_task(_hear(socket, bus, subscription))
         try:
             while (batch := await _next(subscription)) and not socket.closed:
                 await socket.send_bytes(msgspec.json.encode(batch))
@@ -50,12 +51,13 @@ def _require_token(request: web.Request) -> None:
         raise Unauthorized
 
 
-async def _hear(socket: web.WebSocketResponse, subscription: PeerSubscription) -> None:
+async def _hear(socket: web.WebSocketResponse, bus: EventBus, subscription: PeerSubscription) -> None:
     """Take over what the other replica wants to hear; when it leaves, that ends the telling."""
     with contextlib.suppress(msgspec.DecodeError):
         async for message in socket:
             if message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
                 subscription.tenant_ids = msgspec.json.decode(message.data, type=Interests).tenant_ids
+                bus.catch_up(subscription)
     subscription.queue.put_nowait(None)
 
 

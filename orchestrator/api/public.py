@@ -4,7 +4,7 @@ from aiohttp import web
 
 from orchestrator.api import event_stream, health, messages, openapi, pairing, peer, seed, sessions
 from orchestrator.api.forwarding import forwarded
-from orchestrator.api.keys import CALLER, SERVICES, TENANT, Services
+from orchestrator.api.keys import CALLER, PUBLIC_URL, SERVICES, TENANT, Services
 from orchestrator.api.operations import BODY_LIMIT, Operation, operation_of, register
 from orchestrator.api.problems import Handler, problems
 from orchestrator.domain.errors import NotFound, ScopeMissing
@@ -22,11 +22,16 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 
-def public_app(services: Services, peer_token: str) -> web.Application:
+#: Where pages are (orchestrator/pages).
+PAGES = ("/pair/", "/static/")
+
+
+def public_app(services: Services, peer_token: str, public_url: str | None) -> web.Application:
     middlewares = [problems, seed.plain_answers, authenticated, bounded, forwarded]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_LIMIT)
     app[SERVICES] = services
     app[peer.PEER_TOKEN] = peer_token
+    app[PUBLIC_URL] = public_url
     register(app, OPERATIONS)
     app.add_routes([web.get(EVENTS_PATH, peer.events), web.get(DATABASE_PATH, peer.database)])
     return app
@@ -36,6 +41,8 @@ def public_app(services: Services, peer_token: str) -> web.Application:
 async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let only a valid token in, before anything is looked up: the answer is the same whether a session exists."""
     operation = operation_of(request)
+    if request.path.startswith(PAGES):  # a page lets in whom it knows
+        return await handler(request)
     if request.path in (EVENTS_PATH, DATABASE_PATH):  # another replica has a token of its own
         return await handler(request)
     if operation is not None and operation.scope is None:

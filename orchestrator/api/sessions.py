@@ -57,7 +57,11 @@ async def start(request: web.Request) -> web.Response:
     body = await read_json(request, wire.StartSession)
     sessions = request.app[SERVICES].sessions
     return json_response(
-        shown(await sessions.start(request[TENANT], session_id(request), new_pairing=body.new_pairing))
+        shown(
+            await sessions.start(
+                request[TENANT], session_id(request), new_pairing=body.new_pairing, replace=body.replace
+            )
+        )
     )
 
 
@@ -119,6 +123,7 @@ def shown(view: SessionView) -> wire.Session:
         last_backup_at=timestamp(view.last_backup_at) if view.last_backup_at else None,
         verification=_shown_verification(view.verification) if view.verification else None,
         reason=session.reason,
+        pairing_failure=session.pairing_failure,
         created_at=timestamp(session.created_at),
     )
 
@@ -172,6 +177,7 @@ _SHOWN = wire.Session(
     last_backup_at="2026-11-27T01:05:00.123Z",
     verification=wire.Verification(at="2026-11-27T01:04:00.000Z", keys=871, repaired_keys=0, repaired_creds=0),
     reason=None,
+    pairing_failure=None,
     created_at="2026-11-26T12:00:00.000Z",
 )
 
@@ -241,7 +247,7 @@ OPERATIONS = (
         "One whose stored state could not be opened is tried again: nothing is paired.",
         takes=wire.StartSession,
         gives=wire.Session,
-        errors=(SessionQuarantined, *_CLOSING),
+        errors=(SessionQuarantined, GenerationInUse, *_CLOSING),
         example=wire.StartSession(),
         example_answer=_SHOWN,
     ),

@@ -11,6 +11,7 @@
     ├── ScopeMissing
     ├── NotFound
     │   ├── SessionNotFound
+    │   ├── PairingLinkNotFound
     │   └── GenerationNotFound
     ├── MethodNotAllowed
     ├── NotAcceptable
@@ -24,9 +25,11 @@
     │   ├── ConfirmationRequired
     │   ├── AlreadyPaired
     │   ├── NotPairing
+    │   ├── PairingCodeRefused
     │   ├── QrNotReady
     │   ├── LeaseBusy
     │   └── LeaseLost
+    ├── PairingCodeRateLimited
     ├── SendFailed
     ├── AuthStateCorrupt
     │   └── EncryptionKeyMissing
@@ -130,6 +133,12 @@ class GenerationNotFound(NotFound):
     code = "generation_not_found"
 
 
+class PairingLinkNotFound(NotFound):
+    """This pairing link doesn't exist, is over, or was opened in another browser; ask whoever sent it for a new one."""
+
+    code = "pairing_link_not_found"
+
+
 class MethodNotAllowed(OrchestratorError):
     """This address does not take that method; look up which one it takes."""
 
@@ -202,6 +211,12 @@ class NotPairing(Conflict):
     code = "not_pairing"
 
 
+class PairingCodeRefused(Conflict):
+    """WhatsApp refused the pairing code; check the phone number, or scan the QR code instead."""
+
+    code = "pairing_code_refused"
+
+
 class QrNotReady(Conflict):
     """The QR code is being made; ask again in a second."""
 
@@ -218,6 +233,12 @@ class LeaseLost(Conflict):
     """Another owner runs this session, or its epoch is past; close the socket and do not reconnect."""
 
     code = "lease_lost"
+
+
+class PairingCodeRateLimited(OrchestratorError):
+    """WhatsApp was asked for too many pairing codes for this number; scan the QR code instead, or wait some hours."""
+
+    code = "pairing_code_rate_limited"
 
 
 class SendFailed(OrchestratorError):

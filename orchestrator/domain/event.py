@@ -17,3 +17,5 @@ class Event:
     number: int | None = None
     relayed: bool = False
     """It happened at another replica."""
+    expires_at: datetime | None = None
+    """Until when it is worth telling: until then, whoever begins to listen is told of the newest of its kind first."""

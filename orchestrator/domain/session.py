@@ -41,6 +41,10 @@ class SetAsideBy(StrEnum):
     """Its stored state is sealed with a key that wasn't given; the next start of the process tries again."""
     REPLACED = "replaced"
     """A pairing that was brought in from outside took its place."""
+    NEW_PAIRING = "new_pairing"
+    """A new pairing was begun in its place; it comes back if that comes to nothing."""
+    FAILED_PAIRING = "failed_pairing"
+    """Its own pairing came to nothing: WhatsApp never confirmed it."""
     DELETE = "delete"
     """The session was deleted."""
 
@@ -55,6 +59,8 @@ class Session:
     desired_state: DesiredState
     connection_state: ConnectionState
     reason: str | None
+    pairing_failure: str | None
+    """The code of why its last pairing came to nothing (domain/pairing_failure.py), until it is started again."""
     generation: int
     paired: bool
     jid: str | None
@@ -73,7 +79,7 @@ class Session:
     def shown_state(self) -> ConnectionState:
         """The connection state that is true now: without a live lease nobody runs the socket, whatever was stored last."""
         if self.set_aside_by is not None:
-            wanted = self.set_aside_by in (SetAsideBy.LOGOUT, SetAsideBy.DELETE)
+            wanted = self.set_aside_by in (SetAsideBy.LOGOUT, SetAsideBy.FAILED_PAIRING, SetAsideBy.DELETE)
             return ConnectionState.STOPPED if wanted else ConnectionState.QUARANTINED
         if self.lease_held:
             return self.connection_state

@@ -221,6 +221,8 @@ def environment_of_children(
         "SUPERVISOR_SOCKET": str(run.supervisor_socket),
         "WHATSAPP_WEB_URL": settings.whatsapp_web_url,
     }
+    if settings.public_url is not None:
+        environment["PUBLIC_URL"] = settings.public_url
     if settings.replica_address is not None:
         environment["REPLICA_ADDRESS"] = settings.replica_address
     if settings.whatsapp_root_key is not None:

@@ -14,14 +14,35 @@ class Qr:
 
     qr: str
     expires_at: datetime
+    rotated: bool = False
+    """In the place of one that WhatsApp took back: who scanned that one must scan again."""
 
     @classmethod
-    def until(cls, qr: str, milliseconds: int) -> "Qr":
+    def until(cls, qr: str, milliseconds: int, *, rotated: bool = False) -> "Qr":
         """From the sidecar's way of telling time: milliseconds since 1970."""
-        return cls(qr, datetime.fromtimestamp(milliseconds / 1000, UTC))
+        return cls(qr, _moment(milliseconds), rotated)
 
     def valid(self) -> bool:
         return self.expires_at > datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class PairingCode:
+    """Eight characters to be typed on the phone, and until when it accepts them."""
+
+    code: str
+    expires_at: datetime
+
+    @classmethod
+    def until(cls, code: str, milliseconds: int) -> "PairingCode":
+        return cls(code, _moment(milliseconds))
+
+    def valid(self) -> bool:
+        return self.expires_at > datetime.now(UTC)
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +64,9 @@ class Connection:
     opened_at: datetime | None = None
     degraded: bool = False
     qr: Qr | None = None
+    pairing_code: PairingCode | None = None
+    retried_for: str | None = None
+    """Why the last pairing attempt came to nothing, while another one is under way by itself."""
     verification: Verification | None = None
 
 
@@ -64,12 +88,23 @@ class Connections:
         if state is ConnectionState.OPEN:
             connection.opened_at = datetime.now(UTC)
         if state is not ConnectionState.PAIRING:
-            connection.qr = None
+            connection.qr = connection.pairing_code = None
+        if state is ConnectionState.OPEN:
+            connection.retried_for = None
         self._unrecorded.add(session_ref)
         await self._notify()
 
     async def set_qr(self, session_ref: int, qr: Qr) -> None:
         self._connections.setdefault(session_ref, Connection()).qr = qr
+        await self._notify()
+
+    async def set_pairing_code(self, session_ref: int, code: PairingCode) -> None:
+        self._connections.setdefault(session_ref, Connection()).pairing_code = code
+        await self._notify()
+
+    async def set_retried(self, session_ref: int, failure: str) -> None:
+        """The pairing attempt came to nothing and the sidecar begins another by itself."""
+        self._connections.setdefault(session_ref, Connection()).retried_for = failure
         await self._notify()
 
     def set_degraded(self, session_ref: int, degraded: bool) -> None:
@@ -86,6 +121,14 @@ class Connections:
     def forget(self, session_ref: int) -> None:
         self._connections.pop(session_ref, None)
         self._unrecorded.discard(session_ref)
+
+    async def change(self, seconds: float) -> None:
+        """Returns when anything about any connection changed, or after ``seconds``."""
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait()
+        except TimeoutError:
+            return
 
     def unrecorded(self) -> Iterable[tuple[int, Connection]]:
         return [(ref, self._connections[ref]) for ref in self._unrecorded if ref in self._connections]

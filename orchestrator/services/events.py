@@ -57,6 +57,8 @@ class EventBus:
     def __init__(self) -> None:
         self._subscriptions: set[Listener] = set()
         self._watching_interest: set[asyncio.Event] = set()
+        #: By tenant, session and type: what is true until it expires, such as the QR code that a phone accepts now.
+        self._current: dict[tuple[str, str, str], Event] = {}
 
     @property
     def tenants_listening(self) -> frozenset[str]:
@@ -64,17 +66,44 @@ class EventBus:
         return frozenset(s.tenant_id for s in self._subscriptions if isinstance(s, Subscription))
 
     def publish(
-        self, tenant_id: str, type_: str, session_id: str, data: dict[str, Any], number: int | None = None
+        self,
+        tenant_id: str,
+        type_: str,
+        session_id: str,
+        data: dict[str, Any],
+        number: int | None = None,
+        *,
+        expires_at: datetime | None = None,
     ) -> None:
-        self.relay(Event(tenant_id, type_, session_id, data, datetime.now(UTC), number))
+        self.relay(Event(tenant_id, type_, session_id, data, datetime.now(UTC), number, expires_at=expires_at))
 
     def relay(self, event: Event) -> None:
         """Hand on an event as it is, such as one of another replica."""
+        self._remember(event)
         for subscription in [s for s in self._subscriptions if s.wants(event)]:
-            if subscription.queue.qsize() < BACKLOG:
-                subscription.queue.put_nowait(event)
-            else:
-                self._cut_off(subscription)
+            self._tell(subscription, event)
+
+    def _tell(self, subscription: Listener, event: Event) -> None:
+        if subscription.queue.qsize() < BACKLOG:
+            subscription.queue.put_nowait(event)
+        else:
+            self._cut_off(subscription)
+
+    def _remember(self, event: Event) -> None:
+        if event.expires_at is not None:
+            self._current[event.tenant_id, event.session_id, event.type] = event
+        elif event.type == "session.state" and event.data["connection_state"] != ConnectionState.PAIRING:
+            for key in [key for key in self._current if key[:2] == (event.tenant_id, event.session_id)]:
+                del self._current[key]
+
+    def catch_up(self, subscription: Listener) -> None:
+        """Tell a listener what is true now and was told before it listened."""
+        now = datetime.now(UTC)
+        for key, event in list(self._current.items()):
+            if event.expires_at is not None and event.expires_at <= now:
+                del self._current[key]
+            elif subscription.wants(event):
+                self._tell(subscription, event)
 
     def publish_state(
         self, session: Session | Lease, state: ConnectionState, reason: str | None, jid: str | None = None
@@ -96,6 +125,7 @@ class EventBus:
     def subscribed(self, listener: L) -> Iterator[L]:
         self._subscriptions.add(listener)
         self._interest_changed()
+        self.catch_up(listener)
         try:
             yield listener
         finally:
@@ -119,3 +149,8 @@ class EventBus:
 def timestamp(moment: datetime) -> str:
     """A time as the public API writes it: ISO 8601, UTC, milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def remaining_seconds(until: datetime) -> float:
+    """How long it is until then, for people who watch a clock: not below zero, to a tenth."""
+    return max(0.0, round((until - datetime.now(UTC)).total_seconds(), 1))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from orchestrator.domain.errors import SessionNotOpen, SessionQuarantined
+from orchestrator.domain.errors import GenerationInUse, JournalUndrained, SessionNotOpen, SessionQuarantined
 from orchestrator.domain.session import ConnectionState, DesiredState, Session, SetAsideBy
 from orchestrator.services.connections import Connections, Verification
 from orchestrator.services.events import EventBus
@@ -16,6 +16,13 @@ from orchestrator.store.sessions import SessionStore
 _GIVEN_UP = frozenset({ConnectionState.CONFLICT, ConnectionState.PAUSED, ConnectionState.WAITING_RETRY})
 
 _UNREADABLE = (SetAsideBy.CORRUPT, SetAsideBy.KEY_MISSING)
+#: Nobody would want these back: the next start is a new pairing.
+_OVER = (SetAsideBy.LOGOUT, SetAsideBy.FAILED_PAIRING)
+
+_LINKED_ALREADY = (
+    "The session is linked and needs no new pairing; to link another account all the same, repeat the call with"
+    ' "replace": true. The present one comes back if the new one fails.'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +64,23 @@ class Sessions:
     async def get(self, tenant_id: str, session_id: str) -> SessionView:
         return self._view(await self._store.get(tenant_id, session_id))
 
-    async def start(self, tenant_id: str, session_id: str, *, new_pairing: bool) -> SessionView:
+    async def start(self, tenant_id: str, session_id: str, *, new_pairing: bool, replace: bool = False) -> SessionView:
         """Have the session run.
 
-        A pairing that is set aside needs ``new_pairing``, unless its owner logged it out, which starts a new one, or
-        its state could not be opened, which is tried again.
+        A pairing that is set aside needs ``new_pairing``, unless its owner logged it out or it came to nothing, which
+        starts a new one, or its state could not be opened, which is tried again. A ``new_pairing`` in the place of one
+        that works needs ``replace`` too (else ``GenerationInUse``); that one comes back if the new one fails.
         """
         session = (await self.get(tenant_id, session_id)).session
         by = session.set_aside_by
+        if session.paired and new_pairing:
+            if not replace:
+                raise GenerationInUse(_LINKED_ALREADY)
+            await self._replace(session)
         if by in _UNREADABLE and not new_pairing:
             await self._store.reinstate(by, session.session_ref)
         elif by is not None:
-            if by is not SetAsideBy.LOGOUT and not new_pairing:
+            if by not in _OVER and not new_pairing:
                 raise SessionQuarantined
             await self._store.begin_generation(session.session_ref, after=session.generation)
         await self._store.desire(session.session_ref, DesiredState.RUNNING)
@@ -106,6 +118,15 @@ class Sessions:
         await self._store.delete(session.session_ref, session.generation)
         self._leases.forget(session.session_ref)
         self._publish_stopped(session, "The session was deleted.")
+
+    async def _replace(self, session: Session) -> None:
+        """Begin a new pairing in the place of one that works; ``JournalUndrained`` when its last changes aren't stored."""
+        await self._supervision.stop(session.session_ref)
+        if session.session_ref in self._leases.held:
+            raise JournalUndrained
+        await self._store.replace_generation(session.session_ref, session.generation)
+        self._leases.forget(session.session_ref)
+        self._connections.forget(session.session_ref)
 
     def _publish_stopped(self, session: Session, reason: str) -> None:
         if session.shown_state is not ConnectionState.STOPPED:

@@ -1,13 +1,16 @@
 """What the sidecar reports, turned into stored states, quarantines and public events."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import structlog
 
 from orchestrator.domain.errors import LeaseLost
+from orchestrator.domain.language import Language
+from orchestrator.domain.pairing_failure import EXPLANATIONS, pairing_failure
 from orchestrator.domain.session import ConnectionState, Lease, SetAsideBy
-from orchestrator.services.connections import Connections, Qr
+from orchestrator.services.connections import Connections, PairingCode, Qr
 from orchestrator.services.events import EventBus, timestamp
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.quarantine import Quarantine
@@ -46,7 +49,9 @@ class SidecarEvents:
             case "pairing.qr":
                 await self._qr(lease, data)
             case "pairing.code":
-                self._publish(lease, "session.pairing_code", {"pairing_code": data["pairing_code"]})
+                await self._code(lease, PairingCode.until(data["pairing_code"], data["expires_at"]))
+            case "pairing.failed" if data.get("retrying"):
+                await self._pairing_retried(lease, data)
             case "pairing.failed":
                 await self._pairing_failed(lease, data)
             case "session.degraded":
@@ -78,9 +83,15 @@ class SidecarEvents:
             self._publish(lease, "session.alert", {"alert": "conflict", "reason": reason})
 
     async def _qr(self, lease: Lease, data: Mapping[str, Any]) -> None:
-        qr = Qr.until(data["qr"], data["expires_at"])
+        qr = Qr.until(data["qr"], data["expires_at"], rotated=bool(data.get("rotated")))
         await self._connections.set_qr(lease.session_ref, qr)
-        self._publish(lease, "session.qr", {"qr": qr.qr, "expires_at": timestamp(qr.expires_at)})
+        shown = {"qr": qr.qr, "expires_at": timestamp(qr.expires_at), "rotated": qr.rotated}
+        self._publish(lease, "session.qr", shown, expires_at=qr.expires_at)
+
+    async def _code(self, lease: Lease, code: PairingCode) -> None:
+        await self._connections.set_pairing_code(lease.session_ref, code)
+        shown = {"pairing_code": code.code, "expires_at": timestamp(code.expires_at)}
+        self._publish(lease, "session.pairing_code", shown, expires_at=code.expires_at)
 
     def _verified(self, lease: Lease, keys: int, repaired_creds: bool, repaired_keys: int) -> None:
         self._connections.set_verified(
@@ -90,13 +101,20 @@ class SidecarEvents:
             log.warning("verification repaired", session_id=lease.session_id, creds=repaired_creds, keys=repaired_keys)
             self._publish(lease, "session.repaired", {"creds": repaired_creds, "keys": repaired_keys})
 
+    async def _pairing_retried(self, lease: Lease, data: Mapping[str, Any]) -> None:
+        log.info("pairing retried", session_id=lease.session_id, code=data["code"], reason=data["reason"])
+        await self._connections.set_retried(lease.session_ref, data["code"])
+        self._publish(lease, "session.pairing_failed", _failure(data["code"], data["reason"], retrying=True))
+
     async def _pairing_failed(self, lease: Lease, data: Mapping[str, Any]) -> None:
-        """The attempt is over: the session stops, so that nobody is shown QR codes for ever."""
-        reason = data.get("reason") or "The pairing failed."
-        log.info("pairing failed", session_id=lease.session_id, code=data.get("code"), reason=reason)
-        await self._sessions.record_stop(lease.session_ref, reason)
-        self._publish(lease, "session.pairing_failed", {"code": data.get("code"), "reason": reason})
-        self._events.publish_state(lease, ConnectionState.STOPPED, reason)
+        """The pairing is over: the session stops, so that nobody is shown QR codes for ever, or goes back to the pairing
+        that it had before."""
+        failure = _failure(data["code"], data["reason"], retrying=False)
+        log.info("pairing failed", session_id=lease.session_id, code=data["code"], reason=data["reason"])
+        back = await self._sessions.end_pairing(lease, self._leases.owner, data["code"], failure["reason"])
+        self._publish(lease, "session.pairing_failed", failure | {"generation": back})
+        if back is None:
+            self._events.publish_state(lease, ConnectionState.STOPPED, failure["reason"])
         await self._leases.release([lease.session_ref])
         self._let_go(lease)
 
@@ -105,5 +123,12 @@ class SidecarEvents:
         self._connections.forget(lease.session_ref)
         self._supervision.wanted.set()
 
-    def _publish(self, lease: Lease, type_: str, data: dict[str, Any]) -> None:
-        self._events.publish(lease.tenant_id, type_, lease.session_id, data)
+    def _publish(self, lease: Lease, type_: str, data: dict[str, Any], *, expires_at: datetime | None = None) -> None:
+        self._events.publish(lease.tenant_id, type_, lease.session_id, data, expires_at=expires_at)
+
+
+def _failure(code: str, reason: str, *, retrying: bool) -> dict[str, Any]:
+    """What is told of a failed pairing; ``reason`` is the sidecar's, for a code that only a later version knows."""
+    known = pairing_failure(code)
+    reasons = {} if known is None else {str(language): str(EXPLANATIONS[language][known]) for language in Language}
+    return {"code": code, "reason": reasons.get(Language.EN, reason), "reasons": reasons, "retrying": retrying}

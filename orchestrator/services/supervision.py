@@ -363,7 +363,8 @@ class Supervision:
                 self._events.publish_state(lease, told.state, told.reason, told.jid)
             self._connections.set_degraded(told.session_ref, told.degraded)
             if told.qr is not None and (known.qr is None or known.qr.qr != told.qr.qr):
-                await self._connections.set_qr(told.session_ref, Qr.until(told.qr.qr, told.qr.expires_at))
+                qr = Qr.until(told.qr.qr, told.qr.expires_at, rotated=told.qr.rotated)
+                await self._connections.set_qr(told.session_ref, qr)
 
     async def _claim(self) -> None:
         try:

@@ -13,6 +13,8 @@ from orchestrator.domain.errors import (
     LeaseLost,
     NotPairing,
     OrchestratorError,
+    PairingCodeRateLimited,
+    PairingCodeRefused,
     SendFailed,
     SendUnconfirmed,
     SessionNotOpen,
@@ -34,6 +36,8 @@ _ERRORS: Mapping[str, type[OrchestratorError]] = {
     "session_not_running": SessionNotOpen,
     "already_paired": AlreadyPaired,
     "not_pairing": NotPairing,
+    "pairing_code_refused": PairingCodeRefused,
+    "pairing_code_rate_limited": PairingCodeRateLimited,
     "stale_epoch": LeaseLost,
     "send_failed": SendFailed,
     "undrained": JournalUndrained,
@@ -45,6 +49,15 @@ class ShownQr(msgspec.Struct, frozen=True):
     """The QR code that is valid now; ``expires_at`` in milliseconds since 1970."""
 
     qr: str
+    expires_at: int
+    rotated: bool = False
+    """In the place of one that WhatsApp took back, and whose scan comes to nothing."""
+
+
+class ShownCode(msgspec.Struct, frozen=True):
+    """The pairing code that a phone accepts until ``expires_at``, in milliseconds since 1970."""
+
+    pairing_code: str
     expires_at: int
 
 
@@ -59,7 +72,7 @@ class Connection(msgspec.Struct, frozen=True):
     degraded: bool = False
     jid: str | None = None
     qr: ShownQr | None = None
-    pairing_code: str | None = None
+    pairing_code: ShownCode | None = None
 
 
 class Journal(msgspec.Struct, frozen=True):
@@ -100,10 +113,6 @@ class Listing(msgspec.Struct, frozen=True):
     sessions: list[Connection]
 
 
-class _PairingCode(msgspec.Struct):
-    pairing_code: str
-
-
 class _Sent(msgspec.Struct):
     message_id: str
     to: str
@@ -140,11 +149,11 @@ class SidecarClient:
         """Have WhatsApp remove the device; ``SessionNotOpen`` when it can't be asked now."""
         await self._call("POST", f"/v1/sessions/{session_ref}/logout", {}, seconds=_STOP_SECONDS)
 
-    async def pairing_code(self, session_ref: int, phone: str) -> str:
+    async def pairing_code(self, session_ref: int, phone: str) -> ShownCode:
         answer = await self._call(
             "POST", f"/v1/sessions/{session_ref}/pairing-code", {"phone": phone}, seconds=_STOP_SECONDS
         )
-        return _decoded(answer, _PairingCode).pairing_code
+        return _decoded(answer, ShownCode)
 
     async def send_text(self, session_ref: int, to: str, text: str) -> tuple[str, str]:
         """Send and return (message id, jid). ``SendUnconfirmed`` when the answer didn't come: it may have been sent."""

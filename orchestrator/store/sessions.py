@@ -32,6 +32,7 @@ _SELECT = (
         sessions.c.desired_state,
         sessions.c.connection_state,
         sessions.c.reason,
+        sessions.c.pairing_failure,
         sessions.c.generation,
         sessions.c.last_open_at,
         sessions.c.created_at,
@@ -60,6 +61,7 @@ def _from_row(row: Any) -> Session:
         desired_state=DesiredState(row.desired_state),
         connection_state=ConnectionState(row.connection_state),
         reason=row.reason,
+        pairing_failure=row.pairing_failure,
         generation=row.generation,
         paired=row.paired_at is not None and row.set_aside_by is None,
         jid=row.account_jid,
@@ -118,8 +120,11 @@ class SessionStore:
         return _from_row(row)
 
     async def desire(self, session_ref: int, state: DesiredState) -> None:
+        values: dict[str, Any] = {"desired_state": state}
+        if state is DesiredState.RUNNING:
+            values["pairing_failure"] = None
         async with self._database.begin() as connection:
-            await _update(connection, session_ref, desired_state=state)
+            await _update(connection, session_ref, **values)
             await connection.execute(TELL_CHANGED)
 
     async def record_state(
@@ -180,17 +185,50 @@ class SessionStore:
 
     async def begin_generation(self, session_ref: int, after: int) -> None:
         """Start a new, unpaired generation after ``after``, which stays set aside. A second call does nothing."""
-        newest = sa.select(sa.func.max(generations.c.generation)).where(generations.c.session_ref == session_ref)
         async with self._database.begin() as connection:
-            moved = await connection.execute(
-                sa.update(sessions)
-                .where(sessions.c.session_ref == session_ref, sessions.c.generation == after)
-                .values(generation=newest.scalar_subquery() + 1, connection_state=ConnectionState.STARTING, reason=None)
-                .returning(sessions.c.generation)
+            await _begin_generation(connection, session_ref, after)
+
+    async def replace_generation(self, session_ref: int, generation: int) -> None:
+        """Begin a new pairing in the place of one that works, which is set aside until that is done."""
+        async with self._database.begin() as connection:
+            reason = "A new pairing was begun in its place."
+            await set_aside(connection, session_ref, generation, SetAsideBy.NEW_PAIRING, reason, actor="owner")
+            await _begin_generation(connection, session_ref, generation)
+
+    async def end_pairing(self, lease: Lease, owner: str, failure: str, reason: str) -> int | None:
+        """The pairing of the lease's generation came to nothing: the session stops, in one transaction.
+
+        Unless another generation worked before it began: that one comes back, and its number is returned. What the
+        failed one stored, if anything, is set aside. Nothing happens if the lease is another's by now.
+        """
+        async with self._database.begin() as connection:
+            if (await connection.execute(_held(lease, owner).with_for_update())).one_or_none() is None:
+                return None
+            before = await _replaced_by(connection, lease)
+            stopped: dict[str, Any] = {
+                "desired_state": DesiredState.STOPPED,
+                "connection_state": ConnectionState.STOPPED,
+                "reason": reason,
+            }
+            if before is None and not await _is_paired(connection, lease):
+                await _update(connection, lease.session_ref, **stopped, pairing_failure=failure)
+                return None
+            await set_aside(connection, lease.session_ref, lease.generation, SetAsideBy.FAILED_PAIRING, reason)
+            if before is None:
+                await _update(connection, lease.session_ref, **stopped, pairing_failure=failure)
+                return None
+            await connection.execute(
+                sa.update(generations)
+                .where(generations.c.session_ref == lease.session_ref, generations.c.generation == before)
+                .values(set_aside_at=None, set_aside_by=None, set_aside_reason=None)
             )
-            generation = moved.scalar_one_or_none()
-            if generation is not None:
-                await connection.execute(sa.insert(generations).values(session_ref=session_ref, generation=generation))
+            await record(
+                connection, lease.session_ref, before, Action.RESTORED, "orchestrator", "The new pairing failed."
+            )
+            values = {"generation": before, "connection_state": ConnectionState.STARTING, "pairing_failure": failure}
+            await _update(connection, lease.session_ref, **values, reason=reason)
+            await connection.execute(TELL_CHANGED)
+            return before
 
     async def set_aside(self, lease: Lease, owner: str, by: SetAsideBy, reason: str, state: ConnectionState) -> bool:
         """Set a lease's generation aside and fence its writers, in one transaction; False if the lease is another's now."""
@@ -215,6 +253,38 @@ class SessionStore:
                 desired_state=DesiredState.STOPPED,
                 connection_state=ConnectionState.STOPPED,
             )
+
+
+async def _begin_generation(connection: AsyncConnection, session_ref: int, after: int) -> None:
+    newest = sa.select(sa.func.max(generations.c.generation)).where(generations.c.session_ref == session_ref)
+    moved = await connection.execute(
+        sa.update(sessions)
+        .where(sessions.c.session_ref == session_ref, sessions.c.generation == after)
+        .values(generation=newest.scalar_subquery() + 1, connection_state=ConnectionState.STARTING, reason=None)
+        .returning(sessions.c.generation)
+    )
+    generation = moved.scalar_one_or_none()
+    if generation is not None:
+        await connection.execute(sa.insert(generations).values(session_ref=session_ref, generation=generation))
+
+
+async def _is_paired(connection: AsyncConnection, lease: Lease) -> bool:
+    g = generations.c
+    of_lease = (g.session_ref == lease.session_ref) & (g.generation == lease.generation)
+    return (await connection.execute(sa.select(g.paired_at).where(of_lease))).scalar_one() is not None
+
+
+async def _replaced_by(connection: AsyncConnection, lease: Lease) -> int | None:
+    """The generation that a pairing of the lease's was begun in the place of: the one right before it, or none."""
+    g = generations.c
+    before = (
+        sa.select(g.generation, g.set_aside_by)
+        .where(g.session_ref == lease.session_ref, g.generation < lease.generation)
+        .order_by(g.generation.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(before)).one_or_none()
+    return row.generation if row is not None and row.set_aside_by == SetAsideBy.NEW_PAIRING else None
 
 
 def _held(lease: Lease, owner: str) -> sa.Select[tuple[int]]:

@@ -52,6 +52,7 @@ sessions = Table(
     Column("last_open_at", DateTime(timezone=True)),
     Column("deleted_at", DateTime(timezone=True)),
     _created_at(),
+    Column("pairing_failure", Text),
     CheckConstraint("session_id ~ '^[A-Za-z0-9._-]{1,64}$'", name="session_id"),
     CheckConstraint("desired_state IN ('running', 'stopped')", name="desired_state"),
     CheckConstraint("generation > 0", name="generation"),
@@ -86,6 +87,26 @@ generations = Table(
     PrimaryKeyConstraint("session_ref", "generation"),
     CheckConstraint("(set_aside_at IS NULL) = (set_aside_by IS NULL)", name="set_aside"),
     Index("generations_set_aside_at_idx", "set_aside_at", postgresql_where=text("set_aside_at IS NOT NULL")),
+)
+
+#: Links to the pairing page. ``browser_digest`` is of the browser that opened one, and which it is bound to since.
+pairing_links = Table(
+    "pairing_links",
+    metadata,
+    Column("link_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("token_digest", LargeBinary, nullable=False),
+    Column("session_ref", BigInteger, ForeignKey("sessions.session_ref", ondelete="CASCADE"), nullable=False),
+    Column("requested_by", Text, nullable=False),
+    _created_at(),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("browser_digest", LargeBinary),
+    Column("opened_at", DateTime(timezone=True)),
+    Column("used_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
+    UniqueConstraint("token_digest"),
+    CheckConstraint("(browser_digest IS NULL) = (opened_at IS NULL)", name="opened"),
+    Index("pairing_links_session_ref_idx", "session_ref"),
+    Index("pairing_links_expires_at_idx", "expires_at"),
 )
 
 #: What happened to sessions' generations, who or what did it, and why; it outlives them.

@@ -2,6 +2,8 @@
 
 from typing import Annotated
 
+from msgspec import Meta
+
 from orchestrator.wire.shape import Answer, Request, Timestamp, text
 
 
@@ -14,7 +16,46 @@ class Qr(Answer, frozen=True):
 
     qr: str
     expires_at: Timestamp
+    remaining_seconds: float
+    rotated: Annotated[bool, Meta(description="In the place of one that WhatsApp took back: scan again.")]
 
 
 class PairingCode(Answer, frozen=True):
     pairing_code: Annotated[str, text("To be typed on the phone.", example="ABCD-EFGH")]
+    expires_at: Timestamp
+    remaining_seconds: float
+
+
+class CreatePairingLink(Request, frozen=True):
+    requested_by: Annotated[
+        str,
+        Meta(
+            description="Who asks for the link, as the page shows it.",
+            min_length=1,
+            max_length=80,
+            examples=["Loja do João"],
+        ),
+    ]
+    expires_in_seconds: Annotated[
+        int, Meta(description="How long the page can be opened: a minute to a week.", ge=60, le=604_800)
+    ] = 3600
+
+
+class PairingLink(Answer, frozen=True):
+    """A link to the page on which whoever holds the phone links the session."""
+
+    link_id: int
+    requested_by: str
+    created_at: Timestamp
+    expires_at: Timestamp
+    opened_at: Annotated[Timestamp | None, Meta(description="When a browser opened it; it works in no other since.")]
+    used_at: Annotated[Timestamp | None, Meta(description="When the session was linked through it.")]
+    revoked_at: Timestamp | None
+
+
+class NewPairingLink(PairingLink, frozen=True):
+    url: Annotated[str, text("Shown now and never again.", example="https://example.com/pair/VZk...")]
+
+
+class PairingLinks(Answer, frozen=True):
+    pairing_links: list[PairingLink]

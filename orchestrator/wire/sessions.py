@@ -14,6 +14,12 @@ class CreateSession(Request, frozen=True):
 
 class StartSession(Request, frozen=True):
     new_pairing: Annotated[bool, Meta(description="Begin a new pairing when the present one is set aside.")] = False
+    replace: Annotated[
+        bool,
+        Meta(
+            description="Begin it although the present one works: that is set aside, and comes back if the new one fails."
+        ),
+    ] = False
 
 
 class RestoreGeneration(Request, frozen=True):
@@ -47,6 +53,9 @@ class Session(Answer, frozen=True):
     last_backup_at: Annotated[Timestamp | None, Meta(description="The last durable write of its auth state.")]
     verification: Verification | None
     reason: Annotated[str | None, Meta(description="The last disconnect in words.")]
+    pairing_failure: Annotated[
+        str | None, Meta(description="The code of why the last pairing came to nothing, until the next start.")
+    ]
     created_at: Timestamp
 
 

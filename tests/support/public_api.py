@@ -10,8 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from orchestrator.api.keys import Services
-from orchestrator.api.public import public_app
-from orchestrator.bootstrap import assembled
+from orchestrator.bootstrap import assembled, public
 from orchestrator.config import ProcessSettings, Settings
 from orchestrator.store.database import Database
 
@@ -42,9 +41,10 @@ async def public_api(database_url: str, replica_id: str = "a" * 32) -> AsyncIter
         database_url=database_url,
         database_embedded=False,
     )
-    async with assembled(Settings(admin_token=token), process) as parts, aiohttp.ClientSession() as http:
+    settings = Settings(admin_token=token)
+    async with assembled(settings, process) as parts, aiohttp.ClientSession() as http:
         parts.services.readiness.started = True
-        runner = web.AppRunner(public_app(parts.services, parts.peer_token), shutdown_timeout=1.0)
+        runner = web.AppRunner(public(parts, settings), shutdown_timeout=1.0)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:

@@ -17,13 +17,15 @@ from orchestrator.domain.errors import (
     LeaseLost,
     NotPairing,
     OrchestratorError,
+    PairingCodeRateLimited,
+    PairingCodeRefused,
     SendFailed,
     SendUnconfirmed,
     SessionNotOpen,
     SidecarUnavailable,
 )
 from orchestrator.domain.session import Lease
-from orchestrator.sidecar.client import Listing, SidecarClient
+from orchestrator.sidecar.client import Listing, ShownCode, SidecarClient
 
 GOLDEN = {path.stem: json.loads(path.read_text()) for path in sorted(Path("tests/contract").glob("control-*.json"))}
 TOKEN = "t" * 64
@@ -52,6 +54,8 @@ PLAYED = {name: golden for name, golden in GOLDEN.items() if golden["call"] in C
 ERRORS: dict[str, type[OrchestratorError]] = {
     "already_paired": AlreadyPaired,
     "not_pairing": NotPairing,
+    "pairing_code_refused": PairingCodeRefused,
+    "pairing_code_rate_limited": PairingCodeRateLimited,
     "session_not_open": SessionNotOpen,
     "session_not_running": SessionNotOpen,
     "stale_epoch": LeaseLost,
@@ -99,8 +103,10 @@ async def test_the_client_sends_the_example_and_takes_its_answer(name: str) -> N
             answer = await call
             if isinstance(answer, Listing):
                 assert [s.session_ref for s in answer.sessions] == [s["session_ref"] for s in body["sessions"]]
+            elif isinstance(answer, ShownCode):
+                assert (answer.pairing_code, answer.expires_at) == (body["pairing_code"], body["expires_at"])
             elif body:
-                assert answer in (body.get("pairing_code"), (body.get("message_id"), body.get("to")))
+                assert answer == (body["message_id"], body["to"])
     assert asked == [(golden["call"], golden["request"])] or (
         golden["request"] is None and asked == [(golden["call"], {})]
     )

@@ -13,6 +13,7 @@ STORED = Session(
     desired_state=DesiredState.RUNNING,
     connection_state=ConnectionState.OPEN,
     reason=None,
+    pairing_failure=None,
     generation=1,
     paired=True,
     jid=None,
