@@ -205,7 +205,8 @@ async def _start(
     background.start("reconcile", loops.reconciling(services.supervision))
     background.start("mark", loops.marking(services.incoming))
     retention = settings.quarantine_retention_days
-    background.start("prune", loops.pruning(parts.auth_states, services.incoming, services.history, retention))
+    pruning = loops.pruning(parts.auth_states, services.incoming, services.history, services.pairing_links, retention)
+    background.start("prune", pruning)
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
         await pause(stop, 0.1)
     if not stop.is_set():

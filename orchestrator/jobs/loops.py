@@ -14,6 +14,7 @@ from orchestrator.jobs.background import Loop, pause
 from orchestrator.services.events import EventBus
 from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
+from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.peers import Peers
 from orchestrator.services.replicas import Replicas
 from orchestrator.services.supervision import Supervision
@@ -120,13 +121,16 @@ def marking(incoming: IncomingMessages) -> Loop:
     return loop
 
 
-def pruning(store: AuthStateStore, incoming: IncomingMessages, history: History, retention_days: float) -> Loop:
+def pruning(
+    store: AuthStateStore, incoming: IncomingMessages, history: History, links: PairingLinks, retention_days: float
+) -> Loop:
     async def loop(stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 await store.prune_sent_messages(days=SENT_MESSAGE_DAYS, most=SENT_MESSAGES_PER_SESSION)
                 await incoming.prune(delivered_hours=DELIVERED_HOURS, undelivered_days=UNDELIVERED_DAYS)
                 await history.purge(retention_days=retention_days)
+                await links.forget_old()
             except Unavailable as error:
                 log.warning("nothing pruned", error=error.message)
             await pause(stop, _PRUNE_SECONDS * random.uniform(0.8, 1.2))

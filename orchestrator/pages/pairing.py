@@ -270,7 +270,7 @@ def _page(request: web.Request, template: str, *, status: int = 200, **values: A
             other=Language.EN if language is Language.PT_BR else Language.PT_BR,
             version=request.app[_VERSION],
             path=_path(request),
-            until=link.expires_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if link else "",
+            until=link.expires_at.astimezone(UTC) if link else None,
             **values,
         )
     )

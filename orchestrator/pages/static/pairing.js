@@ -18,6 +18,7 @@ function show() {
     if (shown.qr && image.getAttribute('src') !== shown.qr) image.src = shown.qr
     $('scan-title').hidden = Boolean(shown.code)
     $('code-part').hidden = !shown.code
+    $('soon').hidden = Boolean(shown.code)
     $('code').textContent = shown.code ?? ''
     $('notice').textContent = shown.notice ?? ''
   }
@@ -41,21 +42,24 @@ function tick() {
 
 async function watch() {
   let waitMs = 1000
+  let seen = shown.version
   for (;;) {
     try {
-      const answer = await fetch(`${stateUrl}&seen=${encodeURIComponent(shown.version)}`, { cache: 'no-store' })
+      const answer = await fetch(`${stateUrl}&seen=${encodeURIComponent(seen)}`, { cache: 'no-store' })
       if (answer.status === 404) return location.reload()
       if (!answer.ok) throw new Error(String(answer.status))
       shown = await answer.json()
       receivedAt = performance.now()
       $('offline').hidden = true
       waitMs = 1000
+      seen = shown.version
       show()
       if (shown.phase === 'linked') return
     } catch {
       $('offline').hidden = false
+      seen = '' // the next answer comes at once, and says that the service is back
       await new Promise(resolve => setTimeout(resolve, waitMs))
-      waitMs = Math.min(waitMs * 2, 10_000)
+      waitMs = Math.min(waitMs * 2, 5000)
     }
   }
 }
@@ -77,6 +81,9 @@ $('code-form').addEventListener('submit', async event => {
   }
 })
 
+const until = document.querySelector('[data-until]')
+const localTime = new Date(until.dataset.until).toLocaleString(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'short' })
+until.textContent = until.dataset.text.replace('{time}', localTime)
 show()
 setInterval(tick, 250)
 watch()
