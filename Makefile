@@ -49,8 +49,21 @@ bench: node-here $(PYTHON_DEV) $(NODE_DEV) $(BENCH_PEERS) ## Measure us and othe
 	@exec $(BIN)/python -m tests.bench $(ARGUMENTS)
 
 .PHONY: install
-install: node-here ## Install everything, tools for developers included
+install: node-here browser ## Install everything, tools for developers included
 	@$(MAKE) $(NODE_DEV) & node=$$!; $(MAKE) $(PYTHON_DEV); wait $$node
+
+.PHONY: browser
+browser: ## Install Debian's Chromium, which the tests of the pages drive
+	@if ! command -v chromium > /dev/null && ! command -v chromium-browser > /dev/null; then \
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then \
+			echo "Chromium is needed for the tests of the pages and isn't on PATH; on Debian: apt-get install chromium."; exit 1; fi; \
+		echo "Installing Chromium ..."; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } > "$$log" 2>&1 \
+			|| { cat "$$log"; exit 1; }; fi
+
+.PHONY: pictures
+pictures: install ## Take the pictures of the pages that the documents show
+	@PICTURES=docs/images $(BIN)/python -m pytest -q tests/e2e/test_pairing_page.py
 
 .PHONY: test
 test: install lint ## All checks and all tests

@@ -71,7 +71,7 @@ async def test_a_qr_code_comes_in_every_format_and_pairs(
 ) -> None:
     await product.call("POST", "/v1/sessions", {"session_id": session_id})
     shown = await product.call("GET", f"/v1/sessions/{session_id}/qr")
-    assert set(shown.json) == {"qr", "expires_at"}
+    assert set(shown.json) == {"qr", "expires_at", "remaining_seconds", "rotated"}
     png = await product.call("GET", f"/v1/sessions/{session_id}/qr", Accept="image/png")
     assert png.body.startswith(b"\x89PNG")
     svg = await product.call("GET", f"/v1/sessions/{session_id}/qr", Accept="image/svg+xml")
@@ -173,6 +173,28 @@ async def test_a_logout_removes_the_device_and_the_next_start_pairs_anew(
     await whatsapp.scan(qr.json["qr"], phone)
     await product.open(session_id)
     assert (await product.session(session_id))["generation"] == 2
+
+
+async def test_a_new_pairing_that_fails_gives_the_one_that_worked_back_without_a_qr(
+    product: Tree, whatsapp: FakeWhatsApp, session_id: str, phone: str
+) -> None:
+    await product.pair(session_id, phone, whatsapp)
+    contact = await whatsapp.contact()
+    await product.send(session_id, contact.split("@")[0], "before")
+    before = await registrations(whatsapp)
+    await whatsapp.call("POST", "/failures", {"kind": "refuse_registration", "reason": 403})
+    async with listening(product, f"?session_id={session_id}") as heard:
+        again = {"new_pairing": True, "replace": True}
+        answer = await product.call("POST", f"/v1/sessions/{session_id}/start", again)
+        assert (answer.status, answer.json["generation"]) == (200, 2), answer.json
+        failed = await heard.wait_for("session.pairing_failed", retrying=False)
+        assert (failed["code"], failed["generation"]) == ("banned", 1)
+        await heard.wait_for("session.state", connection_state="open")
+    shown = await product.session(session_id)
+    assert (shown["generation"], shown["pairing_failure"]) == (1, "banned")
+    await product.send(session_id, contact.split("@")[0], "after")
+    assert (await whatsapp.idle(10))["idle"]
+    assert await registrations(whatsapp) == before
 
 
 async def test_a_device_removed_on_the_phone_is_quarantined_with_an_alert(

@@ -39,6 +39,5 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 async def picture(page: Page, name: str) -> None:
-    """Keep a picture of the page as it is now."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    """Keep a picture of the page as it is now. Playwright makes the folder."""
     await page.screenshot(path=PICTURES / f"{name}.png", full_page=True, animations="disabled")
