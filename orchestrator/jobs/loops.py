@@ -11,12 +11,14 @@ import structlog
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.jobs.background import Loop, pause
+from orchestrator.services.access import Access
 from orchestrator.services.events import EventBus
 from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.peers import Peers
 from orchestrator.services.replicas import Replicas
 from orchestrator.services.supervision import Supervision
+from orchestrator.services.tenants import Tenants
 from orchestrator.store.auth_state import AuthStateStore
 
 log = structlog.get_logger(__name__)
@@ -26,6 +28,7 @@ _HEARTBEAT_SECONDS = 1.0
 _CLAIM_JITTER_SECONDS = 0.1
 _MARK_SECONDS = 1.0
 _PEERS_SECONDS = 1.0
+_CONFIRM_SECONDS = 2.0
 _PRUNE_SECONDS = 600.0
 _PARENT_SECONDS = 1.0
 
@@ -120,13 +123,26 @@ def marking(incoming: IncomingMessages) -> Loop:
     return loop
 
 
-def pruning(store: AuthStateStore, incoming: IncomingMessages, history: History, retention_days: float) -> Loop:
+def confirming(access: Access) -> Loop:
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(Unavailable):  # what was read last goes on for a while
+                await access.confirm()
+            await pause(stop, _CONFIRM_SECONDS * random.uniform(0.8, 1.2))
+
+    return loop
+
+
+def pruning(
+    store: AuthStateStore, incoming: IncomingMessages, history: History, tenants: Tenants, retention_days: float
+) -> Loop:
     async def loop(stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 await store.prune_sent_messages(days=SENT_MESSAGE_DAYS, most=SENT_MESSAGES_PER_SESSION)
                 await incoming.prune(delivered_hours=DELIVERED_HOURS, undelivered_days=UNDELIVERED_DAYS)
                 await history.purge(retention_days=retention_days)
+                await tenants.measure(every_seconds=_PRUNE_SECONDS / 2)
             except Unavailable as error:
                 log.warning("nothing pruned", error=error.message)
             await pause(stop, _PRUNE_SECONDS * random.uniform(0.8, 1.2))
