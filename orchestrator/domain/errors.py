@@ -44,7 +44,9 @@
     ├── SendFailed
     ├── AuthStateCorrupt
     │   └── EncryptionKeyMissing
+    ├── UnexpectedAnswer
     └── Unavailable
+        ├── ServiceUnreachable
         ├── DatabaseUnavailable
         ├── ReplicaUnreachable
         ├── Overloaded
@@ -340,10 +342,27 @@ class EncryptionKeyMissing(AuthStateCorrupt):
     code = "encryption_key_missing"
 
 
+class UnexpectedAnswer(OrchestratorError):
+    """The answer isn't one that this version of the client knows; check the address, and use the client of the service's version."""
+
+    code = "unexpected_answer"
+
+
 class Unavailable(OrchestratorError):
     """A part of the service is out of reach for the moment; try again."""
 
     code = "unavailable"
+
+
+class ServiceUnreachable(Unavailable):
+    """The API gave no answer; look whether the request was carried out before you repeat it."""
+
+    code = "service_unreachable"
+
+    def __init__(self, message: str | None = None, *, asked: bool = True) -> None:
+        super().__init__(message)
+        self.asked = asked
+        """False if it is certain that the request never arrived."""
 
 
 class DatabaseUnavailable(Unavailable):
