@@ -144,6 +144,8 @@ def segment(text: str) -> str:
 
 
 def _may_ask_again(error: OrchestratorError, *, repeatable: bool) -> bool:
+    if isinstance(error, RateLimited) and error.retry_after_seconds > _LONGEST_PAUSE_SECONDS:
+        return False
     if isinstance(error, NOTHING_DONE) or (isinstance(error, ServiceUnreachable) and not error.asked):
         return True
     return repeatable and isinstance(error, Unavailable)
