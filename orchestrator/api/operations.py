@@ -74,6 +74,8 @@ class Operation:
     """Content types of the answer, beside JSON if it ``gives`` something."""
     anywhere: bool = False
     """Any replica answers it from the store, though its path names a session. Others are handed to the session's owner."""
+    nul: bool = False
+    """Texts of its body may hold the character NUL, which PostgreSQL's text doesn't take."""
     audited: bool = False
     """Whoever does it is put on record. What the admin does with another tenant's sessions is in any case."""
     sends_message: bool = False

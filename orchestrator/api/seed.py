@@ -145,6 +145,7 @@ OPERATIONS = (
         example=wire.PostedFolder(session_id="loja-1", session_data=_CONTENTS),
         example_answer=wire.KeptFolder(session_id="loja-1", written=871, removed=0),
         body_limit=BODY_LIMIT,
+        nul=True,
         failure=wire.Failure,
     ),
     Operation(

@@ -39,6 +39,12 @@ async def token_id(api: PublicApi, token: str) -> str:
     return str(made.json["token_id"])
 
 
+async def link_id(api: PublicApi, token: str) -> str:
+    await session(api, token)
+    made = await api.call("POST", f"/v1/sessions/{SESSION}/pairing-links", {"requested_by": "the owner"}, token=token)
+    return str(made.json["link_id"])
+
+
 async def owner(api: PublicApi, token: str) -> str:
     return OWNER
 
@@ -53,6 +59,7 @@ THINGS: Mapping[str, Callable[[PublicApi, str], Awaitable[str]]] = {
     "generation": first,
     "tenant_id": owner,
     "token_id": token_id,
+    "link_id": link_id,
 }
 
 

@@ -150,6 +150,21 @@ async def test_tenants_don_t_see_each_other_and_the_admin_says_whom_it_means(api
     assert (await api.call("GET", "/v1/sessions", token=acme)).status == 200
 
 
+async def test_who_may_only_look_hears_no_code_with_which_a_session_is_linked(api: PublicApi) -> None:
+    await api.tenant("acme")
+    looking, managing = await api.tenant_token("acme", "read"), await api.tenant_token("acme", "read", "manage")
+    heard = []
+    for token in (looking, managing):
+        headers = {"Authorization": f"Bearer {token}"}
+        async with api.http.get(f"{api.url}/v1/events", headers=headers) as stream, asyncio.timeout(5):
+            assert await stream.content.readline() == b": listening\n"
+            api.services.events.publish("acme", "session.qr", "loja-1", {"qr": "secret"})
+            api.services.events.publish("acme", "session.state", "loja-1", {})
+            await stream.content.readline()
+            heard.append(await stream.content.readline())
+    assert heard == [b"event: session.state\n", b"event: session.qr\n"]
+
+
 async def test_what_is_done_with_tenants_tokens_and_others_sessions_is_on_record(api: PublicApi) -> None:
     token = await api.tenant("acme")
     theirs = {"X-Tenant": "acme"}
