@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from orchestrator.domain.errors import DatabaseUnavailable, TenantBlocked, TenantNotFound, TokenExpired, Unauthorized
+from orchestrator.domain.errors import DatabaseUnavailable, TenantBlocked, TokenExpired, Unauthorized
 from orchestrator.domain.tenant import ADMIN, OPERATOR_TENANT, TOKEN_PREFIX, Caller, Grant, existing_tenant_id
 from orchestrator.store.api_tokens import ApiTokenStore, digest
 from orchestrator.store.tenants import TenantStore
@@ -52,7 +52,9 @@ class Access:
         self._admin = digest(admin_token) if admin_token is not None else None
         self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
-        self._known_tenants: dict[str, float] = {}
+        self._named: dict[str, float] = {}
+        """When the admin last named a tenant, by id; all of these are there."""
+        self._named_confirmed_at = clock()
         self._used: dict[str, datetime] = {}
         self._touched_at = clock()
 
@@ -104,10 +106,10 @@ class Access:
 
     async def require_tenant(self, tenant_id: str) -> str:
         """The tenant that the admin names, if there is one; ``TenantNotFound``."""
-        known_at = self._known_tenants.get(existing_tenant_id(tenant_id))
-        if tenant_id != OPERATOR_TENANT and (known_at is None or self._clock() - known_at > _TRUSTED_SECONDS):
+        trusted = self._clock() - self._named_confirmed_at <= _TRUSTED_SECONDS
+        if existing_tenant_id(tenant_id) != OPERATOR_TENANT and not (trusted and tenant_id in self._named):
             await self._tenants.get(tenant_id)
-            self._known_tenants[tenant_id] = self._clock()
+        self._named[tenant_id] = self._clock()
         return tenant_id
 
     async def confirm(self) -> None:
@@ -118,12 +120,10 @@ class Access:
         asked = list(self._known)
         if asked:
             self._confirmed(asked, await self._tokens.grants(asked), now)
-        for tenant_id in list(self._known_tenants):
-            try:
-                await self._tenants.get(tenant_id)
-                self._known_tenants[tenant_id] = now
-            except TenantNotFound:
-                del self._known_tenants[tenant_id]
+        named = [tenant_id for tenant_id, at in self._named.items() if now - at <= _IDLE_SECONDS]
+        there = await self._tenants.existing(named) if named else frozenset()
+        self._named = {tenant_id: at for tenant_id, at in self._named.items() if tenant_id in there}
+        self._named_confirmed_at = now
         if self._used and now - self._touched_at >= _TOUCH_SECONDS:
             await self.record_use()
 
@@ -144,7 +144,7 @@ class Access:
 
     def forget_tenant(self, tenant_id: str) -> None:
         """Have all tokens of a tenant read anew, because it was changed here."""
-        self._known_tenants.pop(tenant_id, None)
+        self._named.pop(tenant_id, None)
         for its_digest in [d for d, known in self._known.items() if known.grant.tenant_id == tenant_id]:
             del self._known[its_digest]
 

@@ -1,6 +1,6 @@
 """Tenants, what they may have, and what they have."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -102,6 +102,14 @@ class TenantStore:
         """The tenant, or ``TenantNotFound``."""
         async with self._database.begin() as connection:
             return await _get(connection, tenant_id)
+
+    async def existing(self, tenant_ids: Collection[str]) -> frozenset[str]:
+        """Those of these that are there."""
+        t = tenants.c
+        asked = t.tenant_id == sa.func.any(sa.literal(list(tenant_ids), sa.ARRAY(sa.Text)))
+        async with self._database.begin() as connection:
+            rows = await connection.execute(sa.select(t.tenant_id).where(asked, t.deleted_at.is_(None)))
+            return frozenset(rows.scalars())
 
     async def page(self, *, after: str | None, most: int) -> list[Tenant]:
         """By id, from the one after ``after``."""
