@@ -15,6 +15,7 @@ from aiohttp import web
 from orchestrator.api.admission import TENANT_HEADER
 from orchestrator.api.operations import DOCUMENTED, JSON, PATH_PARAMETERS, Operation
 from orchestrator.api.problems import status_of
+from orchestrator.api.request_ids import HEADER
 from orchestrator.domain.errors import (
     BodyTooLarge,
     DatabaseUnavailable,
@@ -101,6 +102,13 @@ def openapi(operations: tuple[Operation, ...]) -> Json:
             "responses": {
                 "Problem": {
                     "description": "What went wrong and what to do.",
+                    "headers": {
+                        HEADER: {"description": "Names the request.", "required": True, "schema": {"type": "string"}},
+                        "Retry-After": {
+                            "description": "With 429 and 503: seconds to wait.",
+                            "schema": {"type": "string", "pattern": "^[0-9]+$"},
+                        },
+                    },
                     "content": {PROBLEM_JSON: {"schema": shapes.of(Problem)}},
                 }
             },

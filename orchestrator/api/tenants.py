@@ -25,6 +25,9 @@ from orchestrator.services.events import timestamp
 from orchestrator.wire import tenants as wire
 from orchestrator.wire.pages import Page
 
+#: What PostgreSQL stores beyond it, Python can't read.
+_END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+
 
 async def create(request: web.Request) -> web.Response:
     body = await read_json(request, wire.CreateTenant)
@@ -83,8 +86,8 @@ async def delete(request: web.Request) -> web.Response:
 async def create_token(request: web.Request) -> web.Response:
     """Of the tenant in the path, or of the caller's."""
     body = await read_json(request, wire.CreateToken)
-    if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
-        raise InvalidRequest(errors=[FieldError("expires_at", "must be in the future")])
+    if body.expires_at is not None and not datetime.now(UTC) < body.expires_at < _END_OF_TIME:
+        raise InvalidRequest(errors=[FieldError("expires_at", "must be in the future, and before the year 9999")])
     token, secret = await request.app[SERVICES].tenants.make_token(
         request[CALLER], _tenant_id(request), body.name, frozenset(map(Scope, body.scopes)), body.expires_at
     )

@@ -84,6 +84,7 @@ BAD_TOKENS = [
     ({"name": "a", "scopes": ["admin"]}, "scopes[0]"),
     ({"name": "a", "scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
     ({"name": "a", "scopes": ["read"], "expires_at": "2999-01-01T00:00:00"}, "expires_at"),
+    ({"name": "a", "scopes": ["read"], "expires_at": "9999-12-31T23:59:59-12:00"}, "expires_at"),
 ]
 
 
