@@ -35,6 +35,8 @@ async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse
     if operation is not None and operation.scope is None:
         return await handler(request)
     if not request.path.startswith(("/v1/", seed.PREFIX)):
+        if request.match_info.http_exception is not None:  # nothing is there, or nothing of that method
+            return await handler(request)
         raise NotFound
     caller = await _caller(request)
     request[CALLER] = caller

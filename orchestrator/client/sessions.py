@@ -57,11 +57,24 @@ class Sessions:
         """The QR code that a phone accepts now; ``QrNotReady``, ``AlreadyPaired``, ``NotPairing``."""
         return await self._transport.call("GET", _path(session_id, "qr"), pairing.Qr)
 
-    async def pairing_code(self, session_id: str, phone: str) -> str:
+    async def pairing_code(self, session_id: str, phone: str) -> pairing.PairingCode:
         """A code that the owner of ``phone`` (digits with country code) types into WhatsApp."""
         body = pairing.RequestPairingCode(phone=phone)
-        path = _path(session_id, "pairing-code")
-        return (await self._transport.call("POST", path, pairing.PairingCode, body=body)).pairing_code
+        return await self._transport.call("POST", _path(session_id, "pairing-code"), pairing.PairingCode, body=body)
+
+    async def create_pairing_link(self, session_id: str, body: pairing.CreatePairingLink) -> pairing.NewPairingLink:
+        """A page on which whoever holds the phone links the session; ``AlreadyPaired``."""
+        path = _path(session_id, "pairing-links")
+        return await self._transport.call("POST", path, pairing.NewPairingLink, body=body)
+
+    def pairing_links(self, session_id: str) -> AsyncIterator[pairing.PairingLink]:
+        """Newest first."""
+        path = _path(session_id, "pairing-links")
+        return self._transport.pages(path, pairing.PairingLinks, lambda page: page.pairing_links)
+
+    async def revoke_pairing_link(self, session_id: str, link_id: int) -> None:
+        """Its page is gone at once."""
+        await self._transport.done("DELETE", _path(session_id, f"pairing-links/{link_id}"))
 
     async def send_text(self, session_id: str, to: str, text: str) -> messages.SentMessage:
         """Send to a number or jid. Not asked again when it may have been sent: ``SendUnconfirmed``, ``ServiceUnreachable``."""
