@@ -44,7 +44,7 @@ test('a message is in the write of its ratchet step, the first of a contact and 
     await whatsapp.post('/send', { from: contact.phone, to: PHONE, text })
     const data = await assertInTheWriteOfItsRatchetStep(text)
     assert.deepEqual([data.chat, data.sender, data.from_me, data.push_name, data.type], [contact.jid, contact.jid, false, 'Ana', 'text'])
-    await registry.get(17).send({ to: contact.jid, text: 'an answer makes the next one an ordinary message' })
+    await registry.get(17).send({ to: contact.jid, type: 'text', text: 'an answer makes the next one an ordinary message' })
   }
 })
 
