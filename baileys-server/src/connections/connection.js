@@ -9,6 +9,7 @@ import { backOffMs, decideAfterDisconnect } from './disconnect-policy.js'
 import { IncomingMessages } from './incoming-messages.js'
 import { SocketAttempt } from './socket-attempt.js'
 import { Sender } from './sender.js'
+import { Polls } from '../messages/polls.js'
 import { ControlError } from './control-error.js'
 
 /**
@@ -82,6 +83,7 @@ export class Connection {
   /** @type {number | null} when this pairing began; null when the account is linked */
   #pairingSince = null
   #pairingRetries = 0
+  #polls = new Polls()
   #parts
   #log
   #incoming
@@ -95,7 +97,7 @@ export class Connection {
     this.#parts = parts
     this.#version = parts.webVersion.current
     this.#log = parts.log.child({ session_id: session.sessionId, session_ref: session.sessionRef, epoch: session.epoch })
-    this.#incoming = new IncomingMessages(this.#log)
+    this.#incoming = new IncomingMessages(this.#log, this.#polls)
   }
 
   /**
@@ -415,7 +417,8 @@ export class Connection {
       onClosed: this.#onStoreClosed,
       onDegraded: this.#onDegraded,
       onLost: error => this.#log.error(safeError(error), 'write_not_kept'),
-      messageIn: this.#incoming.messageIn
+      messageIn: this.#incoming.messageIn,
+      polls: this.#polls
     }
   }
 

@@ -138,7 +138,7 @@ export class Sender {
       })
       this.#sent.set(messageId, { to, message: content })
       // Ahead of the ratchet step in the same ordered queue, so durable before the stanza can leave.
-      this.#authState.stageSentMessage(messageId, proto.Message.encode(content).finish())
+      this.#authState.stageSentMessage(messageId, content)
       this.#unacknowledged.set(messageId, this.#clock.uptime())
       await this.#sending.run(sending, () => this.#sock.relayMessage(to, content, { messageId, ...relay }))
       return { message_id: messageId, to }

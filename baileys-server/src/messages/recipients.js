@@ -37,9 +37,10 @@ export class Recipients {
   /** @param {any} sock @param {string} jid */
   async #ask(sock, jid) {
     try {
-      const [found] = await sock.onWhatsApp(jid) ?? []
+      const found = await sock.onWhatsApp(jid)
       if (!found) return { jid }
-      const answer = { jid: found.exists ? found.jid : null }
+      // Baileys leaves those out that have no account.
+      const answer = { jid: found[0]?.exists ? found[0].jid : null }
       this.#asked.set(jid, answer, answer.jid === null ? { ttl: ABSENT_FOR_MS } : {})
       return answer
     } catch (error) {

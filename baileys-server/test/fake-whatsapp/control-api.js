@@ -89,8 +89,9 @@ export class ControlApi {
   }
 
   /** @param {Body} body */
-  #createContact({ phone, name, addressing }) {
+  #createContact({ phone, name, addressing, also }) {
     const user = phone ? this.#account(phone) : this.world.registry.newContact()
+    if (also) this.world.registry.byPhone.set(digits(String(also)), user)
     if (name) user.name = String(name)
     if (addressing) user.writesAsLid = addressing === 'lid'
     return { phone: user.phone, jid: user.pn, lid: user.lid }

@@ -18,6 +18,7 @@ export const EVENTS = /** @type {const} */ ([
   'registrations',
   'logins',
   'refused_logins',
+  'number_queries',
 ])
 
 const DETAILS_KEPT = 200
