@@ -15,8 +15,8 @@ export function messageRoutes({ registry }) {
     }),
     route('POST', '/v1/sessions/{ref}/media', async ({ sessionRef, body, signal }) => {
       const message = contentOf(objectOf(body).message, 'message')
-      const { stream, mimetype, length } = await registry.get(sessionRef).download(message, signal)
-      return { status: 200, headers: { 'content-type': mimetype, ...(length ? { 'content-length': String(length) } : {}) }, stream }
+      const { stream, mimetype } = await registry.get(sessionRef).download(message, signal)
+      return { status: 200, headers: { 'content-type': mimetype }, stream }
     })
   ]
 }

@@ -25,7 +25,7 @@ const PROBLEMS = {
   pairing_code_rate_limited: [429, 'Too many pairing codes'],
   internal_error: [500, 'Internal error'],
   send_failed: [502, 'Send failed'],
-  media_unreachable: [502, 'Media unreachable'],
+  media_host_unreachable: [502, 'Media host unreachable'],
   draining: [503, 'Draining'],
   shutting_down: [503, 'Shutting down'],
   undrained: [503, 'Undrained']

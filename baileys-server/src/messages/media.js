@@ -1,7 +1,7 @@
 import { unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { getAudioDuration, normalizeMessageContent, toNumber } from '@whiskeysockets/baileys'
+import { getAudioDuration, normalizeMessageContent } from '@whiskeysockets/baileys'
 import { ControlError } from '../connections/control-error.js'
 import { safeError } from '../log.js'
 import { decrypting, encryptFile } from './media-crypto.js'
@@ -21,6 +21,7 @@ const UPLOAD_SILENCE_MS = 60_000
 const DOWNLOAD_ANSWER_MS = 30_000
 const ORIGIN = 'https://web.whatsapp.com'
 const GONE = [403, 404, 410]
+const MIMETYPE = /^[a-z0-9][a-z0-9.+-]{0,80}\/[a-z0-9][a-z0-9.+-]{0,80}(; ?[\x20-\x7e]{1,80})?$/i
 const WHATSAPP_HOST = /^[a-z0-9.-]+\.whatsapp\.net$/
 
 /** @type {Record<Kind, import('./media-crypto.js').MediaKind>} */
@@ -92,7 +93,7 @@ export class Media {
    * @param {any} sock Baileys' socket
    * @param {Content} message
    * @param {AbortSignal} signal
-   * @returns {Promise<{stream: Readable, mimetype: string, length: number}>}
+   * @returns {Promise<{stream: Readable, mimetype: string}>}
    */
   async download(sock, message, signal) {
     const found = mediaIn(message)
@@ -103,8 +104,8 @@ export class Media {
     const encrypted = Readable.fromWeb(/** @type {import('node:stream/web').ReadableStream} */ (answer.body))
     return {
       stream: await decrypting(encrypted, media.mediaKey, WIRE_KINDS[kind]),
-      mimetype: String(media.mimetype || 'application/octet-stream'),
-      length: toNumber(media.fileLength ?? 0)
+      // Of its sender's choice, and to be a header. So is the length, which would only have to be wrong to do harm.
+      mimetype: MIMETYPE.test(media.mimetype ?? '') ? media.mimetype : 'application/octet-stream'
     }
   }
 
@@ -117,11 +118,11 @@ export class Media {
       if (answer.ok && answer.body) return answer
       await answer.body?.cancel()
       if (GONE.includes(answer.status)) throw new ControlError('media_expired', 'WhatsApp does not keep this file any more.')
-      throw new ControlError('media_unreachable', `WhatsApp's media host answered with ${answer.status}.`)
+      throw new ControlError('media_host_unreachable', `WhatsApp's media host answered with ${answer.status}.`)
     } catch (error) {
       if (error instanceof ControlError) throw error
       this.#log.warn(safeError(error), 'media_host_failed')
-      throw new ControlError('media_unreachable', "WhatsApp's media host did not answer.", { cause: error })
+      throw new ControlError('media_host_unreachable', "WhatsApp's media host did not answer.", { cause: error })
     } finally {
       clearTimeout(timer)
     }
@@ -153,7 +154,7 @@ async function placeOf(sock, { directPath, url }) {
   try {
     await sock.refreshMediaConn(false)
   } catch (error) {
-    throw new ControlError('media_unreachable', 'WhatsApp did not say where its media hosts are.', { cause: error })
+    throw new ControlError('media_host_unreachable', 'WhatsApp did not say where its media hosts are.', { cause: error })
   }
   return { host: sock.getMediaHost(), path }
 }
