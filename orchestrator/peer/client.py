@@ -6,6 +6,7 @@ sends ``{"tenant_ids": [...]}`` whenever that changes and gets arrays of events.
 """
 
 import asyncio
+import io
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ class PeerClient:
             call.method,
             f"{replica.address}{call.path_and_query}",
             headers=headers,
-            data=call.body or None,
+            data=(io.BytesIO(call.body) if call.body else None) if isinstance(call.body, bytes) else call.body,
             timeout=timeout,
             allow_redirects=False,
         )
