@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import hashlib
-import io
 import struct
 import zlib
 from collections.abc import AsyncIterator
@@ -123,16 +122,6 @@ def file_of(content: bytes, field: str, mimetype: str) -> dict[str, Any]:
     return {"field": field, "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "mimetype": mimetype}
 
 
-async def uploaded(product: Tree, message: str, content: bytes, file_name: str, mimetype: str) -> Answer:
-    """As `curl -F message=... -F file=@...` does it."""
-    form = aiohttp.FormData()
-    form.add_field("message", message, content_type="application/json")
-    form.add_field("file", io.BytesIO(content), filename=file_name, content_type=mimetype)
-    url, headers = f"http://127.0.0.1:{product.port}{MESSAGES}", {"Authorization": f"Bearer {product.token}"}
-    async with product.http.post(url, data=form, headers=headers) as response:
-        return Answer(response.status, dict(response.headers), await response.read())
-
-
 async def test_texts(product: Tree, whatsapp: FakeWhatsApp, ana: str, site: str) -> None:
     plain = await seen(product, whatsapp, ana, type="text", text="Olá", mentions=[ana])
     assert plain["content"]["extendedTextMessage"]["contextInfo"]["mentionedJid"] == [ana]
@@ -169,8 +158,8 @@ async def test_files_by_address_in_base64_and_in_a_form(
         assert message["media"] == file_of(content, field, mimetype)
         assert bool(message["content"][field].get("ptt")) is (kind == "voice")
     large = PICTURE + bytes(5_000_000)
-    answer = await uploaded(
-        product, f'{{"to": "{ana}", "type": "image", "caption": "c"}}', large, "foto.png", "image/png"
+    answer = await product.upload(
+        "loja", f'{{"to": "{ana}", "type": "image", "caption": "c"}}', large, "foto.png", "image/png"
     )
     assert answer.status == 201, answer.body
     assert (await whatsapp.read_by(ana, answer.json["message_id"]))["media"] == file_of(
@@ -191,10 +180,10 @@ async def test_files_that_are_refused(product: Tree, ana: str, site: str) -> Non
         answer = await product.call("POST", MESSAGES, {"to": ana, "type": "image", "media": media})
         assert (answer.status, answer.code) == (status, code), media
     message = f'{{"to": "{ana}", "type": "image"}}'
-    too_large = await uploaded(product, message, PICTURE + bytes(17 * 1024 * 1024), "a.png", "image/png")
+    too_large = await product.upload("loja", message, PICTURE + bytes(17 * 1024 * 1024), "a.png", "image/png")
     assert (too_large.status, too_large.code) == (413, "media_too_large")
     for text, code in (("{", "malformed_json"), ('{"type": "image"}', "invalid_request")):
-        assert (await uploaded(product, text, PICTURE, "a.png", "image/png")).code == code
+        assert (await product.upload("loja", text, PICTURE, "a.png", "image/png")).code == code
 
 
 async def test_places_people_and_polls(product: Tree, whatsapp: FakeWhatsApp, heard: Heard, ana: str) -> None:
