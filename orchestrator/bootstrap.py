@@ -24,10 +24,13 @@ from orchestrator.api.keys import Services
 from orchestrator.api.public import public_app
 from orchestrator.config import SUPERVISOR_USERNAME, WHATSAPP_WEB_URL, ProcessSettings, Settings, sidecar_program
 from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.domain.media import MIB
+from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.rate_limit import Rate
 from orchestrator.domain.session import SetAsideBy
 from orchestrator.jobs import loops
 from orchestrator.jobs.background import Background, pause
+from orchestrator.outbound.client import OutboundClient
 from orchestrator.pages import pairing as pages
 from orchestrator.peer.client import PeerClient
 from orchestrator.services.access import Access
@@ -39,6 +42,8 @@ from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.key_rotation import KeyRotation
 from orchestrator.services.leases import LeaseBook
+from orchestrator.services.link_previews import LinkPreviews
+from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.moving import Moving
 from orchestrator.services.pairing import Pairing
@@ -66,6 +71,7 @@ from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
+from orchestrator.store.messages import MessageStore
 from orchestrator.store.pairing_links import PairingLinkStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.replicas import ReplicaStore
@@ -248,6 +254,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
     await database.open()
     # No limit: sends that wait for WhatsApp must not keep the supervision from asking the sidecar.
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    outbound = OutboundClient(AddressRules(settings.outbound_allowed_networks))
     try:
         supervisord = SupervisordClient(process.supervisor_socket, SUPERVISOR_USERNAME, process.supervisor_password)
         sessions = SessionStore(database)
@@ -273,6 +280,8 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             settle_seconds=settings.rebalance_after_seconds,
         )
         quarantine = Quarantine(sessions, leases, events, shards)
+        media = MediaFiles(process.media_dir, outbound, settings.media_max_mib * MIB)
+        media.clear()
         supervision = Supervision(sessions, leases, connections, events, shards, replicas)
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)
@@ -286,7 +295,15 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
             incoming=incoming,
             leases=leases,
-            messaging=Messaging(sessions, leases, shards),
+            messaging=Messaging(
+                sessions,
+                MessageStore(database, sealer),
+                leases,
+                connections,
+                shards,
+                media,
+                LinkPreviews(outbound, media),
+            ),
             pairing=Pairing(sessions, connections, shards),
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),
             posted_folders=PostedFolders(sessions, PortableStateStore(database, sealer)),
@@ -302,6 +319,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         await peers.close()
         await replicas.close()
     finally:
+        await outbound.close()
         await http.close()
         await writer.close()
         await database.close()
