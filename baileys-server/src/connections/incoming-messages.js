@@ -22,10 +22,15 @@ export class IncomingMessages {
   /** @type {Set<string>} of the messages that are on their way or durable, oldest first */
   #staged = new Set()
   #log
+  #wants
 
-  /** @param {import('../log.js').Logger} log */
-  constructor(log) {
+  /**
+   * @param {import('../log.js').Logger} log
+   * @param {(chat: string) => boolean} wants whether messages of a chat are told; others are acknowledged all the same
+   */
+  constructor(log, wants = () => true) {
     this.#log = log
+    this.#wants = wants
   }
 
   /**
@@ -55,7 +60,7 @@ export class IncomingMessages {
       const content = proto.Message.decode(unpadRandomMax16(plaintext))
       const message = { ...fullMessage, message: content.deviceSentMessage?.message ?? content }
       cleanMessage(message, me.id, me.lid ?? '')
-      const incoming = incomingOf(message, me.id)
+      const incoming = this.#wants(message.key.remoteJid ?? '') ? incomingOf(message, me.id) : null
       if (incoming) this.#noteStaged(incoming)
       return incoming
     } catch (error) {
@@ -76,7 +81,7 @@ export class IncomingMessages {
   /** @param {any} message @param {import('../auth-state/auth-state.js').AuthState} authState */
   #stageUnlessStaged(message, authState) {
     try {
-      const incoming = incomingOf(message, authState.creds.me?.id ?? '')
+      const incoming = this.#wants(message.key.remoteJid ?? '') ? incomingOf(message, authState.creds.me?.id ?? '') : null
       if (!incoming || this.#staged.has(incoming[0])) return
       this.#noteStaged(incoming)
       authState.stageIncoming(incoming).catch(error => this.#log.warn(safeError(error), 'message_not_durable_yet'))

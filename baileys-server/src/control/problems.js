@@ -17,11 +17,13 @@ const PROBLEMS = {
   pairing_code_rate_limited: [429, 'Too many pairing codes'],
   body_too_large: [413, 'Body too large'],
   invalid_request: [422, 'Invalid request'],
+  whatsapp_refused: [422, 'WhatsApp refused'],
   internal_error: [500, 'Internal error'],
   send_failed: [502, 'Send failed'],
   draining: [503, 'Draining'],
   shutting_down: [503, 'Shutting down'],
-  undrained: [503, 'Undrained']
+  undrained: [503, 'Undrained'],
+  whatsapp_no_answer: [504, 'WhatsApp did not answer']
 }
 
 /**
@@ -34,5 +36,7 @@ export function problem(error, log) {
   if (!known) log.error(safeError(error), 'control_call_failed')
   const code = known ? error.code : 'internal_error'
   const [status, title] = PROBLEMS[code]
-  return { status, body: { type: 'about:blank', title, status, code, detail: known ? error.message : 'See the log of the sidecar.' } }
+  const body = { type: 'about:blank', title, status, code, detail: known ? error.message : 'See the log of the sidecar.' }
+  const whatsappCode = error instanceof ControlError ? error.whatsappCode : undefined
+  return { status, body: whatsappCode === undefined ? body : { ...body, whatsapp_code: whatsappCode } }
 }
