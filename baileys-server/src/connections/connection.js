@@ -80,6 +80,8 @@ export class Connection {
   #version
   /** @type {string | null} why the stored creds were refused, which is told once */
   #refusedBecause = null
+  /** @type {string | null} what is wrong with the proxy, which is told once */
+  #proxyFailure = null
   /** @type {number | null} */
   #restartRequiredAt = null
   /** @type {number | null} when this pairing began; null when the account is linked */
@@ -238,6 +240,7 @@ export class Connection {
         continue
       }
       const decision = await this.#decide(disconnect)
+      if (decision.proxy) this.#alertProxy(decision.proxy)
       this.#log.info({ action: decision.action, code: disconnect.statusCode, delay_ms: decision.delayMs }, 'disconnected')
       if (await this.#isOverAfter(decision, disconnect.statusCode)) return
     }
@@ -304,6 +307,13 @@ export class Connection {
     this.#log.error({ missing }, 'restore_incomplete')
     const reason = `The stored auth state lacks what WhatsApp or the phone must send anew: ${missing.join(', ')}. The connection opens nevertheless.`
     this.#parts.report('session.alert', { alert: 'restore_incomplete', missing, reason })
+  }
+
+  /** @param {string} reason */
+  #alertProxy(reason) {
+    if (this.#proxyFailure === reason) return
+    this.#proxyFailure = reason
+    this.#parts.report('session.alert', { alert: 'proxy_failed', reason })
   }
 
   /** One socket, from its creation to its end. @returns {Promise<import('./socket-attempt.js').SocketEnd>} */
@@ -473,6 +483,7 @@ export class Connection {
   #onOpen(pushName) {
     const { backup, clock, options } = this.#parts
     this.#openedAt = clock.uptime()
+    this.#proxyFailure = null
     this.#consecutiveUnauthorized = 0
     this.#enter('open', null, null, pushName)
     this.#verification = new VerificationBackup({

@@ -55,10 +55,17 @@ const { HistorySyncType } = proto.HistorySync
 export function settingsOf(body) {
   const given = Object.entries(readers(body, 'settings')).filter(([, value]) => value !== undefined)
   const settings = /** @type {SessionSettings} */ ({ ...DEFAULT_SETTINGS, ...Object.fromEntries(given) })
-  if (settings.proxy !== null && !(URL.canParse(settings.proxy) && PROXY_PROTOCOLS.includes(new URL(settings.proxy).protocol))) {
+  if (settings.proxy !== null && !isProxy(settings.proxy)) {
     throw new ControlError('invalid_request', 'settings.proxy must be a URL of http, https or socks5.')
   }
   return Object.freeze(settings)
+}
+
+/** @param {string} text */
+function isProxy(text) {
+  if (!URL.canParse(text)) return false
+  const { protocol, hostname } = new URL(text)
+  return PROXY_PROTOCOLS.includes(protocol) && hostname !== ''
 }
 
 /**

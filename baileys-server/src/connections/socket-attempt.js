@@ -119,7 +119,6 @@ export class SocketAttempt {
       getMessage: this.#sender.getMessage,
       waWebSocketUrl: this.#options.webSocketUrl,
       version: this.#options.version ?? DEFAULT_CONNECTION_CONFIG.version,
-      browser: DEFAULT_CONNECTION_CONFIG.browser,
       keepAliveIntervalMs: this.#options.keepAliveMs,
       logger: baileysLogger(this.#log),
       // Exactly one layer repeats writes: the client of the backup API.

@@ -13,7 +13,8 @@ export function failureOf(error) {
   if (error instanceof ControlError) return error
   const status = error?.output?.statusCode
   const message = String(error?.message ?? error)
-  if (status === CONNECTION_CLOSED || message === CLOSED) return noAnswer('The connection closed before WhatsApp answered.', error)
+  // A query that the socket's end meets fails with the number of the websocket's close code.
+  if (status === CONNECTION_CLOSED || message === CLOSED || typeof error === 'number') return noAnswer('The connection closed before WhatsApp answered.', error)
   const refusal = typeof error?.data === 'number' ? error.data : status
   if (Number.isInteger(refusal)) return refused(refusal, message, error)
   throw error

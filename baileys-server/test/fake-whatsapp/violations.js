@@ -6,6 +6,7 @@ export const VIOLATIONS = /** @type {const} */ ([
   'prekey_reused',
   'simultaneous_sockets',
   'handshake_frames_bad',
+  'unknown_queries',
   'faults',
 ])
 
