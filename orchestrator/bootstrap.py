@@ -31,6 +31,7 @@ from orchestrator.peer.client import PeerClient
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
 from orchestrator.services.connections import Connections
+from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
 from orchestrator.services.history import History
@@ -39,12 +40,14 @@ from orchestrator.services.key_rotation import KeyRotation
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.moving import Moving
+from orchestrator.services.operations import Operations
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.peers import Peers
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.quarantine import Quarantine
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.replicas import Replicas
+from orchestrator.services.session_settings import Settings as SettingsOfSessions
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.shards import Shard, Shards
 from orchestrator.services.sidecar_events import SidecarEvents
@@ -56,6 +59,7 @@ from orchestrator.store.audit import AuditStore
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.database import Database
+from orchestrator.store.directory import DirectoryStore
 from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
@@ -63,6 +67,7 @@ from orchestrator.store.leases import LeaseStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
+from orchestrator.store.session_settings import SessionSettingsStore
 from orchestrator.store.sessions import SessionStore
 
 log = structlog.get_logger(__name__)
@@ -250,21 +255,25 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             settle_seconds=settings.rebalance_after_seconds,
         )
         quarantine = Quarantine(sessions, leases, events, shards)
-        supervision = Supervision(sessions, leases, connections, events, shards, replicas)
+        session_settings = SettingsOfSessions(SessionSettingsStore(database, sealer), sessions, leases, shards)
+        supervision = Supervision(sessions, leases, connections, events, shards, replicas, session_settings)
         peers = Peers(replicas, events, peer_client)
         services = Services(
             access=Access(ApiTokenStore(database), settings.admin_token),
             backups=Backups(auth_states, writer, leases, quarantine, incoming.committed),
+            directory=Directory(DirectoryStore(database, sealer)),
             events=events,
             forwarding=Forwarding(sessions, leases, replicas, peer_client),
             history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
             incoming=incoming,
             leases=leases,
             messaging=Messaging(sessions, leases, shards),
+            operations=Operations(sessions, leases, shards),
             pairing=Pairing(sessions, connections, shards),
             posted_folders=PostedFolders(sessions, PortableStateStore(database, sealer)),
             readiness=Readiness(database, supervision),
             replicas=replicas,
+            settings=session_settings,
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
             sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events),
             supervision=supervision,

@@ -5,7 +5,7 @@ from aiohttp import web
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.api.operations import operation_of
 from orchestrator.api.problems import Handler
-from orchestrator.domain.errors import ReplicaUnreachable, SendUnconfirmed
+from orchestrator.domain.errors import ReplicaUnreachable, SendUnconfirmed, WhatsAppNoAnswer
 from orchestrator.domain.session import existing_id
 from orchestrator.peer.client import FORWARDED_HEADER, Call
 
@@ -35,5 +35,7 @@ async def forwarded(request: web.Request, handler: Handler) -> web.StreamRespons
             return await handler(request)  # the store knows nearly as much
         if SendUnconfirmed in operation.errors and error.__cause__ is not None:
             raise SendUnconfirmed from error
+        if WhatsAppNoAnswer in operation.errors and error.__cause__ is not None:
+            raise WhatsAppNoAnswer from error
         raise
     return web.Response(status=reply.status, headers=reply.headers, body=reply.body)

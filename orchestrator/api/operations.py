@@ -17,6 +17,7 @@ from aiohttp import web
 from orchestrator.api.problems import Handler
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.tenant import Scope
+from orchestrator.wire.addresses import ChannelText, ChatText, GroupText, InviteText, LabelText, UserText
 from orchestrator.wire.shape import SessionId
 
 #: Bytes of a request's body, unless the operation says otherwise.
@@ -31,6 +32,12 @@ Shape: TypeAlias = type[msgspec.Struct] | UnionType
 #: What may stand in the braces of a path, and how it is described. The handlers check it.
 PATH_PARAMETERS: Mapping[str, object] = {
     "session_id": SessionId,
+    "chat": ChatText,
+    "contact": UserText,
+    "group": GroupText,
+    "channel": ChannelText,
+    "label": LabelText,
+    "invite": InviteText,
     "generation": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
 }
 

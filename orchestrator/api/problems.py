@@ -22,6 +22,9 @@ from orchestrator.domain.errors import (
     SendUnconfirmed,
     Unauthorized,
     Unavailable,
+    WhatsAppNoAnswer,
+    WhatsAppRateLimited,
+    WhatsAppRefused,
 )
 from orchestrator.wire.problem import FieldProblem, Problem
 
@@ -40,7 +43,10 @@ _STATUS: Mapping[type[OrchestratorError], HTTPStatus] = {
     Conflict: HTTPStatus.CONFLICT,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
+    WhatsAppRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    WhatsAppRateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     SendFailed: HTTPStatus.BAD_GATEWAY,
+    WhatsAppNoAnswer: HTTPStatus.GATEWAY_TIMEOUT,
     SendUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     OrchestratorError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -78,6 +84,7 @@ def problem(error: OrchestratorError) -> web.Response:
         status=status.value,
         code=error.code,
         detail=error.message,
+        whatsapp_code=_whatsapp_code(error),
         errors=[FieldProblem(field=e.field, message=e.message) for e in errors] or UNSET,
     )
     headers = {}
@@ -88,6 +95,11 @@ def problem(error: OrchestratorError) -> web.Response:
     return web.Response(
         body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/problem+json"
     )
+
+
+def _whatsapp_code(error: OrchestratorError) -> int | msgspec.UnsetType:
+    code = error.whatsapp_code if isinstance(error, WhatsAppRefused) else None
+    return UNSET if code is None else code
 
 
 def _http_problem(error: web.HTTPException) -> web.StreamResponse:

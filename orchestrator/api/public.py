@@ -2,7 +2,21 @@
 
 from aiohttp import web
 
-from orchestrator.api import event_stream, health, messages, openapi, pairing, peer, seed, sessions
+from orchestrator.api import (
+    channels,
+    chats,
+    contacts,
+    event_stream,
+    groups,
+    health,
+    messages,
+    openapi,
+    pairing,
+    peer,
+    seed,
+    session_settings,
+    sessions,
+)
 from orchestrator.api.forwarding import forwarded
 from orchestrator.api.keys import CALLER, SERVICES, TENANT, Services
 from orchestrator.api.operations import BODY_LIMIT, Operation, operation_of, register
@@ -14,7 +28,12 @@ from orchestrator.peer.client import DATABASE_PATH, EVENTS_PATH
 OPERATIONS: tuple[Operation, ...] = (
     *sessions.OPERATIONS,
     *pairing.OPERATIONS,
+    *session_settings.OPERATIONS,
     *messages.OPERATIONS,
+    *chats.OPERATIONS,
+    *contacts.OPERATIONS,
+    *groups.OPERATIONS,
+    *channels.OPERATIONS,
     *event_stream.OPERATIONS,
     *health.OPERATIONS,
     *openapi.OPERATIONS,

@@ -22,4 +22,5 @@ class Problem(Answer, frozen=True):
     status: int
     code: Annotated[str, Meta(description="Stable; one of those that are listed for the operation.")]
     detail: str
+    whatsapp_code: Annotated[int | UnsetType, Meta(description="For what WhatsApp refused: its own code.")] = UNSET
     errors: Annotated[list[FieldProblem] | UnsetType, Meta(description="For bad input: the fields.")] = UNSET
