@@ -116,7 +116,7 @@ def _get(table: SealedTable, beyond: bool) -> bytes:
             SELECT b.*, sum(octet_length(b.value)) OVER (ORDER BY {columns}) - octet_length(b.value) AS bytes_before
             FROM (
                 SELECT {key}, t.{table.value} AS value,
-                       s.tenant_id, {table.generation} AS generation_in_place, {table.kind} AS kind, {table.name_in_place} AS name
+                       s.tenant_id, {table.generation} AS generation_in_place, {table.kind} AS kind_in_place, {table.name_in_place} AS name_in_place
                 FROM {table.name} t JOIN sessions s USING (session_ref)
                 WHERE ({KEY_ID_OF.format(value="t." + table.value)}) IS DISTINCT FROM %(first)s {only_beyond}
                 ORDER BY {key} LIMIT {BATCH}

@@ -141,7 +141,7 @@ async def test_settings_that_change_while_a_session_is_started_reach_it(replica:
     replica.sidecar.before_start = lambda: replica.settings.change("t", "s", {"mark_online": False})
     await replica.supervision.reconcile()
     ref = await replica.ref("s")
-    assert replica.sidecar.calls == [f"PATCH {ref}", f"PUT {ref}", f"PATCH {ref}"]
+    assert replica.sidecar.calls == [f"PUT {ref}", f"PATCH {ref}", f"PATCH {ref}"]
     assert replica.sidecar.sessions[ref]["settings"] == {"mark_online": False}
 
 
