@@ -9,6 +9,9 @@ export class LoopbackProxy {
   tunnels = []
   /** Callers that had no credentials or the wrong ones. */
   refused = 0
+  /** @type {(to: string) => void} */
+  onTunnel = () => {}
+  onRefused = () => {}
   /** Bytes from the callers. */
   bytes = 0
   /** @type {Set<net.Socket>} */
@@ -50,6 +53,7 @@ export class LoopbackProxy {
     const target = await (first === 5 ? this.#socks(socket) : this.#http(socket, String.fromCharCode(first)))
     if (!target) return socket.end()
     this.tunnels.push(`${target.host}:${target.port}`)
+    this.onTunnel(`${target.host}:${target.port}`)
     const upstream = net.connect(target)
     this.#track(upstream)
     await new Promise((resolve, reject) => upstream.once('connect', resolve).once('error', reject))
@@ -96,6 +100,7 @@ export class LoopbackProxy {
   /** @param {net.Socket} socket @param {Buffer} answer */
   #refuse(socket, answer) {
     this.refused++
+    this.onRefused()
     socket.write(answer)
     return null
   }
