@@ -14,6 +14,7 @@ from orchestrator.domain.errors import (
     InvalidRequest,
     OrchestratorError,
     SessionNotOpen,
+    SessionNotSynced,
     SidecarGone,
     SidecarUnavailable,
     WhatsAppNoAnswer,
@@ -32,6 +33,7 @@ SESSION = "/v1/sessions/{session_id}"
 ASKING: tuple[type[OrchestratorError], ...] = (
     InvalidRequest,
     SessionNotOpen,
+    SessionNotSynced,
     SidecarUnavailable,
     SidecarGone,
     WhatsAppRefused,

@@ -17,6 +17,7 @@
     ├── Conflict
     │   ├── SessionExists
     │   ├── SessionNotOpen
+    │   ├── SessionNotSynced
     │   ├── SessionRunning
     │   ├── SessionQuarantined
     │   ├── GenerationInUse
@@ -161,6 +162,12 @@ class SessionNotOpen(Conflict):
     """The session is not connected to WhatsApp; wait for connection_state "open" and send again."""
 
     code = "session_not_open"
+
+
+class SessionNotSynced(Conflict):
+    """The phone has not given this device the key to its chats and contacts yet; try again in some seconds."""
+
+    code = "session_not_synced"
 
 
 class SessionRunning(Conflict):

@@ -16,6 +16,7 @@ from orchestrator.domain.errors import (
     SendFailed,
     SendUnconfirmed,
     SessionNotOpen,
+    SessionNotSynced,
     SidecarGone,
     SidecarUnavailable,
     WhatsAppNoAnswer,
@@ -38,6 +39,7 @@ _STOP_SECONDS = 20.0
 _ERRORS: Mapping[str, type[OrchestratorError]] = {
     "session_not_open": SessionNotOpen,
     "session_not_running": SessionNotOpen,
+    "not_synced": SessionNotSynced,
     "already_paired": AlreadyPaired,
     "not_pairing": NotPairing,
     "stale_epoch": LeaseLost,

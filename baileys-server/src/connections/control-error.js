@@ -2,7 +2,7 @@
  * Why a control call can't be done now; `code` is the one of docs/internal-api.md. The control API knows its status.
  *
  * @typedef {'session_not_open' | 'already_paired' | 'not_pairing' | 'pairing_code_refused' | 'pairing_code_rate_limited' | 'send_failed' | 'stale_epoch' | 'session_not_running'
- *   | 'draining' | 'shutting_down' | 'undrained' | 'invalid_request' | 'not_found' | 'whatsapp_refused' | 'whatsapp_no_answer'} ControlErrorCode
+ *   | 'draining' | 'shutting_down' | 'undrained' | 'invalid_request' | 'not_found' | 'not_synced' | 'whatsapp_refused' | 'whatsapp_no_answer'} ControlErrorCode
  */
 export class ControlError extends Error {
   /**

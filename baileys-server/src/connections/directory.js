@@ -98,7 +98,7 @@ export class Directory {
     const last = messages?.[0]?.message
     if (last?.key?.id) {
       const { key, messageTimestamp } = last
-      this.#onLastMessage(address, { id: key.id, from_me: Boolean(key.fromMe), participant: key.participant ?? null, timestamp: toNumber(messageTimestamp ?? 0) })
+      this.#onLastMessage(address, { id: key.id, from_me: Boolean(key.fromMe), participant: key.participant ? jidNormalizedUser(key.participant) : null, timestamp: toNumber(messageTimestamp ?? 0) })
     }
     this.change('chat', address, {
       ...unread,

@@ -11,6 +11,7 @@ const PROBLEMS = {
   method_not_allowed: [405, 'Method not allowed'],
   stale_epoch: [409, 'Stale epoch'],
   session_not_open: [409, 'Session not open'],
+  not_synced: [409, 'Not synced'],
   already_paired: [409, 'Already paired'],
   not_pairing: [409, 'Not pairing'],
   pairing_code_refused: [409, 'Pairing code refused'],

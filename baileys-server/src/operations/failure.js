@@ -1,5 +1,7 @@
 import { ControlError } from '../connections/control-error.js'
 
+/** Baileys' sentence when app state is to be changed before the phone sent its key, seconds after a pairing. */
+const NO_APP_STATE_KEY = 'App state key not present!'
 /** Of Baileys' own codes: the connection ended, or it was not there. What WhatsApp did is unknown then. */
 const CONNECTION_CLOSED = 428
 
@@ -15,6 +17,7 @@ export function failureOf(error) {
   const message = String(error?.message ?? error)
   // A query that the socket's end meets fails with the number of the websocket's close code.
   if (status === CONNECTION_CLOSED || message === CLOSED || typeof error === 'number') return noAnswer('The connection closed before WhatsApp answered.', error)
+  if (message === NO_APP_STATE_KEY) return new ControlError('not_synced', 'The phone has not given this device the key to its chats and contacts yet; try again in some seconds.', { cause: error })
   const refusal = typeof error?.data === 'number' ? error.data : status
   if (Number.isInteger(refusal)) return refused(refusal, message, error)
   throw error
