@@ -3,13 +3,18 @@
 from aiohttp import web
 
 from orchestrator.api import (
+    channels,
+    chats,
+    contacts,
     event_stream,
+    groups,
     health,
     messages,
     openapi,
     pairing,
     peer,
     seed,
+    session_settings,
     sessions,
     tenants,
 )
@@ -27,7 +32,12 @@ from orchestrator.peer.client import DATABASE_PATH, EVENTS_PATH
 OPERATIONS: tuple[Operation, ...] = (
     *sessions.OPERATIONS,
     *pairing.OPERATIONS,
+    *session_settings.OPERATIONS,
     *messages.OPERATIONS,
+    *chats.OPERATIONS,
+    *contacts.OPERATIONS,
+    *groups.OPERATIONS,
+    *channels.OPERATIONS,
     *event_stream.OPERATIONS,
     *tenants.OPERATIONS,
     *health.OPERATIONS,

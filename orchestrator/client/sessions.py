@@ -76,10 +76,13 @@ class Sessions:
         """Its page is gone at once."""
         await self._transport.done("DELETE", _path(session_id, f"pairing-links/{link_id}"))
 
+    async def send(self, session_id: str, message: messages.OutgoingMessage) -> messages.SentMessage:
+        """Send a message of any type. Not asked again when it may have been sent: ``SendUnconfirmed``, ``ServiceUnreachable``."""
+        return await self._transport.call("POST", _path(session_id, "messages"), messages.SentMessage, body=message)
+
     async def send_text(self, session_id: str, to: str, text: str) -> messages.SentMessage:
-        """Send to a number or jid. Not asked again when it may have been sent: ``SendUnconfirmed``, ``ServiceUnreachable``."""
-        body = messages.SendMessage(to=to, type="text", text=text)
-        return await self._transport.call("POST", _path(session_id, "messages"), messages.SentMessage, body=body)
+        """Send a text to a number or jid."""
+        return await self.send(session_id, messages.TextMessage(to=to, text=text))
 
 
 def _path(session_id: str, action: str | None = None) -> str:
