@@ -51,6 +51,7 @@ async def fuzz(
         *("--exclude-checks", ",".join(NOT_CHECKED)),
         *("--suppress-health-check", "all", "--no-color", "--warnings", "off"),
         *(part for name in [*LEFT_OUT, *(without or [])] for part in ("--exclude-operation-id", name)),
+        # A deterministic run keeps no database of examples, and mustn't be told so.
         *(("--generation-database", "none") if seed is None else ("--seed", str(seed), "--generation-deterministic")),
     ]
     process = await asyncio.create_subprocess_exec(
