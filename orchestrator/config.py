@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from orchestrator.domain.outbound import Network, parsed_network
+
 WHATSAPP_WEB_URL: Final = "wss://web.whatsapp.com/ws/chat"
 """WhatsApp's own WebSocket, the same default as in Baileys."""
 
@@ -102,6 +104,8 @@ class Settings:
     """What the sidecar's journal may take of the disk while PostgreSQL is away."""
     quarantine_retention_days: int = 30
     """How long what was set aside, or deleted, is kept once something took its place."""
+    outbound_allowed_networks: tuple[Network, ...] = ()
+    """Networks that media and webhooks may come from and go to although they aren't public."""
     lease_ttl_seconds: float = 15.0
     keep_alive_seconds: float = 30.0
     requests_per_minute: int = 3000
@@ -139,6 +143,7 @@ class Settings:
             quarantine_retention_days=read.whole_number(
                 "QUARANTINE_RETENTION_DAYS", default=30, lowest=1, highest=3650
             ),
+            outbound_allowed_networks=read.networks("OUTBOUND_ALLOWED_NETWORKS"),
             lease_ttl_seconds=read.seconds("LEASE_TTL_SECONDS", default=15.0, lowest=1.0, highest=3600.0),
             keep_alive_seconds=read.seconds("KEEP_ALIVE_SECONDS", default=30.0, lowest=1.0, highest=3600.0),
             requests_per_minute=read.whole_number("REQUESTS_PER_MINUTE", default=3000, lowest=1, highest=10_000_000),
@@ -327,6 +332,17 @@ class _Reader:
             return text
         self.refuse(f"{name} is {_shown(text)}; set it to http://host:port, or leave it out.")
         return None
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        found: list[Network] = []
+        for part in (self._text(name) or "").split(","):
+            text = part.strip()
+            network = parsed_network(text)
+            if network is not None:
+                found.append(network)
+            elif text:
+                self.refuse(f"{name}: {_shown(text)} is no network; write 10.0.0.0/8 or fd00::/8, with commas between.")
+        return tuple(found)
 
     def root_key(self, name: str) -> str | None:
         text = self._text(name)

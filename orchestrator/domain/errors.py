@@ -4,6 +4,8 @@
 
     OrchestratorError
     ├── InvalidRequest
+    │   ├── AddressForbidden
+    │   ├── AddressUnreachable
     │   ├── AuthStateRefused
     │   ├── MalformedJson
     │   └── BodyTooLarge
@@ -108,6 +110,18 @@ class BodyTooLarge(InvalidRequest):
     """The body is larger than this address takes; send less at a time."""
 
     code = "body_too_large"
+
+
+class AddressForbidden(InvalidRequest):
+    """The address leads to a private, local or reserved network, which is never called from here; give a public one."""
+
+    code = "address_forbidden"
+
+
+class AddressUnreachable(InvalidRequest):
+    """The address did not give a complete answer; check that it can be reached from the internet."""
+
+    code = "address_unreachable"
 
 
 class AuthStateRefused(InvalidRequest):
