@@ -203,6 +203,10 @@ async function controlAnswer(name, call, request, { status, body }) {
   }
   const connection = {
     send: async message => { assert.deepEqual({ type: 'text', ...message }, request); return outcome(body.message_id) },
+    sendOnce: async ({ to, text, messageId, again }) => {
+      assert.deepEqual({ to, type: 'text', text, message_id: messageId, again }, request)
+      return outcome(body.acknowledged)
+    },
     logout: async () => outcome(),
     requestPairingCode: async phone => { assert.equal(phone, request.phone); return outcome(body) }
   }

@@ -20,7 +20,11 @@
     │   ├── TokenNotFound
     │   ├── SessionNotFound
     │   ├── PairingLinkNotFound
-    │   └── GenerationNotFound
+    │   ├── GenerationNotFound
+    │   ├── MessageNotFound
+    │   ├── BulkNotFound
+    │   ├── WebhookNotFound
+    │   └── DeliveryNotFound
     ├── MethodNotAllowed
     ├── NotAcceptable
     ├── Conflict
@@ -36,6 +40,11 @@
     │   ├── GenerationInUse
     │   ├── GenerationNotPaired
     │   ├── ConfirmationRequired
+    │   ├── IdempotencyKeyReused
+    │   ├── OutboxFull
+    │   ├── NotCancellable
+    │   ├── NotReplayable
+    │   ├── WebhookLimit
     │   ├── AlreadyPaired
     │   ├── NotPairing
     │   ├── PairingCodeRefused
@@ -44,6 +53,7 @@
     │   └── LeaseLost
     ├── PairingCodeRateLimited
     ├── SendFailed
+    │   └── MessageRefused
     ├── AuthStateCorrupt
     │   └── EncryptionKeyMissing
     ├── UnexpectedAnswer
@@ -206,6 +216,30 @@ class PairingLinkNotFound(NotFound):
     code = "pairing_link_not_found"
 
 
+class MessageNotFound(NotFound):
+    """The session's outbox has no message of this id; list it to see what there is."""
+
+    code = "message_not_found"
+
+
+class BulkNotFound(NotFound):
+    """The session has no bulk of this id; it is in the answer to the request that made it."""
+
+    code = "bulk_not_found"
+
+
+class WebhookNotFound(NotFound):
+    """There is no webhook of this id; list them to see what there is."""
+
+    code = "webhook_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """The webhook has no delivery of this number; list its deliveries to see what there is."""
+
+    code = "delivery_not_found"
+
+
 class MethodNotAllowed(OrchestratorError):
     """This address does not take that method; look up which one it takes."""
 
@@ -296,6 +330,36 @@ class ConfirmationRequired(Conflict):
     code = "confirmation_required"
 
 
+class IdempotencyKeyReused(Conflict):
+    """This Idempotency-Key was used with another body; use a new key for another message."""
+
+    code = "idempotency_key_reused"
+
+
+class OutboxFull(Conflict):
+    """The session's outbox holds as many waiting messages as it may; wait until some are sent, or cancel some."""
+
+    code = "outbox_full"
+
+
+class NotCancellable(Conflict):
+    """The message is being sent or was sent already, so it can't be cancelled; delete it on WhatsApp instead."""
+
+    code = "not_cancellable"
+
+
+class NotReplayable(Conflict):
+    """Only a delivery that was given up can be replayed; this one is waiting or was delivered."""
+
+    code = "not_replayable"
+
+
+class WebhookLimit(Conflict):
+    """There are as many webhooks as a tenant may have; delete one that isn't needed."""
+
+    code = "webhook_limit"
+
+
 class AlreadyPaired(Conflict):
     """The session is paired already and needs no QR code; log it out first to link another account."""
 
@@ -342,6 +406,12 @@ class SendFailed(OrchestratorError):
     """WhatsApp did not take the message; check the recipient and send again."""
 
     code = "send_failed"
+
+
+class MessageRefused(SendFailed):
+    """WhatsApp refused the message, and would refuse it again; check the recipient and whether the account is restricted."""
+
+    code = "message_refused"
 
 
 class AuthStateCorrupt(OrchestratorError):

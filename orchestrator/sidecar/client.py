@@ -11,6 +11,7 @@ from orchestrator.domain.errors import (
     InvalidRequest,
     JournalUndrained,
     LeaseLost,
+    MessageRefused,
     NotPairing,
     OrchestratorError,
     PairingCodeRateLimited,
@@ -40,6 +41,7 @@ _ERRORS: Mapping[str, type[OrchestratorError]] = {
     "pairing_code_rate_limited": PairingCodeRateLimited,
     "stale_epoch": LeaseLost,
     "send_failed": SendFailed,
+    "message_refused": MessageRefused,
     "undrained": JournalUndrained,
     "invalid_request": InvalidRequest,
 }
@@ -116,6 +118,7 @@ class Listing(msgspec.Struct, frozen=True):
 class _Sent(msgspec.Struct):
     message_id: str
     to: str
+    acknowledged: bool = False
 
 
 class _Problem(msgspec.Struct):
@@ -157,15 +160,28 @@ class SidecarClient:
 
     async def send_text(self, session_ref: int, to: str, text: str) -> tuple[str, str]:
         """Send and return (message id, jid). ``SendUnconfirmed`` when the answer didn't come: it may have been sent."""
-        body = {"to": to, "type": "text", "text": text}
+        sent = await self._send(session_ref, {"to": to, "type": "text", "text": text})
+        return sent.message_id, sent.to
+
+    async def _send(self, session_ref: int, body: Mapping[str, Any]) -> _Sent:
         try:
             answer = await self._call("POST", f"/v1/sessions/{session_ref}/messages", body, seconds=_SEND_SECONDS)
         except SidecarUnavailable as error:
             if error.__cause__ is None or isinstance(error, SidecarGone):
                 raise  # it said no, or was never reached
             raise SendUnconfirmed from error
-        sent = _decoded(answer, _Sent)
-        return sent.message_id, sent.to
+        return _decoded(answer, _Sent)
+
+    async def send_once(
+        self, session_ref: int, message: Mapping[str, Any], message_id: str, *, again: bool = False
+    ) -> bool:
+        """Send a message under an id that was fixed before: whether WhatsApp said that it has it.
+
+        It may be asked for again whenever the outcome is unknown, which False and ``SendUnconfirmed`` say: the phone shows
+        it once. ``again`` says that it may have left before. Raises ``MessageRefused`` when there is no use in it.
+        """
+        body = {**message, "message_id": message_id, "again": again}
+        return (await self._send(session_ref, body)).acknowledged
 
     async def _call(self, method: str, path: str, body: Any = None, *, seconds: float = _CALL_SECONDS) -> bytes:
         timeout = aiohttp.ClientTimeout(total=seconds)
@@ -199,4 +215,4 @@ def _error_of(content: bytes) -> OrchestratorError:
     except msgspec.DecodeError:
         return SidecarUnavailable()
     error = _ERRORS.get(problem.code, SidecarUnavailable)
-    return error(problem.detail) if error in (SendFailed, InvalidRequest) else error()
+    return error(problem.detail) if error in (SendFailed, MessageRefused, InvalidRequest) else error()

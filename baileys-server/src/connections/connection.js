@@ -135,10 +135,22 @@ export class Connection {
    * @returns {Promise<string>} its id, after it was written to WhatsApp's socket
    */
   send(message) {
+    return this.#openSender().send(message)
+  }
+
+  /**
+   * @param {{to: string, text: string, messageId: string, again?: boolean}} message
+   * @returns {Promise<boolean>} see `Sender.sendOnce`
+   */
+  sendOnce(message) {
+    return this.#openSender().sendOnce(message)
+  }
+
+  #openSender() {
     if (this.#state !== 'open' || !this.#sender || this.#stopping.signal.aborted) {
       throw new ControlError('session_not_open', `The session is ${this.#state}.`)
     }
-    return this.#sender.send(message)
+    return this.#sender
   }
 
   /** @param {string} phone digits @returns {Promise<import('./pairing-driver.js').PairingCode>} */
@@ -288,6 +300,7 @@ export class Connection {
       this.#verification?.stop()
       this.#verification = null
       this.#attempt = null
+      this.#sender?.end()
       this.#sender = null
     }
   }

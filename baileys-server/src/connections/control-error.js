@@ -1,7 +1,7 @@
 /**
  * Why a control call can't be done now; `code` is the one of docs/internal-api.md. The control API knows its status.
  *
- * @typedef {'session_not_open' | 'already_paired' | 'not_pairing' | 'pairing_code_refused' | 'pairing_code_rate_limited' | 'send_failed' | 'stale_epoch' | 'session_not_running'
+ * @typedef {'session_not_open' | 'already_paired' | 'not_pairing' | 'pairing_code_refused' | 'pairing_code_rate_limited' | 'send_failed' | 'message_refused' | 'stale_epoch' | 'session_not_running'
  *   | 'draining' | 'shutting_down' | 'undrained'} ControlErrorCode
  */
 export class ControlError extends Error {

@@ -6,6 +6,8 @@ import { ControlError } from './control-error.js'
 
 /** Receivers ask for a message again within minutes, and mostly within seconds. */
 const REMEMBERED_MESSAGES = 500
+/** WhatsApp acknowledges in less than a second; by then the watchdog has its eye on the socket. */
+const ACKNOWLEDGEMENT_MS = 15_000
 
 /**
  * Sends over one socket, and answers when a receiver couldn't decrypt and asks for a message again.
@@ -17,6 +19,10 @@ export class Sender {
   #inFlight = new Set()
   /** @type {Map<string, number>} when each message was written that WhatsApp hasn't acknowledged, the oldest first */
   #unacknowledged = new Map()
+  /** @type {LRUCache<string, Promise<boolean>>} sends of this socket whose id was fixed beforehand, by it */
+  #once = new LRUCache({ max: REMEMBERED_MESSAGES })
+  /** @type {Map<string, (error: string | null | undefined) => void>} who waits for WhatsApp's word on a message: an error's code, null for none, undefined for silence */
+  #verdicts = new Map()
   #refusing = false
   /** @type {AsyncLocalStorage<{written: boolean}>} the send that the code runs for */
   #sending = new AsyncLocalStorage()
@@ -55,16 +61,33 @@ export class Sender {
    * @param {{to: string, text: string}} message
    * @returns {Promise<string>} the message id, after the stanza was written to the socket
    */
-  send({ to, text }) {
-    if (this.#refusing) throw new ControlError('shutting_down', 'The session is being closed; send again when it is back.')
-    const sending = this.#send(to, text)
-    this.#inFlight.add(sending)
-    sending.catch(() => {}).finally(() => this.#inFlight.delete(sending))
+  send(message) {
+    return this.#keep(this.#send(message))
+  }
+
+  /**
+   * Sends a message whose id was fixed beforehand. Asked for again over this socket, it is the same send: a caller that
+   * didn't hear the answer may ask. With `again` it may have left over an earlier socket; then the content is that of the first time.
+   * @param {{to: string, text: string, messageId: string, again?: boolean}} message
+   * @returns {Promise<boolean>} whether WhatsApp said that it has the message; false: it is written, and no word came
+   */
+  sendOnce(message) {
+    const known = this.#once.get(message.messageId)
+    if (known) return known
+    const sending = this.#keep(this.#sendAndHear(message))
+    this.#once.set(message.messageId, sending)
+    const forget = () => this.#once.delete(message.messageId)
+    sending.then(heard => { if (!heard) forget() }, forget)
     return sending
   }
 
   refuse() {
     this.#refusing = true
+  }
+
+  /** The socket is gone: nobody hears anything from it any more. */
+  end() {
+    for (const tell of this.#verdicts.values()) tell(undefined)
   }
 
   /** Resolves when nothing is being sent. */
@@ -107,15 +130,43 @@ export class Sender {
     return 0
   }
 
-  /** @param {string} to @param {string} text */
-  async #send(to, text) {
+  /**
+   * @template T
+   * @param {Promise<T>} sending
+   * @returns {Promise<T>}
+   */
+  #keep(sending) {
+    this.#inFlight.add(sending)
+    sending.catch(() => {}).finally(() => this.#inFlight.delete(sending))
+    return sending
+  }
+
+  /** @param {{to: string, text: string, messageId: string, again?: boolean}} message */
+  async #sendAndHear(message) {
+    /** @type {Promise<string | null | undefined>} */
+    const verdict = new Promise(resolve => this.#verdicts.set(message.messageId, resolve))
+    const cancel = this.#clock.after(ACKNOWLEDGEMENT_MS, () => this.#verdicts.get(message.messageId)?.(undefined))
+    try {
+      await this.#send(message)
+      const error = await verdict
+      if (error) throw new ControlError('message_refused', `WhatsApp refused the message with error ${error}.`)
+      return error === null
+    } finally {
+      cancel()
+      this.#verdicts.delete(message.messageId)
+    }
+  }
+
+  /** @param {{to: string, text: string, messageId?: string, again?: boolean}} message */
+  async #send({ to, text, messageId: fixedId, again }) {
+    if (this.#refusing) throw new ControlError('shutting_down', 'The session is being closed; send again when it is back.')
     const userJid = /** @type {string} */ (this.#authState.creds.me?.id)
-    const messageId = generateMessageIDV2(userJid)
+    const messageId = fixedId ?? generateMessageIDV2(userJid)
     const sending = { written: false }
     try {
       const options = /** @type {any} */ ({ userJid, messageId, logger: baileysLogger(this.#log) })
-      const { message } = await generateWAMessage(to, { text }, options)
-      const content = /** @type {proto.IMessage} */ (message)
+      const content = (again && await this.getMessage({ id: messageId })) ||
+        /** @type {proto.IMessage} */ ((await generateWAMessage(to, { text }, options)).message)
       this.#sent.set(messageId, { to, message: content })
       // Ahead of the ratchet step in the same ordered queue, so durable before the stanza can leave.
       this.#authState.stageSentMessage(messageId, proto.Message.encode(content).finish())
@@ -155,6 +206,7 @@ export class Sender {
   /** @param {{attrs: Record<string, string>}} node WhatsApp's server took the message; Baileys tells only failures */
   #onServerAck({ attrs }) {
     this.#unacknowledged.delete(attrs.id)
+    this.#verdicts.get(attrs.id)?.(attrs.error ?? null)
     const chat = this.chatOf(attrs.id)
     if (chat && !attrs.error) this.#report('message.receipt', { message_id: attrs.id, chat, status: 'sent', participant: null })
   }

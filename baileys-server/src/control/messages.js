@@ -10,9 +10,24 @@ export function messageRoutes({ registry }) {
   return [
     route('POST', '/v1/sessions/{ref}/messages', async ({ sessionRef, body }) => {
       const message = messageOf(body)
-      return ok({ message_id: await registry.getForSend(sessionRef).send(message), to: message.to })
+      const fixed = fixedIdOf(body)
+      const connection = registry.getForSend(sessionRef)
+      if (fixed === null) return ok({ message_id: await connection.send(message), to: message.to })
+      const acknowledged = await connection.sendOnce({ ...message, ...fixed })
+      return ok({ message_id: fixed.messageId, to: message.to, acknowledged })
     })
   ]
+}
+
+/**
+ * @param {any} body
+ * @returns {{messageId: string, again: boolean} | null} null when the id is made here
+ */
+function fixedIdOf({ message_id: messageId, again = false }) {
+  if (messageId === undefined) return null
+  if (typeof messageId !== 'string' || !/^3EB0[0-9A-F]{18}$/.test(messageId)) throw invalid('message_id must be 3EB0 and 18 hexadecimal digits.')
+  if (typeof again !== 'boolean') throw invalid('again must be true or false.')
+  return { messageId, again }
 }
 
 /** @param {any} body */

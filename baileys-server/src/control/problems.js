@@ -19,6 +19,7 @@ const PROBLEMS = {
   invalid_request: [422, 'Invalid request'],
   internal_error: [500, 'Internal error'],
   send_failed: [502, 'Send failed'],
+  message_refused: [502, 'Message refused'],
   draining: [503, 'Draining'],
   shutting_down: [503, 'Shutting down'],
   undrained: [503, 'Undrained']

@@ -95,8 +95,8 @@ async function decryptOne({ sender, target, chat }, { type, ciphertext }) {
  * @param {string | null} text
  */
 function acceptCopy(world, copy, record, text) {
-  const again = record.status === 'decrypted'
-  world.ledger.update(record, again ? { duplicates: record.duplicates + 1 } : { status: 'decrypted', text, retryAskedAt: undefined })
+  if (record.status === 'decrypted') world.ledger.update(record, { duplicates: record.duplicates + 1 })
+  else world.ledger.update(record, { status: 'decrypted', text, shown: ++world.ledger.shown, retryAskedAt: undefined })
   if (text !== null) nameTextForCompanions(world, copy, text)
   put(copy, { type: record.own_phone ? 'sender' : undefined }, [])
 }
