@@ -1,7 +1,11 @@
 """Sending messages through a session that is open."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from orchestrator.domain.errors import FieldError, InvalidRequest, SessionNotOpen
 from orchestrator.domain.recipient import recipient_jid
+from orchestrator.domain.session import Lease
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.shards import Shards
 from orchestrator.store.sessions import SessionStore
@@ -26,3 +30,8 @@ class Messaging:
             await self._store.get(tenant_id, session_id)  # tells a session that isn't held here from one that isn't
             raise SessionNotOpen
         return await self._shards.client_of(lease.session_ref).send_text(lease.session_ref, jid, text)
+
+    async def send_once(self, lease: Lease, jid: str, body: Mapping[str, Any], message_id: str, *, again: bool) -> bool:
+        """Send a message of the outbox: whether WhatsApp said that it has it. See ``SidecarClient.send_once``."""
+        client = self._shards.client_of(lease.session_ref)
+        return await client.send_once(lease.session_ref, {"to": jid, **body}, message_id, again=again)
