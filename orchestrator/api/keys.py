@@ -14,6 +14,8 @@ from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
+from orchestrator.services.outbox import Outbox
+from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.posted_folders import PostedFolders
@@ -24,6 +26,7 @@ from orchestrator.services.sessions import Sessions
 from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.services.supervision import Supervision
 from orchestrator.services.tenants import Tenants
+from orchestrator.services.webhooks import Webhooks
 from orchestrator.store.acts import ActStore
 
 
@@ -40,6 +43,8 @@ class Services:
     incoming: IncomingMessages
     leases: LeaseBook
     messaging: Messaging
+    outbox: Outbox
+    outbox_sender: OutboxSender
     pairing: Pairing
     pairing_links: PairingLinks
     posted_folders: PostedFolders
@@ -50,6 +55,7 @@ class Services:
     sidecar_events: SidecarEvents
     supervision: Supervision
     tenants: Tenants
+    webhooks: Webhooks
 
 
 SERVICES = web.AppKey("services", Services)

@@ -55,6 +55,15 @@ _ADD = sa.text(
     """  # noqa: S608 (a constant)
 )
 
+_REFS = sa.text(
+    """
+    SELECT DISTINCT s.tenant_id, s.session_id, s.session_ref
+    FROM unnest(CAST(:tenants AS text[]), CAST(:sessions AS text[])) AS v (tenant_id, session_id)
+    JOIN sessions s USING (tenant_id, session_id)
+    WHERE s.deleted_at IS NULL
+    """
+)
+
 _PAGE = sa.text(
     """
     SELECT e.number, e.session_ref, s.session_id, e.event_id, e.type, e.data, e.at
@@ -136,10 +145,21 @@ class StoredEvents:
             if name in rows
         ]
 
-    async def add_all(self, new: Sequence[NewEvent]) -> list[Event]:
-        """The same in a transaction of its own."""
+    async def add_live(self, events: Sequence[Event]) -> None:
+        """Store events that were told already; those of sessions that are gone are left out."""
+        asked = {
+            "tenants": [event.tenant_id for event in events],
+            "sessions": [event.session_id for event in events],
+        }
         async with self._database.begin() as connection:
-            return await self.add(connection, new)
+            found = await connection.execute(_REFS, asked)
+            refs = {(row.tenant_id, row.session_id): row.session_ref for row in found}
+            new = [
+                NewEvent(event.tenant_id, ref, event.session_id, event.type, event.data)
+                for event in events
+                if (ref := refs.get((event.tenant_id, event.session_id))) is not None
+            ]
+            await self.add(connection, new)
 
     async def page(self, tenant_id: str, session_id: str | None, *, after: int, past: int, most: int) -> list[Event]:
         """The next ``most`` events past number ``past`` that were stored after number ``after``, by number.
