@@ -6,7 +6,7 @@ operation can't be there and be undocumented, or open to a token of the wrong sc
 ``public.OPERATIONS``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, TypeAlias
@@ -36,6 +36,10 @@ PATH_PARAMETERS: Mapping[str, object] = {
     "tenant_id": TenantId,
     "token_id": TokenId,
     "generation": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
+    "message_id": Annotated[str, msgspec.Meta(description="Its id.", examples=["3EB0A1B2C3D4E5F6071829"])],
+    "bulk_id": Annotated[str, msgspec.Meta(description="Its id.", examples=["bulk_5f0c1d2e3a4b5c6d7e8f9a0b"])],
+    "webhook_id": Annotated[str, msgspec.Meta(description="Its id.", examples=["wh_5f0c1d2e3a4b5c6d7e8f9a0b"])],
+    "number": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[17])],
 }
 
 
@@ -80,6 +84,8 @@ class Operation:
     """Whoever does it is put on record. What the admin does with another tenant's sessions is in any case."""
     sends_message: bool = False
     """A request counts as one message of the tenant's messages per minute. One that sends many counts them itself."""
+    stays: Callable[[web.Request], Awaitable[bool]] | None = None
+    """Says of a request whether any replica answers it, though others to the same address are handed on."""
     failure: type[msgspec.Struct] | None = None
     """How it tells errors, if not as problem documents: the old API only."""
     called: str = ""

@@ -7,11 +7,13 @@ from orchestrator.api import (
     health,
     messages,
     openapi,
+    outbox,
     pairing,
     peer,
     seed,
     sessions,
     tenants,
+    webhooks,
 )
 from orchestrator.api.admission import PEER_TOKEN, PROXIES, admitted, tell_rate
 from orchestrator.api.compression import compressed
@@ -28,6 +30,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *sessions.OPERATIONS,
     *pairing.OPERATIONS,
     *messages.OPERATIONS,
+    *outbox.OPERATIONS,
+    *webhooks.OPERATIONS,
     *event_stream.OPERATIONS,
     *tenants.OPERATIONS,
     *health.OPERATIONS,
