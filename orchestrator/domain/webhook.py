@@ -34,7 +34,7 @@ ROTATION_OVERLAP: Final = timedelta(hours=24)
 
 _SECRET_PREFIX: Final = "whsec_"  # noqa: S105 (every secret begins so)
 _SECRET_BYTES: Final = 32
-_FIRST_RETRY_SECONDS: Final = 2.0
+_FIRST_RETRY_SECONDS: Final = 0.25
 _LONGEST_RETRY_SECONDS: Final = 3600.0
 
 

@@ -35,6 +35,8 @@ _STREAMS_AT_ONCE = 32
 _DELIVERIES_AT_ONCE = 20
 #: Seconds for which a stream is claimed: more than a try can take.
 _CLAIM_SECONDS = 60.0
+#: Seconds that are waited for without letting go of the stream.
+_SHORT_SECONDS = 5.0
 #: Seconds between looks for streams whose time to be tried again has come.
 _LOOK_SECONDS = 1.0
 #: Seconds between looks for received messages that another process left.
@@ -233,8 +235,12 @@ class WebhookDeliveries:
                 if woken is None:
                     return
                 if state is DeliveryState.WAITING:
-                    await self._store.later(stream, failed, retry_seconds(failed, self._draw()))
-                    return
+                    pause = retry_seconds(failed, self._draw())
+                    if pause > _SHORT_SECONDS:
+                        await self._store.later(stream, failed, pause)
+                        return
+                    await asyncio.sleep(pause)
+                    break  # from the same one on
 
     async def _post(self, waiting: Waiting) -> Attempt:
         delivery = waiting.delivery

@@ -141,7 +141,11 @@ async def told_in_order(whatsapp: FakeWhatsApp, receiving: Receiver, accepted: d
     async def complete() -> bool:
         return received() == incoming and statuses().keys() == accepted.keys()
 
-    await eventually(complete, 90, "every event to be delivered")
+    try:
+        await eventually(complete, longer(90, 600), "every event to be delivered")
+    except AssertionError as error:
+        missing = incoming.keys() - received().keys(), accepted.keys() - statuses().keys()
+        raise AssertionError(f"{error}; missing: {missing}; {len(receiving.posted)} requests") from error
     assert set(statuses().values()) <= DONE
     assert all(posted.signed_by for posted in receiving.posted)
     tried = list(dict.fromkeys(posted.event_id for posted in receiving.posted))

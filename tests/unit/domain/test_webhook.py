@@ -34,8 +34,8 @@ def test_a_secret_is_long_enough_and_another_each_time() -> None:
 
 
 def test_pauses_grow_to_an_hour_with_jitter() -> None:
-    assert [retry_seconds(attempts, 1.0) for attempts in (1, 2, 3, 11, 12, 500)] == [2, 4, 8, 2048, 3600, 3600]
-    assert retry_seconds(3, 0.0) == 4
+    assert [retry_seconds(attempts, 1.0) for attempts in (1, 2, 3, 14, 15, 500)] == [0.25, 0.5, 1, 2048, 3600, 3600]
+    assert retry_seconds(4, 0.0) == 1
 
 
 def test_a_star_stands_for_all_that_can_be_asked_for() -> None:
