@@ -24,6 +24,7 @@ from orchestrator.api.keys import Services
 from orchestrator.api.public import public_app
 from orchestrator.config import SUPERVISOR_USERNAME, WHATSAPP_WEB_URL, ProcessSettings, Settings, sidecar_program
 from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.domain.media import MIB
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.rate_limit import Rate
 from orchestrator.domain.session import Lease, SetAsideBy
@@ -42,6 +43,8 @@ from orchestrator.services.housekeeping import Housekeeping
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.key_rotation import KeyRotation
 from orchestrator.services.leases import LeaseBook
+from orchestrator.services.link_previews import LinkPreviews
+from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.moving import Moving
 from orchestrator.services.outbox import Outbox
@@ -74,6 +77,7 @@ from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
+from orchestrator.store.messages import MessageStore
 from orchestrator.store.outbox import OutboxStore
 from orchestrator.store.pacing import PacingStore
 from orchestrator.store.pairing_links import PairingLinkStore
@@ -297,11 +301,21 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             settle_seconds=settings.rebalance_after_seconds,
         )
         quarantine = Quarantine(sessions, leases, events, shards)
+        media = MediaFiles(process.media_dir, outbound, settings.media_max_mib * MIB)
+        media.clear()
         supervision = Supervision(sessions, leases, connections, events, shards, replicas)
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)
         access = Access(tokens, tenants, settings.admin_token)
-        messaging = Messaging(sessions, leases, shards)
+        messaging = Messaging(
+            sessions,
+            MessageStore(database, sealer),
+            leases,
+            connections,
+            shards,
+            media,
+            LinkPreviews(outbound, media),
+        )
         outbox_store, pacing = OutboxStore(database, sealer, stored_events), PacingStore(database)
         sender = OutboxSender(outbox_store, pacing, leases, connections, messaging, events)
         webhook_store = WebhookStore(database, sealer, process.replica_id)
@@ -321,7 +335,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             incoming=incoming,
             leases=leases,
             messaging=messaging,
-            outbox=Outbox(outbox_store, pacing, leases, sender, events),
+            outbox=Outbox(outbox_store, pacing, leases, messaging, sender, events),
             outbox_sender=sender,
             pairing=Pairing(sessions, connections, shards),
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),
@@ -340,8 +354,8 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         await peers.close()
         await replicas.close()
     finally:
-        await http.close()
         await outbound.close()
+        await http.close()
         await writer.close()
         await database.close()
 

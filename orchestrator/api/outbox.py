@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime, time
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -11,7 +11,7 @@ from aiohttp import web
 
 from orchestrator.api.bodies import json_response, read_json, read_query
 from orchestrator.api.keys import SERVICES, TENANT
-from orchestrator.api.operations import Operation
+from orchestrator.api.operations import BODY_LIMIT, FORM, Operation
 from orchestrator.api.pages import Number, begins_after, cut
 from orchestrator.api.sessions import session_id
 from orchestrator.domain.errors import (
@@ -32,13 +32,12 @@ from orchestrator.services.outbox import Request
 from orchestrator.wire import messages as messages_wire
 from orchestrator.wire import outbox as wire
 
-#: Characters of a text, in UTF-16 units.
-TEXT_LIMIT = 65_536
 #: Bytes of a bulk: a thousand recipients with their variables.
 BULK_LIMIT = 4 * 1024 * 1024
 
 _KEY = re.compile(r"[!-~]{1,255}")
-_QUEUEING = frozenset({"to", "queue", "send_at", "deadline"})
+#: What a template has no say in.
+_OUTSIDE = frozenset({"to", *messages_wire.Queueing.__struct_fields__})
 
 
 def idempotency_key(request: web.Request) -> str | None:
@@ -53,17 +52,20 @@ async def is_for_outbox(request: web.Request) -> bool:
     """Whether a send is to wait in the outbox: then any replica takes it, whoever runs the session."""
     if "Idempotency-Key" in request.headers:
         return True
+    # A form's file can't wait, and what is too large doesn't.
+    if request.content_type == FORM or request.content_length is None or request.content_length > BODY_LIMIT:
+        return False
     try:
-        return msgspec.json.decode(await request.read() or b"{}", type=messages_wire.Queueing).wanted
+        return msgspec.json.decode(await request.read() or b"{}", type=messages_wire.Queueing).waits
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, web.RequestPayloadError):
         return False  # whoever reads it in earnest says what is wrong
 
 
-async def accept(request: web.Request, message: messages_wire.SendMessage) -> web.Response:
+async def accept(request: web.Request, message: messages_wire.OutgoingMessage) -> web.Response:
     accepted = await request.app[SERVICES].outbox.accept(
         request[TENANT],
         session_id(request),
-        Request(message.to, body_of(message), idempotency_key(request), message.send_at, message.deadline),
+        Request(message, idempotency_key(request), message.send_at, message.deadline),
     )
     answer = messages_wire.SentMessage(
         message_id=accepted.message_id,
@@ -74,18 +76,6 @@ async def accept(request: web.Request, message: messages_wire.SendMessage) -> we
         deadline=timestamp(accepted.deadline),
     )
     return json_response(answer, status=202)
-
-
-def body_of(message: messages_wire.SendMessage) -> Mapping[str, Any]:
-    """The message itself: what the outbox keeps until it is sent."""
-    fields: dict[str, Any] = msgspec.to_builtins(message)
-    return {name: value for name, value in fields.items() if name not in _QUEUEING}
-
-
-def check_text(text: str, field: str) -> None:
-    # WhatsApp counts as JavaScript does: an emoji is two.
-    if len(text.encode("utf-16-le", errors="surrogatepass")) > 2 * TEXT_LIMIT:
-        raise InvalidRequest(errors=[FieldError(field, f"must be at most {TEXT_LIMIT} characters")])
 
 
 async def index(request: web.Request) -> web.Response:
@@ -120,31 +110,32 @@ async def cancel(request: web.Request) -> web.Response:
 async def send_bulk(request: web.Request) -> web.Response:
     body = await read_json(request, wire.SendBulk)
     key = idempotency_key(request)
+    if _OUTSIDE & body.template.keys():
+        raise InvalidRequest(
+            errors=[FieldError("template", f"must be a message without {', '.join(sorted(_OUTSIDE))}")]
+        )
     requests = [
-        Request(recipient.to, _filled(body.template, recipient, number), key, body.send_at, body.deadline)
+        Request(_filled(body.template, recipient, number), key, body.send_at, body.deadline)
         for number, recipient in enumerate(body.messages)
     ]
     bulk = await request.app[SERVICES].outbox.accept_bulk(request[TENANT], session_id(request), requests)
     return json_response(shown_bulk(bulk), status=202)
 
 
-def _filled(template: Mapping[str, Any], recipient: wire.BulkRecipient, number: int) -> Mapping[str, Any]:
-    """The message to one recipient, checked as a single send is."""
+def _filled(template: Mapping[str, Any], recipient: wire.BulkRecipient, number: int) -> messages_wire.OutgoingMessage:
+    """The message to one recipient."""
     try:
-        text = filled(template, recipient.variables)
+        content = filled(template, recipient.variables)
     except UnknownVariable as error:
         field = f"messages[{number}].variables.{error.args[0]}"
         raise InvalidRequest(errors=[FieldError(field, "is in the template and has no value here")]) from error
-    if "to" in template or _QUEUEING & template.keys():
-        raise InvalidRequest(
-            errors=[FieldError("template", "must be a message without to, queue, send_at and deadline")]
-        )
     try:
-        message = msgspec.convert({**text, "to": recipient.to}, messages_wire.SendMessage)
+        return cast(
+            messages_wire.OutgoingMessage,
+            msgspec.convert({**content, "to": recipient.to}, messages_wire.OutgoingMessage),
+        )
     except msgspec.ValidationError as error:
         raise InvalidRequest(errors=[FieldError("template", str(error))]) from error
-    check_text(message.text, f"messages[{number}]")
-    return body_of(message)
 
 
 async def show_bulk(request: web.Request) -> web.Response:

@@ -2,32 +2,33 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 
-from orchestrator.domain.errors import FieldError, InvalidRequest
+from orchestrator.domain.errors import BodyTooLarge, FieldError, InvalidRequest
 from orchestrator.domain.outbox import DEADLINE, FURTHEST, Bulk, MessageState, OutboxMessage
 from orchestrator.domain.pacing import PacedMessages, Pacing
 from orchestrator.domain.recipient import recipient_jid
 from orchestrator.services.events import EventBus
 from orchestrator.services.leases import LeaseBook
+from orchestrator.services.messaging import Messaging
 from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.store.outbox import Acceptance, Changed, NewMessage, OutboxStore, bulk_data
 from orchestrator.store.pacing import PacingStore
+from orchestrator.wire import messages as wire
 
-_NOT_A_RECIPIENT = "must be a phone number with country code, digits only, or a WhatsApp jid such as 120363@g.us"
+#: Bytes of a message that waits: a file in it would lie in the database.
+_LONGEST_BODY = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A message as its sender gave it, and how it is to be sent."""
 
-    to: str
-    body: Mapping[str, Any]
+    message: wire.OutgoingMessage
     idempotency_key: str | None = None
     send_at: datetime | None = None
     deadline: datetime | None = None
@@ -39,6 +40,7 @@ class Outbox:
         store: OutboxStore,
         pacing: PacingStore,
         leases: LeaseBook,
+        messaging: Messaging,
         sender: OutboxSender,
         events: EventBus,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -46,6 +48,7 @@ class Outbox:
         self._store = store
         self._pacing = pacing
         self._leases = leases
+        self._messaging = messaging
         self._sender = sender
         self._events = events
         self._clock = clock
@@ -53,10 +56,10 @@ class Outbox:
     async def accept(self, tenant_id: str, session_id: str, request: Request) -> OutboxMessage:
         """Keep the message for when the session is open; the same request with the same key gets the same message."""
         self._check_times(request.send_at, request.deadline)
-        message = NewMessage(_jid(request.to, "to"), request.body)
+        message = self._checked(request.message)
         pacing = await self._pacing.get(tenant_id, session_id)
         how = Acceptance(
-            digest=_digest(message.to, request.body, request.send_at, request.deadline),
+            digest=_digest([message], request),
             idempotency_key=request.idempotency_key,
             send_at=request.send_at,
             deadline=request.deadline,
@@ -71,15 +74,12 @@ class Outbox:
         """Keep many messages, which are sent by the session's pace; key and times are those of the first."""
         first = requests[0]
         self._check_times(first.send_at, first.deadline)
-        messages = [
-            NewMessage(_jid(request.to, f"messages[{number}].to"), request.body)
-            for number, request in enumerate(requests)
-        ]
+        messages = [self._checked(request.message, f"messages[{number}].") for number, request in enumerate(requests)]
         pacing = await self._pacing.get(tenant_id, session_id)
         # By its pace a bulk may take long: it has that time, and a day.
         minutes = len(messages) / pacing.messages_per_minute if pacing.applies_to is not PacedMessages.NONE else 0.0
         how = Acceptance(
-            digest=_digest([(message.to, message.body) for message in messages], first.send_at, first.deadline),
+            digest=_digest(messages, first),
             idempotency_key=first.idempotency_key,
             send_at=first.send_at,
             deadline=first.deadline,
@@ -103,7 +103,10 @@ class Outbox:
         to: str | None = None,
     ) -> list[OutboxMessage]:
         """Messages below number ``before``, newest first."""
-        jid = None if to is None else _jid(to, "to")
+        jid = None if to is None else recipient_jid(to)
+        if to is not None and jid is None:
+            message = "must be a phone number with country code, digits only, or a WhatsApp jid such as 120363@g.us"
+            raise InvalidRequest(errors=[FieldError("to", message)])
         return await self._store.page(
             tenant_id, session_id, before=before, most=most, states=states, bulk_id=bulk_id, to=jid
         )
@@ -135,6 +138,20 @@ class Outbox:
             self._sender.pace_changed(lease.session_ref)
         return pacing
 
+    def _checked(self, message: wire.OutgoingMessage, within: str = "") -> NewMessage:
+        """As it is kept; ``InvalidRequest`` for what couldn't be sent, its fields named as those ``within`` the request."""
+        try:
+            to = self._messaging.check(message)
+        except InvalidRequest as error:
+            errors = [FieldError(within + each.field, each.message) for each in error.errors]
+            raise InvalidRequest(errors=errors) from error
+        body = msgspec.json.encode(msgspec.structs.replace(message, queue=False, send_at=None, deadline=None))
+        if len(body) > _LONGEST_BODY:
+            raise BodyTooLarge(
+                "A message that waits is at most 1 MiB; give the address of its file instead of the file."
+            )
+        return NewMessage(to, body)
+
     def _wake(self, tenant_id: str, session_id: str) -> None:
         lease = self._leases.find(tenant_id, session_id)
         if lease is not None:
@@ -154,13 +171,7 @@ class Outbox:
             raise InvalidRequest(errors=[FieldError("deadline", "must be later than now and than send_at")])
 
 
-def _jid(to: str, field: str) -> str:
-    jid = recipient_jid(to)
-    if jid is None:
-        raise InvalidRequest(errors=[FieldError(field, _NOT_A_RECIPIENT)])
-    return jid
-
-
-def _digest(*parts: Any) -> bytes:
+def _digest(messages: Sequence[NewMessage], how: Request) -> bytes:
     """Tells one request from another, whatever the order of its fields."""
-    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).digest()
+    asked = [[(message.to, message.body) for message in messages], how.send_at, how.deadline]
+    return hashlib.sha256(msgspec.json.encode(asked)).digest()

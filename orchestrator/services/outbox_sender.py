@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import structlog
 
 from orchestrator.domain.errors import (
+    AddressUnreachable,
     DatabaseUnavailable,
-    InvalidRequest,
+    MediaHostUnreachable,
     MessageRefused,
     OrchestratorError,
     SendFailed,
@@ -37,6 +39,7 @@ from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
 from orchestrator.store.outbox import Changed, Claimed, OutboxStore, Outcome, bulk_data
 from orchestrator.store.pacing import PacingStore
+from orchestrator.wire import messages as wire
 
 log = structlog.get_logger(__name__)
 
@@ -291,7 +294,8 @@ class OutboxSender:
     async def _send_one(self, lease: Lease, claimed: Claimed) -> Outcome | None:
         """None: it stays ``sending``, because it isn't known whether it left, or a receipt has settled it."""
         message, now = claimed.message, self._clock()
-        if claimed.body is None:
+        content = _content(claimed)
+        if content is None:
             return _outcome(lease, claimed, MessageState.FAILED, "unreadable")
         if claimed.left_over and not claimed.may_have_left and message.deadline <= now:
             return _outcome(lease, claimed, MessageState.FAILED, "deadline_passed")
@@ -300,7 +304,7 @@ class OutboxSender:
         self._under_way.add(message.message_id)
         try:
             heard = await self._messaging.send_once(
-                lease, message.to, claimed.body, message.message_id, again=claimed.may_have_left
+                lease.tenant_id, lease.session_id, content, message.message_id, again=claimed.may_have_left
             )
             return _outcome(lease, claimed, MessageState.SENT) if heard else None
         except OrchestratorError as error:
@@ -311,24 +315,22 @@ class OutboxSender:
     def _outcome_of(self, lease: Lease, claimed: Claimed, error: OrchestratorError) -> Outcome | None:
         message = claimed.message
         match error:
-            case MessageRefused() | InvalidRequest():
-                log.warning(
-                    "message failed", session_id=lease.session_id, message_id=message.message_id, code=error.code
-                )
-                return _outcome(lease, claimed, MessageState.FAILED, error.code, tried=True)
             case SendUnconfirmed():
                 return None
             case SessionNotOpen() | Unavailable():
                 # It was not even asked for; but an earlier time it may have left.
                 return None if claimed.may_have_left else _put_back(claimed)
-            case SendFailed() if message.attempts + 1 < MOST_ATTEMPTS:
-                retry_at = self._clock() + timedelta(seconds=retry_seconds(message.attempts + 1, self._draw()))
-                return _outcome(lease, claimed, MessageState.QUEUED, error.code, retry_at=retry_at, tried=True)
+            case MessageRefused():
+                is_worth_a_try = False
+            case SendFailed() | AddressUnreachable() | MediaHostUnreachable():
+                is_worth_a_try = message.attempts + 1 < MOST_ATTEMPTS
             case _:
-                log.warning(
-                    "message failed", session_id=lease.session_id, message_id=message.message_id, code=error.code
-                )
-                return _outcome(lease, claimed, MessageState.FAILED, error.code, tried=True)
+                is_worth_a_try = False
+        if is_worth_a_try:
+            retry_at = self._clock() + timedelta(seconds=retry_seconds(message.attempts + 1, self._draw()))
+            return _outcome(lease, claimed, MessageState.QUEUED, error.code, retry_at=retry_at, tried=True)
+        log.warning("message failed", session_id=lease.session_id, message_id=message.message_id, code=error.code)
+        return _outcome(lease, claimed, MessageState.FAILED, error.code, tried=True)
 
     async def _is_settled_by_receipt(self, lease: Lease, message_id: str) -> bool:
         """Whether a receipt of a message that may have left comes in by the time that those of a reconnect do."""
@@ -415,6 +417,17 @@ class OutboxSender:
                 self._events.publish(lease.tenant_id, "bulk.progress", lease.session_id, bulk_data(bulk))
             if bulk.done:
                 self._progress_told.pop(bulk.bulk_id, None)
+
+
+def _content(claimed: Claimed) -> wire.OutgoingMessage | None:
+    """The message as its sender gave it; None if that can't be read here."""
+    if claimed.body is None:
+        return None
+    try:
+        content: wire.OutgoingMessage = msgspec.json.decode(claimed.body, type=wire.OutgoingMessage)
+        return content
+    except msgspec.MsgspecError:
+        return None
 
 
 def _rank(state: MessageState) -> int:

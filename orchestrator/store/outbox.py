@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -265,10 +264,10 @@ _PRUNE = (
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """Somebody's message to one recipient; ``body`` is what the sidecar takes, without ``to``."""
+    """Somebody's message to one recipient; ``body`` is JSON that nobody looks into here."""
 
     to: str
-    body: Mapping[str, Any]
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +289,7 @@ class Claimed:
     session_ref: int
     message: OutboxMessage
     chat: bytes
-    body: Mapping[str, Any] | None
+    body: bytes | None
     """None: it can't be opened."""
     left_over: bool
     may_have_left: bool
@@ -420,7 +419,7 @@ class OutboxStore:
                 for message, name in zip(messages, ids, strict=True)
             ],
             "bodies": [
-                self._sealer.seal(msgspec.json.encode(message.body), _body_place(tenant_id, session_ref, name))
+                self._sealer.seal(message.body, _body_place(tenant_id, session_ref, name))
                 for message, name in zip(messages, ids, strict=True)
             ],
             "paced": how.paced,
@@ -657,11 +656,10 @@ class OutboxStore:
         except AuthStateCorrupt:
             return UNREADABLE
 
-    def _body(self, tenant_id: str, row: Any) -> Mapping[str, Any] | None:
+    def _body(self, tenant_id: str, row: Any) -> bytes | None:
         try:
-            text = self._sealer.open(bytes(row.body), _body_place(tenant_id, row.session_ref, row.message_id))
-            return msgspec.json.decode(text, type=dict[str, Any])
-        except (AuthStateCorrupt, msgspec.MsgspecError):
+            return self._sealer.open(bytes(row.body), _body_place(tenant_id, row.session_ref, row.message_id))
+        except AuthStateCorrupt:
             return None
 
 

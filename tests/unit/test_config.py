@@ -60,6 +60,7 @@ ACCEPTED = [
     ("BACKUP_INITIAL_DELAY_SECONDS", "0.1", "backup_initial_delay_seconds", 0.1),
     ("JOURNAL_MAX_MIB", "64", "journal_max_mib", 64),
     ("OUTBOUND_ALLOWED_NETWORKS", "10.0.0.0/8, ::1", "outbound_allowed_networks", (ip_network("10.0.0.0/8"), ip_network("::1"))),
+    ("MEDIA_MAX_MIB", "2048", "media_max_mib", 2048),
     ("LEASE_TTL_SECONDS", "1", "lease_ttl_seconds", 1.0),
     ("KEEP_ALIVE_SECONDS", "5", "keep_alive_seconds", 5.0),
     ("LOG_LEVEL", "DEBUG", "log_level", "debug"),

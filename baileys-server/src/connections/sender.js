@@ -1,7 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { generateMessageIDV2, generateWAMessage, proto } from '@whiskeysockets/baileys'
+import { generateMessageIDV2, proto } from '@whiskeysockets/baileys'
 import { LRUCache } from 'lru-cache'
-import { baileysLogger, safeError } from '../log.js'
+import { safeError } from '../log.js'
+import { makeContent, relayOptions } from '../messages/content.js'
+import { Recipients } from '../messages/recipients.js'
 import { ControlError } from './control-error.js'
 
 /** Receivers ask for a message again within minutes, and mostly within seconds. */
@@ -19,7 +21,7 @@ export class Sender {
   #inFlight = new Set()
   /** @type {Map<string, number>} when each message was written that WhatsApp hasn't acknowledged, the oldest first */
   #unacknowledged = new Map()
-  /** @type {LRUCache<string, Promise<boolean>>} sends of this socket whose id was fixed beforehand, by it */
+  /** @type {LRUCache<string, Promise<{message_id: string, to: string, acknowledged: boolean}>>} sends of this socket whose id was fixed beforehand, by it */
   #once = new LRUCache({ max: REMEMBERED_MESSAGES })
   /** @type {Map<string, (error: string | null | undefined) => void>} who waits for WhatsApp's word on a message: an error's code, null for none, undefined for silence */
   #verdicts = new Map()
@@ -28,8 +30,10 @@ export class Sender {
   #sending = new AsyncLocalStorage()
   /** @type {any} Baileys' socket */
   #sock = null
+  #recipients
   #authState
   #backup
+  #media
   #report
   #clock
   #log
@@ -38,13 +42,16 @@ export class Sender {
    * @param {object} parts
    * @param {import('../auth-state/auth-state.js').AuthState} parts.authState
    * @param {import('../orchestrator/session-backup.js').SessionBackup} parts.backup
+   * @param {import('../messages/media.js').Media} parts.media
    * @param {(type: string, data: Record<string, unknown>) => void} parts.report
    * @param {import('../clock.js').Clock} parts.clock
    * @param {import('../log.js').Logger} parts.log
    */
-  constructor({ authState, backup, report, clock, log }) {
+  constructor({ authState, backup, media, report, clock, log }) {
+    this.#recipients = new Recipients(log)
     this.#authState = authState
     this.#backup = backup
+    this.#media = media
     this.#report = report
     this.#clock = clock
     this.#log = log
@@ -58,8 +65,8 @@ export class Sender {
   }
 
   /**
-   * @param {{to: string, text: string}} message
-   * @returns {Promise<string>} the message id, after the stanza was written to the socket
+   * @param {import('../messages/content.js').OutgoingMessage} message
+   * @returns {Promise<{message_id: string, to: string}>} after the stanza was written to the socket
    */
   send(message) {
     return this.#keep(this.#send(message))
@@ -68,17 +75,25 @@ export class Sender {
   /**
    * Sends a message whose id was fixed beforehand. Asked for again over this socket, it is the same send: a caller that
    * didn't hear the answer may ask. With `again` it may have left over an earlier socket; then the content is that of the first time.
-   * @param {{to: string, text: string, messageId: string, again?: boolean}} message
-   * @returns {Promise<boolean>} whether WhatsApp said that it has the message; false: it is written, and no word came
+   * @param {import('../messages/content.js').OutgoingMessage} message
+   * @returns {Promise<{message_id: string, to: string, acknowledged: boolean}>} acknowledged: WhatsApp said that it has the message; false: it is written, and no word came
    */
   sendOnce(message) {
-    const known = this.#once.get(message.messageId)
+    const known = this.#once.get(message.message_id)
     if (known) return known
     const sending = this.#keep(this.#sendAndHear(message))
-    this.#once.set(message.messageId, sending)
-    const forget = () => this.#once.delete(message.messageId)
-    sending.then(heard => { if (!heard) forget() }, forget)
+    this.#once.set(message.message_id, sending)
+    const forget = () => this.#once.delete(message.message_id)
+    sending.then(({ acknowledged }) => { if (!acknowledged) forget() }, forget)
     return sending
+  }
+
+  /**
+   * @param {proto.IMessage} message
+   * @param {AbortSignal} signal
+   */
+  download(message, signal) {
+    return this.#media.download(this.#sock, message, signal)
   }
 
   refuse() {
@@ -141,48 +156,65 @@ export class Sender {
     return sending
   }
 
-  /** @param {{to: string, text: string, messageId: string, again?: boolean}} message */
+  /** @param {import('../messages/content.js').OutgoingMessage} message */
   async #sendAndHear(message) {
+    const { message_id: messageId } = message
     /** @type {Promise<string | null | undefined>} */
-    const verdict = new Promise(resolve => this.#verdicts.set(message.messageId, resolve))
-    const cancel = this.#clock.after(ACKNOWLEDGEMENT_MS, () => this.#verdicts.get(message.messageId)?.(undefined))
+    const verdict = new Promise(resolve => this.#verdicts.set(messageId, resolve))
+    const cancel = this.#clock.after(ACKNOWLEDGEMENT_MS, () => this.#verdicts.get(messageId)?.(undefined))
     try {
-      await this.#send(message)
+      const sent = await this.#send(message)
       const error = await verdict
       if (error) throw new ControlError('message_refused', `WhatsApp refused the message with error ${error}.`)
-      return error === null
+      return { ...sent, acknowledged: error === null }
     } finally {
       cancel()
-      this.#verdicts.delete(message.messageId)
+      this.#verdicts.delete(messageId)
     }
   }
 
-  /** @param {{to: string, text: string, messageId?: string, again?: boolean}} message */
-  async #send({ to, text, messageId: fixedId, again }) {
+  /** @param {import('../messages/content.js').OutgoingMessage} message */
+  async #send(message) {
     if (this.#refusing) throw new ControlError('shutting_down', 'The session is being closed; send again when it is back.')
     const userJid = /** @type {string} */ (this.#authState.creds.me?.id)
-    const messageId = fixedId ?? generateMessageIDV2(userJid)
+    const messageId = message.message_id ?? generateMessageIDV2(userJid)
     const sending = { written: false }
     try {
-      const options = /** @type {any} */ ({ userJid, messageId, logger: baileysLogger(this.#log) })
-      const content = (again && await this.getMessage({ id: messageId })) ||
-        /** @type {proto.IMessage} */ ((await generateWAMessage(to, { text }, options)).message)
+      const to = await this.#recipients.find(this.#sock, message.to)
+      const { content, relay } = await this.#contentOf({ ...message, to }, {
+        userJid,
+        messageId,
+        upload: (kind, file) => this.#media.upload(this.#sock, kind, file),
+        path: file => this.#media.path(file),
+        log: this.#log
+      })
       this.#sent.set(messageId, { to, message: content })
       // Ahead of the ratchet step in the same ordered queue, so durable before the stanza can leave.
-      this.#authState.stageSentMessage(messageId, proto.Message.encode(content).finish())
+      this.#authState.stageSentMessage(messageId, content)
       this.#unacknowledged.set(messageId, this.#clock.uptime())
-      await this.#sending.run(sending, () => this.#sock.relayMessage(to, content, { messageId }))
-      return messageId
+      await this.#sending.run(sending, () => this.#sock.relayMessage(to, content, { messageId, ...relay }))
+      return { message_id: messageId, to }
     } catch (error) {
+      if (error instanceof ControlError) throw error
       if (sending.written) {
         // Sent it is, and its ratchets were durable before; what is lost is a cache, such as a device list.
         this.#log.error(safeError(error), 'send_not_committed')
-        return messageId
+        return { message_id: messageId, to: this.chatOf(messageId) ?? message.to }
       }
       this.#unacknowledged.delete(messageId)
       this.#log.warn(safeError(error), 'send_failed')
       throw new ControlError('send_failed', `The message was not written: ${/** @type {Error} */ (error).message}`, { cause: error })
     }
+  }
+
+  /**
+   * What is sent: what was sent before, if the message may have left already.
+   * @param {import('../messages/content.js').OutgoingMessage} message
+   * @param {import('../messages/content.js').Tools} tools
+   */
+  async #contentOf(message, tools) {
+    const kept = message.again ? await this.getMessage({ id: tools.messageId }) : undefined
+    return kept ? { content: kept, relay: relayOptions(message, tools) } : makeContent(message, tools)
   }
 
   /**

@@ -16,7 +16,8 @@ after(() => sidecar.close())
 
 let count = 0
 const newId = () => `3EB0${String(count++).padStart(18, '0')}`
-const send = (messageId, text, again) => sidecar.registry.get(17).sendOnce({ to: contact.jid, text, messageId, again })
+const send = async (messageId, text, again = false) =>
+  (await sidecar.registry.get(17).sendOnce({ to: contact.jid, type: 'text', text, message_id: messageId, again })).acknowledged
 const fail = (kind, more = {}) => sidecar.whatsapp.post('/failures', { kind, phone: PHONE, ...more })
 
 async function read(messageId) {

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,12 +23,16 @@ from orchestrator.domain.errors import (
     SessionNotFound,
 )
 from orchestrator.domain.event import Event
+from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.outbox import MessageState, OutboxMessage
 from orchestrator.domain.pacing import PacedMessages, Pacing
 from orchestrator.domain.session import ConnectionState, Lease
+from orchestrator.outbound.client import OutboundClient
 from orchestrator.services.connections import Connections
 from orchestrator.services.events import EventBus, Subscription
 from orchestrator.services.leases import LeaseBook
+from orchestrator.services.link_previews import LinkPreviews
+from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.outbox import Outbox, Request
 from orchestrator.services.outbox_sender import OutboxSender
@@ -36,11 +41,13 @@ from orchestrator.sidecar.client import SidecarClient
 from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
+from orchestrator.store.messages import MessageStore
 from orchestrator.store.outbox import OutboxStore
 from orchestrator.store.pacing import PacingStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.stored_events import StoredEvents
+from orchestrator.wire.messages import TextMessage
 from tests.support.waiting import eventually
 
 ANA, BIA = "5511999990001", "5511999990002"
@@ -90,7 +97,7 @@ class Product:
         return lease
 
     async def accept(self, to: str, text: str, **how: Any) -> OutboxMessage:
-        return await self.outbox.accept("t", "s", Request(to, {"type": "text", "text": text}, **how))
+        return await self.outbox.accept("t", "s", Request(TextMessage(to=to, text=text), **how))
 
     async def open(self) -> None:
         await self.connections.set_state(self.lease.session_ref, ConnectionState.OPEN, None)
@@ -129,6 +136,7 @@ async def product(database: Database, url: str, replica: str = "a") -> AsyncIter
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
+    folder = Path("/nonexistent")  # no message here has a file
     async with aiohttp.ClientSession() as http:
         shard = Shard("baileys", SidecarClient(http, runner.addresses[0][1], "t" * 64), restart)
         shards, connections = Shards([shard]), Connections()
@@ -137,10 +145,14 @@ async def product(database: Database, url: str, replica: str = "a") -> AsyncIter
             shards.settle(lease.session_ref, shard)
         store = OutboxStore(database, sealer, StoredEvents(database, sealer))
         pacing = PacingStore(database)
-        messaging = Messaging(SessionStore(database), leases, shards)
+        outbound = OutboundClient(AddressRules())
+        media = MediaFiles(folder, outbound, 1024)
+        previews = LinkPreviews(outbound, media)
+        sessions, messages = SessionStore(database), MessageStore(database, sealer)
+        messaging = Messaging(sessions, messages, leases, connections, shards, media, previews)
         sender = OutboxSender(store, pacing, leases, connections, messaging, events)
         writer = AuthStateWriter(url, replica, sealer)
-        outbox = Outbox(store, pacing, leases, sender, events)
+        outbox = Outbox(store, pacing, leases, messaging, sender, events)
         with events.subscribed(Subscription("t", None)) as heard:
             told: list[Event] = []
             tasks = [
@@ -154,6 +166,7 @@ async def product(database: Database, url: str, replica: str = "a") -> AsyncIter
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         await writer.close()
+        await outbound.close()
     await runner.cleanup()
 
 
@@ -383,7 +396,7 @@ async def test_another_replica_takes_messages_and_the_owner_is_told_by_a_job(her
 
 async def test_a_bulk_keeps_to_its_pace_tells_how_far_it_is_and_can_be_cancelled(here: Product) -> None:
     await here.outbox.set_pacing("t", "s", Pacing(messages_per_minute=600, jitter=0.0))
-    requests = [Request(f"55119999{n:05}", {"type": "text", "text": f"n{n}"}, "k") for n in range(30)]
+    requests = [Request(TextMessage(to=f"55119999{n:05}", text=f"n{n}"), "k") for n in range(30)]
     bulk = await here.outbox.accept_bulk("t", "s", requests)
     assert (bulk.total, bulk.states) == (30, {MessageState.QUEUED: 30})
     assert (await here.outbox.accept_bulk("t", "s", requests)).bulk_id == bulk.bulk_id
