@@ -36,6 +36,7 @@ from orchestrator.peer.client import PeerClient
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
 from orchestrator.services.connections import Connections
+from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
 from orchestrator.services.history import History
@@ -47,6 +48,7 @@ from orchestrator.services.link_previews import LinkPreviews
 from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.moving import Moving
+from orchestrator.services.operations import Operations
 from orchestrator.services.outbox import Outbox
 from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.services.pairing import Pairing
@@ -57,6 +59,7 @@ from orchestrator.services.quarantine import Quarantine
 from orchestrator.services.rate_limits import RateLimits
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.replicas import Replicas
+from orchestrator.services.session_settings import Settings as SettingsOfSessions
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.shards import Shard, Shards
 from orchestrator.services.sidecar_events import SidecarEvents
@@ -72,6 +75,7 @@ from orchestrator.store.audit import AuditStore
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.database import Database
+from orchestrator.store.directory import DirectoryStore
 from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.jobs import JobStore
@@ -84,6 +88,7 @@ from orchestrator.store.pairing_links import PairingLinkStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
+from orchestrator.store.session_settings import SessionSettingsStore
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.stored_events import StoredEvents
 from orchestrator.store.tenants import TenantStore
@@ -303,7 +308,8 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         quarantine = Quarantine(sessions, leases, events, shards)
         media = MediaFiles(process.media_dir, outbound, settings.media_max_mib * MIB)
         media.clear()
-        supervision = Supervision(sessions, leases, connections, events, shards, replicas)
+        session_settings = SettingsOfSessions(SessionSettingsStore(database, sealer), sessions, leases, shards)
+        supervision = Supervision(sessions, leases, connections, events, shards, replicas, session_settings)
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)
         access = Access(tokens, tenants, settings.admin_token)
@@ -329,12 +335,14 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             access=access,
             acts=ActStore(database),
             backups=Backups(auth_states, writer, leases, quarantine, on_incoming),
+            directory=Directory(DirectoryStore(database, sealer)),
             events=events,
             forwarding=Forwarding(sessions, leases, replicas, peer_client),
             history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
             incoming=incoming,
             leases=leases,
             messaging=messaging,
+            operations=Operations(sessions, leases, shards),
             outbox=Outbox(outbox_store, pacing, leases, messaging, sender, events),
             outbox_sender=sender,
             pairing=Pairing(sessions, connections, shards),
@@ -343,6 +351,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             rate_limits=RateLimits(Rate(settings.requests_per_minute), Rate(settings.failed_logins_per_minute)),
             readiness=Readiness(database, supervision),
             replicas=replicas,
+            settings=session_settings,
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
             sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events, sender.opened),
             supervision=supervision,

@@ -8,12 +8,14 @@ from orchestrator.domain.rate_limit import Taken
 from orchestrator.domain.tenant import Caller
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
+from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
 from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
+from orchestrator.services.operations import Operations
 from orchestrator.services.outbox import Outbox
 from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.services.pairing import Pairing
@@ -22,6 +24,7 @@ from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.rate_limits import RateLimits
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.replicas import Replicas
+from orchestrator.services.session_settings import Settings
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.services.supervision import Supervision
@@ -37,12 +40,14 @@ class Services:
     access: Access
     acts: ActStore
     backups: Backups
+    directory: Directory
     events: EventBus
     forwarding: Forwarding
     history: History
     incoming: IncomingMessages
     leases: LeaseBook
     messaging: Messaging
+    operations: Operations
     outbox: Outbox
     outbox_sender: OutboxSender
     pairing: Pairing
@@ -52,6 +57,7 @@ class Services:
     readiness: Readiness
     replicas: Replicas
     sessions: Sessions
+    settings: Settings
     sidecar_events: SidecarEvents
     supervision: Supervision
     tenants: Tenants

@@ -140,7 +140,7 @@ OPERATIONS = (
         summary="Send a message; the answer comes once it is written to WhatsApp's socket.",
         details="A file comes by `media.url`, in base64 as `media.data`, or in a form: the part `message` is this body, and the "
         "part `file` after it the file. What refers to another message needs that it is known here: messages that came in are "
-        "for 24 hours after their delivery, those sent through here for 14 days. With an Idempotency-Key, queue, send_at or "
+        "for 24 hours after their delivery, those sent through here for 3 days, at most the last 1,000 of a session. With an Idempotency-Key, queue, send_at or "
         "deadline it is accepted into the outbox and answered with 202 once the database has it: it is sent, once and in the "
         "order of its chat, when the session is open. Its file must come by `media.url` then, or be small.",
         takes=wire.OutgoingMessage,

@@ -17,6 +17,7 @@ from aiohttp import web
 from orchestrator.api.request_ids import Handler
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.tenant import Scope
+from orchestrator.wire.addresses import ChannelText, ChatText, GroupText, InviteText, LabelText, UserText
 from orchestrator.wire.shape import SessionId, text
 from orchestrator.wire.tenants import TenantId, TokenId
 
@@ -41,6 +42,12 @@ PATH_PARAMETERS: Mapping[str, object] = {
     "tenant_id": TenantId,
     "token_id": TokenId,
     "message_id": Annotated[str, text("WhatsApp's id of the message.", example="3EB0A1B2C3D4E5F60718")],
+    "chat": ChatText,
+    "contact": UserText,
+    "group": GroupText,
+    "channel": ChannelText,
+    "label": LabelText,
+    "invite": InviteText,
     "generation": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
     "bulk_id": Annotated[str, msgspec.Meta(description="Its id.", examples=["bulk_5f0c1d2e3a4b5c6d7e8f9a0b"])],
     "webhook_id": Annotated[str, msgspec.Meta(description="Its id.", examples=["wh_5f0c1d2e3a4b5c6d7e8f9a0b"])],

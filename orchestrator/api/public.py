@@ -3,7 +3,11 @@
 from aiohttp import web
 
 from orchestrator.api import (
+    channels,
+    chats,
+    contacts,
     event_stream,
+    groups,
     health,
     messages,
     openapi,
@@ -11,6 +15,7 @@ from orchestrator.api import (
     pairing,
     peer,
     seed,
+    session_settings,
     sessions,
     tenants,
     webhooks,
@@ -29,9 +34,14 @@ from orchestrator.peer.client import DATABASE_PATH, EVENTS_PATH
 OPERATIONS: tuple[Operation, ...] = (
     *sessions.OPERATIONS,
     *pairing.OPERATIONS,
+    *session_settings.OPERATIONS,
     *messages.OPERATIONS,
     *outbox.OPERATIONS,
     *webhooks.OPERATIONS,
+    *chats.OPERATIONS,
+    *contacts.OPERATIONS,
+    *groups.OPERATIONS,
+    *channels.OPERATIONS,
     *event_stream.OPERATIONS,
     *tenants.OPERATIONS,
     *health.OPERATIONS,

@@ -42,6 +42,7 @@
     │   ├── StorageLimit
     │   ├── SessionExists
     │   ├── SessionNotOpen
+    │   ├── SessionNotSynced
     │   ├── SessionRunning
     │   ├── SessionQuarantined
     │   ├── GenerationInUse
@@ -64,6 +65,9 @@
     ├── MediaHostUnreachable
     ├── SendFailed
     │   └── MessageRefused
+    ├── WhatsAppRefused
+    │   └── WhatsAppRateLimited
+    ├── WhatsAppNoAnswer
     ├── AuthStateCorrupt
     │   └── EncryptionKeyMissing
     ├── UnexpectedAnswer
@@ -356,6 +360,12 @@ class SessionNotOpen(Conflict):
         self.connection_state = connection_state
 
 
+class SessionNotSynced(Conflict):
+    """The phone has not given this device the key to its chats and contacts yet; try again in some seconds."""
+
+    code = "session_not_synced"
+
+
 class SessionRunning(Conflict):
     """This service runs the session itself, so nobody else may; stop it here first."""
 
@@ -486,6 +496,28 @@ class MessageRefused(SendFailed):
     """WhatsApp refused the message, and would refuse it again; check the recipient and whether the account is restricted."""
 
     code = "message_refused"
+
+
+class WhatsAppRefused(OrchestratorError):
+    """WhatsApp refused it; look at whatsapp_code: 401 and 403 mean that the account may not, 404 and 410 that it isn't there."""
+
+    code = "whatsapp_refused"
+
+    def __init__(self, message: str | None = None, whatsapp_code: int | None = None) -> None:
+        super().__init__(message)
+        self.whatsapp_code = whatsapp_code
+
+
+class WhatsAppRateLimited(WhatsAppRefused):
+    """WhatsApp was asked too often and did nothing; wait some minutes and ask for less at a time."""
+
+    code = "whatsapp_rate_limited"
+
+
+class WhatsAppNoAnswer(OrchestratorError):
+    """WhatsApp did not answer in time; it may have done what was asked, so look before you repeat it."""
+
+    code = "whatsapp_no_answer"
 
 
 class AuthStateCorrupt(OrchestratorError):

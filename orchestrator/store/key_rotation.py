@@ -72,6 +72,14 @@ TABLES: Final = (
         tenant="t.tenant_id",
         whose="",
     ),
+    SealedTable("session_settings", "settings", (_SESSION,), "'settings'", "''", generation="0"),
+    SealedTable(
+        "directory",
+        "value",
+        (_SESSION, ("generation", "integer"), ("kind", "text"), ("entry_id", "text")),
+        "'directory-' || t.kind",
+        "t.entry_id",
+    ),
 )
 
 

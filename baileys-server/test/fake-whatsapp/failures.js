@@ -24,6 +24,8 @@ export const FAILURE_KINDS = /** @type {const} */ ({
   code_refused: 'the companion\'s half of the next code is refused with <code>, and <text>',
   drop_acks: 'a message of the companion goes its way, and the ack for it is lost (one use per message)',
   refuse_message: 'a message of the companion is answered with an ack that has `error=<code>`, and goes nowhere (one use per message)',
+  refuse_query: 'the next query is answered with an error of code 429',
+  ignore_query: 'the next query is never answered',
   code_without_key: 'the next pairing by code gets a notification without the wrapped primary key',
   pair_bad_secret: 'the next pair-success is signed with a wrong ADV secret',
   passkey: 'the next scan or code is answered with `passkey_prologue_request`, then silence',
