@@ -140,7 +140,7 @@ def _get(table: SealedTable, beyond: bool) -> bytes:
             FROM (
                 SELECT {key}, t.{table.value} AS value,
                        {table.tenant} AS tenant_in_place, {table.session} AS session_in_place,
-                       {table.generation} AS generation_in_place, {table.kind} AS kind, {table.name_in_place} AS name
+                       {table.generation} AS generation_in_place, {table.kind} AS kind_in_place, {table.name_in_place} AS name_in_place
                 FROM {table.name} t {table.whose}
                 WHERE t.{table.value} IS NOT NULL AND ({KEY_ID_OF.format(value="t." + table.value)}) IS DISTINCT FROM %(first)s {only_beyond}
                 ORDER BY {key} LIMIT {BATCH}

@@ -263,6 +263,14 @@ async def test_one_that_fails_for_days_or_is_gone_is_switched_off_with_an_alert_
     await eventually(lambda: asyncio.sleep(0, not here.deliveries._stale), 5)
     await here.receive("1")
     assert (await texts(receiving, 2))[0] == "0"
+
+    async def recorded() -> bool:
+        waiting = await here.webhooks.deliveries(
+            "t", webhook.webhook_id, state=DeliveryState.WAITING, before=None, most=9
+        )
+        return not waiting
+
+    await eventually(recorded)
     async with database.begin() as connection:
         await connection.execute(sa.text("UPDATE webhooks SET failing_since = now() - interval '6 days'"))
     receiving.answers = lambda _: 500
