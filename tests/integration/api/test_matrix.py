@@ -53,6 +53,15 @@ async def first(api: PublicApi, token: str) -> str:
     return "1"
 
 
+def known_to_whatsapp(name: str) -> Callable[[PublicApi, str], Awaitable[str]]:
+    """What WhatsApp makes and not we: whether the owner has it shows only while the session is open."""
+
+    async def thing(api: PublicApi, token: str) -> str:
+        return name
+
+    return thing
+
+
 #: How to make, with the owner's token, what a path names, so that a foreign 404 isn't one because nothing is there.
 THINGS: Mapping[str, Callable[[PublicApi, str], Awaitable[str]]] = {
     "session_id": session,
@@ -60,6 +69,13 @@ THINGS: Mapping[str, Callable[[PublicApi, str], Awaitable[str]]] = {
     "tenant_id": owner,
     "token_id": token_id,
     "link_id": link_id,
+    "chat": known_to_whatsapp("5511988887777"),
+    "contact": known_to_whatsapp("5511988887777"),
+    "group": known_to_whatsapp("120363041234567890@g.us"),
+    "channel": known_to_whatsapp("120363101234567890@newsletter"),
+    "label": known_to_whatsapp("7"),
+    "invite": known_to_whatsapp("AbCdEf0123456789"),
+    "message_id": known_to_whatsapp("3EB0A1B2C3D4E5F60718"),
 }
 
 
