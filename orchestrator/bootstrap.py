@@ -27,7 +27,7 @@ from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.media import MIB
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.rate_limit import Rate
-from orchestrator.domain.session import SetAsideBy
+from orchestrator.domain.session import Lease, SetAsideBy
 from orchestrator.jobs import loops
 from orchestrator.jobs.background import Background, pause
 from orchestrator.outbound.client import OutboundClient
@@ -40,6 +40,7 @@ from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
 from orchestrator.services.history import History
+from orchestrator.services.housekeeping import Housekeeping
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.key_rotation import KeyRotation
 from orchestrator.services.leases import LeaseBook
@@ -48,6 +49,8 @@ from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.moving import Moving
 from orchestrator.services.operations import Operations
+from orchestrator.services.outbox import Outbox
+from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.peers import Peers
@@ -62,6 +65,8 @@ from orchestrator.services.shards import Shard, Shards
 from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.services.supervision import Supervision
 from orchestrator.services.tenants import Tenants
+from orchestrator.services.webhook_deliveries import WebhookDeliveries
+from orchestrator.services.webhooks import Webhooks
 from orchestrator.sidecar.client import SidecarClient
 from orchestrator.sidecar.supervisord import SupervisordClient
 from orchestrator.store.acts import ActStore
@@ -73,16 +78,21 @@ from orchestrator.store.database import Database
 from orchestrator.store.directory import DirectoryStore
 from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
+from orchestrator.store.jobs import JobStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.messages import MessageStore
+from orchestrator.store.outbox import OutboxStore
+from orchestrator.store.pacing import PacingStore
 from orchestrator.store.pairing_links import PairingLinkStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.session_settings import SessionSettingsStore
 from orchestrator.store.sessions import SessionStore
+from orchestrator.store.stored_events import StoredEvents
 from orchestrator.store.tenants import TenantStore
+from orchestrator.store.webhooks import WebhookStore
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +110,8 @@ class Parts:
     sessions: SessionStore
     peers: Peers
     peer_token: str
+    deliveries: WebhookDeliveries
+    housekeeping: Housekeeping
 
 
 def migrate_database(settings: Settings) -> int:
@@ -220,6 +232,14 @@ async def _start(
     background.start("renew", loops.renewing(services.supervision, settings.lease_ttl_seconds))
     background.start("reconcile", loops.reconciling(services.supervision))
     background.start("mark", loops.marking(services.incoming))
+    sender, deliveries = services.outbox_sender, parts.deliveries
+    background.start("outbox", loops.draining(sender))
+    background.start("outcomes", loops.recording_outcomes(sender))
+    background.start("events", loops.storing_events(deliveries, services.events))
+    background.start("received", loops.making_deliveries(deliveries))
+    background.start("webhooks", loops.delivering(deliveries))
+    jobs = loops.working(process.database_url, process.replica_id, sender, deliveries, parts.housekeeping)
+    background.start("jobs", jobs)
     retention = settings.quarantine_retention_days
     background.start("access", loops.confirming(services.access))
     background.start("prune", loops.pruning(*_prunings(parts, retention)))
@@ -265,7 +285,8 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         sessions = SessionStore(database)
         auth_states = AuthStateStore(database, sealer)
         events = EventBus()
-        incoming = IncomingMessages(IncomingMessageStore(database, sealer), events)
+        stored_events = StoredEvents(database, sealer)
+        incoming = IncomingMessages(IncomingMessageStore(database, sealer), stored_events, events)
         connections = Connections()
         leases = LeaseBook(LeaseStore(database, process.replica_id, settings.lease_ttl_seconds))
         peer_token = secrets.token_hex(32)
@@ -292,26 +313,38 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)
         access = Access(tokens, tenants, settings.admin_token)
+        messaging = Messaging(
+            sessions,
+            MessageStore(database, sealer),
+            leases,
+            connections,
+            shards,
+            media,
+            LinkPreviews(outbound, media),
+        )
+        outbox_store, pacing = OutboxStore(database, sealer, stored_events), PacingStore(database)
+        sender = OutboxSender(outbox_store, pacing, leases, connections, messaging, events)
+        webhook_store = WebhookStore(database, sealer, process.replica_id)
+        deliveries = WebhookDeliveries(webhook_store, stored_events, leases, events, outbound)
+
+        def on_incoming(lease: Lease, number: int, data: bytes) -> None:
+            incoming.committed(lease, number, data)
+            deliveries.received(lease)
+
         services = Services(
             access=access,
             acts=ActStore(database),
-            backups=Backups(auth_states, writer, leases, quarantine, incoming.committed),
+            backups=Backups(auth_states, writer, leases, quarantine, on_incoming),
             directory=Directory(DirectoryStore(database, sealer)),
             events=events,
             forwarding=Forwarding(sessions, leases, replicas, peer_client),
             history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
             incoming=incoming,
             leases=leases,
-            messaging=Messaging(
-                sessions,
-                MessageStore(database, sealer),
-                leases,
-                connections,
-                shards,
-                media,
-                LinkPreviews(outbound, media),
-            ),
+            messaging=messaging,
             operations=Operations(sessions, leases, shards),
+            outbox=Outbox(outbox_store, pacing, leases, messaging, sender, events),
+            outbox_sender=sender,
             pairing=Pairing(sessions, connections, shards),
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),
             posted_folders=PostedFolders(sessions, PortableStateStore(database, sealer)),
@@ -320,11 +353,13 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             replicas=replicas,
             settings=session_settings,
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
-            sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events),
+            sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events, sender.opened),
             supervision=supervision,
             tenants=Tenants(tenants, tokens, access),
+            webhooks=Webhooks(webhook_store, outbound, deliveries.interest_changed),
         )
-        yield Parts(services, database, auth_states, sessions, peers, peer_token)
+        housekeeping = Housekeeping(sender, deliveries, outbox_store, stored_events, webhook_store, JobStore(database))
+        yield Parts(services, database, auth_states, sessions, peers, peer_token, deliveries, housekeeping)
         await peers.close()
         await replicas.close()
     finally:

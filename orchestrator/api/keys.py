@@ -16,6 +16,8 @@ from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.operations import Operations
+from orchestrator.services.outbox import Outbox
+from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.posted_folders import PostedFolders
@@ -27,6 +29,7 @@ from orchestrator.services.sessions import Sessions
 from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.services.supervision import Supervision
 from orchestrator.services.tenants import Tenants
+from orchestrator.services.webhooks import Webhooks
 from orchestrator.store.acts import ActStore
 
 
@@ -45,6 +48,8 @@ class Services:
     leases: LeaseBook
     messaging: Messaging
     operations: Operations
+    outbox: Outbox
+    outbox_sender: OutboxSender
     pairing: Pairing
     pairing_links: PairingLinks
     posted_folders: PostedFolders
@@ -56,6 +61,7 @@ class Services:
     sidecar_events: SidecarEvents
     supervision: Supervision
     tenants: Tenants
+    webhooks: Webhooks
 
 
 SERVICES = web.AppKey("services", Services)

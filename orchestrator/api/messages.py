@@ -7,6 +7,7 @@ from urllib.parse import quote
 import aiohttp
 from aiohttp import BodyPartReader, web
 
+from orchestrator.api import outbox
 from orchestrator.api.bodies import from_json, json_response, read_json, read_query
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.api.operations import BODY_LIMIT, FORM, JSON, Operation
@@ -14,6 +15,7 @@ from orchestrator.api.sessions import session_id
 from orchestrator.domain.errors import (
     BodyTooLarge,
     FieldError,
+    IdempotencyKeyReused,
     InvalidRequest,
     MalformedJson,
     MediaAddressForbidden,
@@ -27,6 +29,7 @@ from orchestrator.domain.errors import (
     MessageNotForwardable,
     MessageNotFound,
     NotOnWhatsapp,
+    OutboxFull,
     SendFailed,
     SendUnconfirmed,
     SessionNotOpen,
@@ -36,6 +39,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.tenant import Scope
 from orchestrator.services.media import Upload
 from orchestrator.wire import messages as wire
+from orchestrator.wire import outbox as outbox_wire
 
 #: A file in base64 is a third larger: 18 MiB of it. Larger ones come by URL or as a part of a form.
 _MESSAGE_LIMIT = 24 * 1024 * 1024
@@ -51,6 +55,10 @@ async def send(request: web.Request) -> web.Response:
         message, upload = await _form(request)
     else:
         message, upload = await read_json(request, wire.OutgoingMessage), None
+    if message.waits or outbox.idempotency_key(request) is not None:
+        if upload is not None:
+            raise InvalidRequest(errors=[FieldError("file", "can't wait in the outbox; give the address of the file")])
+        return await outbox.accept(request, message)
     messaging = request.app[SERVICES].messaging
     sent = await messaging.send(request[TENANT], session_id(request), message, upload=upload)
     return json_response(wire.SentMessage(message_id=sent.message_id, to=sent.to), status=201)
@@ -132,11 +140,18 @@ OPERATIONS = (
         summary="Send a message; the answer comes once it is written to WhatsApp's socket.",
         details="A file comes by `media.url`, in base64 as `media.data`, or in a form: the part `message` is this body, and the "
         "part `file` after it the file. What refers to another message needs that it is known here: messages that came in are "
-        "for 24 hours after their delivery, those sent through here for 3 days, at most the last 1,000 of a session.",
+        "for 24 hours after their delivery, those sent through here for 3 days, at most the last 1,000 of a session. With an Idempotency-Key, queue, send_at or "
+        "deadline it is accepted into the outbox and answered with 202 once the database has it: it is sent, once and in the "
+        "order of its chat, when the session is open. Its file must come by `media.url` then, or be small.",
         takes=wire.OutgoingMessage,
         gives=wire.SentMessage,
         status=201,
+        also=(202,),
+        headers=outbox_wire.IdempotencyKey,
+        stays=outbox.is_for_outbox,
         errors=(
+            IdempotencyKeyReused,
+            OutboxFull,
             MessageNotFound,
             MessageAmbiguous,
             SessionNotOpen,

@@ -11,12 +11,14 @@ from orchestrator.api import (
     health,
     messages,
     openapi,
+    outbox,
     pairing,
     peer,
     seed,
     session_settings,
     sessions,
     tenants,
+    webhooks,
 )
 from orchestrator.api.admission import PEER_TOKEN, PROXIES, admitted, tell_rate
 from orchestrator.api.compression import compressed
@@ -34,6 +36,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *pairing.OPERATIONS,
     *session_settings.OPERATIONS,
     *messages.OPERATIONS,
+    *outbox.OPERATIONS,
+    *webhooks.OPERATIONS,
     *chats.OPERATIONS,
     *contacts.OPERATIONS,
     *groups.OPERATIONS,

@@ -28,7 +28,10 @@
     │   ├── PairingLinkNotFound
     │   ├── GenerationNotFound
     │   ├── MessageNotFound
-    │   └── MediaNotFound
+    │   ├── MediaNotFound
+    │   ├── BulkNotFound
+    │   ├── WebhookNotFound
+    │   └── DeliveryNotFound
     ├── MethodNotAllowed
     ├── NotAcceptable
     ├── Conflict
@@ -45,6 +48,11 @@
     │   ├── GenerationInUse
     │   ├── GenerationNotPaired
     │   ├── ConfirmationRequired
+    │   ├── IdempotencyKeyReused
+    │   ├── OutboxFull
+    │   ├── NotCancellable
+    │   ├── NotReplayable
+    │   ├── WebhookLimit
     │   ├── AlreadyPaired
     │   ├── NotPairing
     │   ├── PairingCodeRefused
@@ -56,6 +64,7 @@
     ├── MediaExpired
     ├── MediaHostUnreachable
     ├── SendFailed
+    │   └── MessageRefused
     ├── WhatsAppRefused
     │   └── WhatsAppRateLimited
     ├── WhatsAppNoAnswer
@@ -269,6 +278,24 @@ class MediaNotFound(NotFound):
     code = "media_not_found"
 
 
+class BulkNotFound(NotFound):
+    """The session has no bulk of this id; it is in the answer to the request that made it."""
+
+    code = "bulk_not_found"
+
+
+class WebhookNotFound(NotFound):
+    """There is no webhook of this id; list them to see what there is."""
+
+    code = "webhook_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """The webhook has no delivery of this number; list its deliveries to see what there is."""
+
+    code = "delivery_not_found"
+
+
 class MethodNotAllowed(OrchestratorError):
     """This address does not take that method; look up which one it takes."""
 
@@ -369,6 +396,36 @@ class ConfirmationRequired(Conflict):
     code = "confirmation_required"
 
 
+class IdempotencyKeyReused(Conflict):
+    """This Idempotency-Key was used with another body; use a new key for another message."""
+
+    code = "idempotency_key_reused"
+
+
+class OutboxFull(Conflict):
+    """The session's outbox holds as many waiting messages as it may; wait until some are sent, or cancel some."""
+
+    code = "outbox_full"
+
+
+class NotCancellable(Conflict):
+    """The message is being sent or was sent already, so it can't be cancelled; delete it on WhatsApp instead."""
+
+    code = "not_cancellable"
+
+
+class NotReplayable(Conflict):
+    """Only a delivery that was given up can be replayed; this one is waiting or was delivered."""
+
+    code = "not_replayable"
+
+
+class WebhookLimit(Conflict):
+    """There are as many webhooks as a tenant may have; delete one that isn't needed."""
+
+    code = "webhook_limit"
+
+
 class AlreadyPaired(Conflict):
     """The session is paired already and needs no QR code; log it out first to link another account."""
 
@@ -433,6 +490,12 @@ class SendFailed(OrchestratorError):
     """WhatsApp did not take the message; check the recipient and send again."""
 
     code = "send_failed"
+
+
+class MessageRefused(SendFailed):
+    """WhatsApp refused the message, and would refuse it again; check the recipient and whether the account is restricted."""
+
+    code = "message_refused"
 
 
 class WhatsAppRefused(OrchestratorError):

@@ -38,7 +38,10 @@ _PAGE = sa.text(
         SELECT i.* FROM incoming_messages i
         WHERE i.delivered_at IS NOT NULL AND i.number > greatest(:past, :after - :reordered)
           AND (i.number > :after
-               OR i.delivered_at > (SELECT max(delivered_at) FROM incoming_messages WHERE number = :after))
+               OR i.delivered_at > (SELECT max(at) FROM (
+                    SELECT delivered_at AS at FROM incoming_messages WHERE number = :after
+                    UNION ALL SELECT at - interval '10 seconds' FROM stored_events WHERE number = :after
+                  ) AS last))
           AND (i.session_ref IN (SELECT session_ref FROM mine)) IS TRUE
         ORDER BY i.number LIMIT :most
     )

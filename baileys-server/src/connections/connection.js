@@ -154,6 +154,14 @@ export class Connection {
   }
 
   /**
+   * @param {import('../messages/content.js').OutgoingMessage} message
+   * @returns {Promise<{message_id: string, to: string, acknowledged: boolean}>} see `Sender.sendOnce`
+   */
+  sendOnce(message) {
+    return this.#openSender().sendOnce(message)
+  }
+
+  /**
    * The media of a message, as a stream.
    * @param {import('@whiskeysockets/baileys').proto.IMessage} message
    * @param {AbortSignal} signal
@@ -361,6 +369,7 @@ export class Connection {
       this.#verification = null
       this.#activity.detach()
       this.#attempt = null
+      this.#sender?.end()
       this.#sender = null
     }
   }

@@ -145,14 +145,16 @@ async def test_a_session_that_is_held_here_sends_while_the_database_is_away(
     sidecar.shards.settle(lease.session_ref, next(iter(sidecar.shards)))
     nobody = Database(f"postgresql://orchestrator@127.0.0.1:{free_port()}/none")
     async with messaging(sidecar, nobody, book=book) as sender:
-        assert await sender.send("t", "s", HELLO, message_id="3EB0FIXED") == SENT
+        assert await sender.send("t", "s", HELLO) == SENT
+        await sender.send_once("t", "s", HELLO, "3EB0FIXED", again=False)
         for refused in (
             sender.send("another tenant", "s", HELLO),
             sender.send("t", "s", parsed(type="text", text="x", quoted="A")),
         ):
             with pytest.raises(DatabaseUnavailable):
                 await refused
-    assert sidecar.orders == [{"to": ANA, "type": "text", "text": "hello", "message_id": "3EB0FIXED"}]
+    order = {"to": ANA, "type": "text", "text": "hello"}
+    assert sidecar.orders == [order, {**order, "message_id": "3EB0FIXED", "again": False}]
     await nobody.close()
 
 
