@@ -35,6 +35,7 @@ from orchestrator.pages import pairing as pages
 from orchestrator.peer.client import PeerClient
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
+from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.connections import Connections
 from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
@@ -79,6 +80,7 @@ from orchestrator.store.directory import DirectoryStore
 from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.jobs import JobStore
+from orchestrator.store.kept_messages import KeptMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.messages import MessageStore
@@ -256,6 +258,7 @@ def _prunings(parts: Parts, retention_days: float) -> Sequence[Callable[[], Awai
             days=loops.SENT_MESSAGE_DAYS, most=loops.SENT_MESSAGES_PER_SESSION
         ),
         lambda: services.incoming.prune(delivered_hours=loops.DELIVERED_HOURS, undelivered_days=loops.UNDELIVERED_DAYS),
+        services.chat_history.prune,
         lambda: services.history.purge(retention_days=retention_days),
         services.pairing_links.forget_old,
         lambda: services.tenants.measure(every_seconds=loops.PRUNE_SECONDS / 2),
@@ -308,6 +311,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         quarantine = Quarantine(sessions, leases, events, shards)
         media = MediaFiles(process.media_dir, outbound, settings.media_max_mib * MIB)
         media.clear()
+        chat_history = ChatHistory(KeptMessageStore(database, sealer))
         session_settings = SettingsOfSessions(SessionSettingsStore(database, sealer), sessions, leases, shards)
         supervision = Supervision(sessions, leases, connections, events, shards, replicas, session_settings)
         peers = Peers(replicas, events, peer_client)
@@ -321,6 +325,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             shards,
             media,
             LinkPreviews(outbound, media),
+            chat_history,
         )
         outbox_store, pacing = OutboxStore(database, sealer, stored_events), PacingStore(database)
         sender = OutboxSender(outbox_store, pacing, leases, connections, messaging, events)
@@ -334,6 +339,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         services = Services(
             access=access,
             acts=ActStore(database),
+            chat_history=chat_history,
             backups=Backups(auth_states, writer, leases, quarantine, on_incoming),
             directory=Directory(DirectoryStore(database, sealer)),
             events=events,
