@@ -279,7 +279,8 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
     await database.open()
     # No limit: sends that wait for WhatsApp must not keep the supervision from asking the sidecar.
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-    outbound = OutboundClient(AddressRules(settings.outbound_allowed_networks))
+    rules = AddressRules(settings.outbound_allowed_networks)
+    outbound = OutboundClient(rules)
     try:
         supervisord = SupervisordClient(process.supervisor_socket, SUPERVISOR_USERNAME, process.supervisor_password)
         sessions = SessionStore(database)
@@ -308,7 +309,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         quarantine = Quarantine(sessions, leases, events, shards)
         media = MediaFiles(process.media_dir, outbound, settings.media_max_mib * MIB)
         media.clear()
-        session_settings = SettingsOfSessions(SessionSettingsStore(database, sealer), sessions, leases, shards)
+        session_settings = SettingsOfSessions(SessionSettingsStore(database, sealer), sessions, leases, shards, rules)
         supervision = Supervision(sessions, leases, connections, events, shards, replicas, session_settings)
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)

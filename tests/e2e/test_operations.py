@@ -69,7 +69,8 @@ async def world() -> AsyncIterator[World]:
         ]
         ana, bia = [await whatsapp.call("POST", "/contacts", person) for person in people]
         with short_folder() as folder:
-            async with tree(folder / "data", folder / "log", whatsapp.environ) as product:
+            environ = {**whatsapp.environ, "OUTBOUND_ALLOWED_NETWORKS": "127.0.0.0/8"}  # where the proxies are
+            async with tree(folder / "data", folder / "log", environ) as product:
                 await product.ready()
                 await product.pair("loja", PHONE, whatsapp)
                 yield World(product, whatsapp, ana, bia)
