@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { promisify } from 'node:util'
 import { AddressRules, parsedNetwork } from '../../src/proxy/address-rules.js'
 import { ProxyRoute } from '../../src/proxy/route.js'
 import { openTunnel } from '../../src/proxy/tunnel.js'
+import { selfSigned } from '../fake-whatsapp/self-signed.js'
 import { LoopbackProxy } from '../support/proxy.js'
 
 /** Everything that Baileys opens, through both kinds of proxies. */
@@ -77,4 +83,29 @@ test('a proxy at an address that is not public is used only where the operator a
   const allowed = [parsedNetwork('127.0.0.0/8'), parsedNetwork('fd00::1')]
   assert.deepEqual(['127.0.0.1', '::ffff:127.0.0.1', 'fd00::1', 'fd00::2'].map(address => permits(address, allowed)), [true, true, true, false])
   assert.deepEqual(['10.0.0.0/33', 'x', '10.0.0.0/', ''].map(parsedNetwork), [null, null, null, null])
+})
+
+test('https: a proxy inside TLS, which must have a certificate that is trusted', async () => {
+  const certificate = selfSigned()
+  const secure = await LoopbackProxy.start({ user: 'loja', password: 'senha' }, certificate)
+  const folder = mkdtempSync(join(tmpdir(), 'proxy-'))
+  writeFileSync(join(folder, 'ca.pem'), certificate.cert)
+  try {
+    const url = secure.url('https', 'loja:senha')
+    assert.equal((await openTunnel(new URL(url), '127.0.0.1', port, () => true).catch(error => error)).code, 'proxy_unreachable')
+    // Whom Node trusts is decided at its start.
+    const script = `
+      const { ProxyRoute } = await import(${JSON.stringify(new URL('../../src/proxy/route.js', import.meta.url).href)})
+      const route = new ProxyRoute(${JSON.stringify(url)}, 'ws://whatsapp', () => true)
+      const answer = await fetch('http://127.0.0.1:${port}/media', { dispatcher: route.dispatcher })
+      process.stdout.write(await answer.text())
+      route.close()`
+    const env = { PATH: process.env.PATH, NODE_EXTRA_CA_CERTS: join(folder, 'ca.pem') }
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { env })
+    assert.equal(stdout, 'GET /media')
+    assert.deepEqual(secure.tunnels, [`127.0.0.1:${port}`])
+  } finally {
+    await secure.close()
+    rmSync(folder, { recursive: true })
+  }
 })
