@@ -282,7 +282,8 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
     await database.open()
     # No limit: sends that wait for WhatsApp must not keep the supervision from asking the sidecar.
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-    outbound = OutboundClient(AddressRules(settings.outbound_allowed_networks))
+    rules = AddressRules(settings.outbound_allowed_networks)
+    outbound = OutboundClient(rules)
     try:
         supervisord = SupervisordClient(process.supervisor_socket, SUPERVISOR_USERNAME, process.supervisor_password)
         sessions = SessionStore(database)
@@ -312,7 +313,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         media = MediaFiles(process.media_dir, outbound, settings.media_max_mib * MIB)
         media.clear()
         chat_history = ChatHistory(KeptMessageStore(database, sealer))
-        session_settings = SettingsOfSessions(SessionSettingsStore(database, sealer), sessions, leases, shards)
+        session_settings = SettingsOfSessions(SessionSettingsStore(database, sealer), sessions, leases, shards, rules)
         supervision = Supervision(sessions, leases, connections, events, shards, replicas, session_settings)
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)
