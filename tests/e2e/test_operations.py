@@ -147,7 +147,7 @@ async def test_a_group_from_its_creation_to_leaving_it(world: World) -> None:
     renewed = await world.ask("DELETE", f"{group}/invite")
     gone = await world.ask("GET", f"/groups/invites/{invite['invite_code']}", status=422)
     assert (gone["code"], gone["whatsapp_code"]) == ("whatsapp_refused", 410)
-    joined = await world.ask("POST", "/groups/join", {"invite": renewed["invite_link"]})
+    joined = await world.ask("POST", f"/groups/invites/{renewed['invite_code']}")
     assert joined == {"group_id": made["group_id"]}
     await world.whatsapp.call("POST", "/join-request", {"from": world.bia, "group": made["group_id"]})
     assert [r["jid"] for r in (await world.ask("GET", f"{group}/requests"))["requests"]] == [world.bia]

@@ -33,6 +33,11 @@ export class Activity {
   /** Whether messages of a chat are told. @param {string} chat */
   wants = chat => isWanted(this.settings, chat)
 
+  /** What downloads go through: the session's proxy, if it has one. */
+  get dispatcher() {
+    return this.#route?.dispatcher
+  }
+
   /** For a new socket. @param {string} webSocketUrl */
   configFor(webSocketUrl) {
     this.detach()

@@ -167,7 +167,7 @@ export class Connection {
    * @param {AbortSignal} signal
    */
   download(message, signal) {
-    return this.#openSender().download(message, signal)
+    return this.#openSender().download(message, { signal, dispatcher: this.#activity.dispatcher })
   }
 
   #openSender() {

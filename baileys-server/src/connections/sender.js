@@ -90,10 +90,10 @@ export class Sender {
 
   /**
    * @param {proto.IMessage} message
-   * @param {AbortSignal} signal
+   * @param {import('../messages/media.js').Way} way
    */
-  download(message, signal) {
-    return this.#media.download(this.#sock, message, signal)
+  download(message, way) {
+    return this.#media.download(this.#sock, message, way)
   }
 
   refuse() {

@@ -37,7 +37,7 @@ BAD_INPUT: list[tuple[str, str, Any, str]] = [
     ("POST", f"{GROUP}/participants", {"action": "praise", "participants": [ANA]}, "action"),
     ("POST", f"{GROUP}/participants", {"action": "add", "participants": []}, "participants"),
     ("POST", f"{GROUP}/requests", {"action": "approve", "participants": ["?"]}, "participants[0]"),
-    ("POST", f"{SESSION}/groups/join", {"invite": "https://evil.example/AbCdEf"}, "invite"),
+    ("POST", f"{SESSION}/groups/invites/https%3A%2F%2Fevil.example%2FAbCdEf", None, "invite"),
     ("GET", f"{SESSION}/groups/invites/a!b", None, "invite"),
     ("GET", f"{SESSION}/contacts?cursor=bm8", None, "cursor"),
     ("PUT", f"{SESSION}/contacts/ana", {"name": "Ana"}, "contact"),
