@@ -66,7 +66,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
     wanted = await _wanted(request, query)
     response = web.WebSocketResponse(heartbeat=_LOOK_SECONDS, timeout=1.0)
     if not response.can_prepare(request).ok:
-        raise InvalidRequest("This address takes WebSockets only.")
+        raise InvalidRequest(errors=[FieldError("Upgrade", "must be websocket: this address takes nothing else")])
 
     async def written(batch: Iterable[Event]) -> None:
         for event in batch:

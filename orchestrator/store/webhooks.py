@@ -32,6 +32,7 @@ from orchestrator.domain.webhook import (
     Webhook,
 )
 from orchestrator.store.database import Database
+from orchestrator.store.incoming_messages import event_data
 from orchestrator.store.sealing import Sealer, place_of
 from orchestrator.store.stored_events import ADD_DELIVERIES, DELIVERY_PARAMETERS, event_place
 
@@ -458,7 +459,7 @@ class WebhookStore:
                 event_id = new_event_id()
                 place = place_of(row.tenant_id, session_ref, row.generation, "incoming-message", row.message_key)
                 try:
-                    data = self._sealer.open(bytes(row.event), place)
+                    data = msgspec.json.encode(event_data(self._sealer.open(bytes(row.event), place)))
                 except AuthStateCorrupt:
                     continue  # said by whoever reads it for a stream
                 made.append(

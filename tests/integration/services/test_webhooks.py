@@ -58,7 +58,9 @@ class Replica:
     async def receive(self, text: str, session_id: str = "s", *, silently: bool = False) -> None:
         """A message comes in; ``silently``: this process is killed before it can do anything about it."""
         lease = self.lease(session_id)
-        write = AuthStateWrite(incoming_messages={text: json.dumps({"text": text}).encode()})
+        write = AuthStateWrite(
+            incoming_messages={text: json.dumps({"text": text, "origin": {"message": "secret"}}).encode()}
+        )
         assert await self.writer.write_all([(self.leases.address_of(lease), write)])
         if not silently:
             self.deliveries.received(lease)
