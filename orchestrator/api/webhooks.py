@@ -38,6 +38,8 @@ async def create(request: web.Request) -> web.Response:
 
 async def index(request: web.Request) -> web.Response:
     page = read_query(request, wire.ListWebhooks)
+    if page.session_id is not None:
+        await request.app[SERVICES].sessions.get(request[TENANT], existing_id(page.session_id))
     found = await request.app[SERVICES].webhooks.page(
         request[TENANT], page.session_id, after=begins_after(page, Name) or "", most=page.limit + 1
     )
@@ -243,6 +245,7 @@ OPERATIONS = (
         summary="List the webhooks, by id.",
         query=wire.ListWebhooks,
         gives=wire.Webhooks,
+        errors=(SessionNotFound,),
         example_answer=wire.Webhooks(webhooks=[_SHOWN], next_cursor=None),
     ),
     Operation(

@@ -17,6 +17,7 @@ from orchestrator.api.public import OPERATIONS, public_app
 from orchestrator.domain.tenant import TENANT_SCOPES, Scope
 from orchestrator.peer.client import DATABASE_PATH, EVENTS_PATH
 from orchestrator.services import pairing
+from tests.support.processes import free_port
 from tests.support.public_api import PublicApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -43,6 +44,41 @@ async def link_id(api: PublicApi, token: str) -> str:
     await session(api, token)
     made = await api.call("POST", f"/v1/sessions/{SESSION}/pairing-links", {"requested_by": "the owner"}, token=token)
     return str(made.json["link_id"])
+
+
+async def message_id(api: PublicApi, token: str) -> str:
+    await session(api, token)
+    queued = {"to": "5511988887777", "type": "text", "text": "the owner's", "queue": True}
+    return str((await api.call("POST", f"/v1/sessions/{SESSION}/messages", queued, token=token)).json["message_id"])
+
+
+async def bulk_id(api: PublicApi, token: str) -> str:
+    await session(api, token)
+    body = {"template": {"type": "text", "text": "Olá!"}, "messages": [{"to": "5511988887777"}]}
+    return str((await api.call("POST", f"/v1/sessions/{SESSION}/bulk", body, token=token)).json["bulk_id"])
+
+
+async def webhook_id(api: PublicApi, token: str) -> str:
+    there = (await api.call("GET", "/v1/webhooks", token=token)).json["webhooks"]
+    if there:
+        return str(there[0]["webhook_id"])
+    body = {"url": f"http://127.0.0.1:{free_port()}/", "events": ["message.received"]}
+    return str((await api.call("POST", "/v1/webhooks", body, token=token)).json["webhook_id"])
+
+
+async def delivery(api: PublicApi, token: str) -> str:
+    """One that was given up, of the webhook that was made last."""
+    await session(api, token)
+    async with api.database.begin() as connection:
+        number = await connection.execute(
+            sa.text(
+                "INSERT INTO webhook_deliveries (webhook_id, session_ref, event_id, type, state, settled_at) "
+                "SELECT w.webhook_id, s.session_ref, 'x', 'message.received', 'dead', now() FROM webhooks w "
+                f"JOIN sessions s USING (tenant_id) WHERE s.session_id = '{SESSION}' "
+                "ORDER BY w.created_at DESC LIMIT 1 RETURNING number"
+            )
+        )
+        return str(number.scalar_one())
 
 
 async def owner(api: PublicApi, token: str) -> str:
@@ -75,7 +111,10 @@ THINGS: Mapping[str, Callable[[PublicApi, str], Awaitable[str]]] = {
     "channel": known_to_whatsapp("120363101234567890@newsletter"),
     "label": known_to_whatsapp("7"),
     "invite": known_to_whatsapp("AbCdEf0123456789"),
-    "message_id": known_to_whatsapp("3EB0A1B2C3D4E5F60718"),
+    "message_id": message_id,
+    "bulk_id": bulk_id,
+    "webhook_id": webhook_id,
+    "number": delivery,
 }
 
 
