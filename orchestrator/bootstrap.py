@@ -268,9 +268,11 @@ def _prunings(parts: Parts, retention_days: float) -> Sequence[Callable[[], Awai
 async def _mark_the_last(services: Services) -> None:
     try:
         await services.incoming.mark_delivered()
-        await services.access.record_use()
     except DatabaseUnavailable:
         log.warning("the last messages were not marked as delivered; they will be told again")
+        return
+    with contextlib.suppress(DatabaseUnavailable):  # nobody needs it to the second
+        await services.access.record_use()
 
 
 @asynccontextmanager
