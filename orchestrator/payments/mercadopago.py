@@ -103,6 +103,7 @@ class MercadoPago:
         webhook_secret: str | None = None,
         api_url: str | None = None,
         notification_url: str | None = None,
+        call_seconds: float = _CALL_SECONDS,
         pauses_seconds: tuple[float, ...] = _PAUSES_SECONDS,
     ) -> None:
         """``notification_url``: where MercadoPago says that something has changed; None: as its own panel has it."""
@@ -111,6 +112,7 @@ class MercadoPago:
         http_client = None if api_url is None else _ElsewhereClient(api_url)
         self._sdk = mercadopago.SDK(access_token, http_client=http_client)
         self._notification_url = notification_url
+        self._call_seconds = call_seconds
         self._pauses_seconds = pauses_seconds
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mercadopago")
 
@@ -222,13 +224,13 @@ class MercadoPago:
         """One try: the status and the body, or no status if there was no answer."""
         options = RequestOptions(
             access_token=self._access_token,
-            connection_timeout=_CALL_SECONDS,
+            connection_timeout=self._call_seconds,
             custom_headers=None if key is None else {"x-idempotency-key": key},
             max_retries=0,
         )
         running = asyncio.get_running_loop().run_in_executor(self._threads, call, options)
         try:
-            answer = await asyncio.wait_for(running, _CALL_SECONDS + 1.0)
+            answer = await asyncio.wait_for(running, self._call_seconds + 1.0)
         except MPConnectionError:
             return None, None
         except MercadoPagoError as error:  # an answer that isn't JSON

@@ -3,8 +3,7 @@
 from datetime import datetime
 from typing import Annotated, TypeAlias
 
-import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, field
 
 from orchestrator.domain.billing_notice import NoticeKind
 from orchestrator.domain.charge import ChargeState, RecurringState, Reversal
@@ -292,7 +291,7 @@ class Notices(Answer, frozen=True, kw_only=True):
 class Notification(Request, frozen=True, forbid_unknown_fields=False):
     """MercadoPago may add to it."""
 
-    data_id: Annotated[str | None, Meta(max_length=200, description="What has changed: a payment's id.")] = (
-        msgspec.field(name="data.id", default=None)
+    data_id: Annotated[str | None, Meta(description="What has changed: a payment's id.")] = field(
+        name="data.id", default=None
     )
-    type: Annotated[str | None, Meta(max_length=200)] = None
+    type: Annotated[str | None, Meta(description="What it is: payment and some others.")] = None
