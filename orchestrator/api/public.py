@@ -4,6 +4,7 @@ from aiohttp import web
 
 from orchestrator.api import (
     channels,
+    charges,
     chats,
     contacts,
     event_stream,
@@ -13,10 +14,13 @@ from orchestrator.api import (
     openapi,
     outbox,
     pairing,
+    payments,
     peer,
+    plans,
     seed,
     session_settings,
     sessions,
+    subscriptions,
     tenants,
     webhooks,
 )
@@ -44,6 +48,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *channels.OPERATIONS,
     *event_stream.OPERATIONS,
     *tenants.OPERATIONS,
+    *plans.OPERATIONS,
+    *subscriptions.OPERATIONS,
+    *charges.OPERATIONS,
+    *payments.OPERATIONS,
     *health.OPERATIONS,
     *openapi.OPERATIONS,
     *seed.OPERATIONS,
