@@ -35,6 +35,7 @@ from orchestrator.pages import pairing as pages
 from orchestrator.peer.client import PeerClient
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
+from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.connections import Connections
 from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
@@ -79,6 +80,7 @@ from orchestrator.store.directory import DirectoryStore
 from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.jobs import JobStore
+from orchestrator.store.kept_messages import KeptMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.messages import MessageStore
@@ -256,6 +258,7 @@ def _prunings(parts: Parts, retention_days: float) -> Sequence[Callable[[], Awai
             days=loops.SENT_MESSAGE_DAYS, most=loops.SENT_MESSAGES_PER_SESSION
         ),
         lambda: services.incoming.prune(delivered_hours=loops.DELIVERED_HOURS, undelivered_days=loops.UNDELIVERED_DAYS),
+        services.chat_history.prune,
         lambda: services.history.purge(retention_days=retention_days),
         services.pairing_links.forget_old,
         lambda: services.tenants.measure(every_seconds=loops.PRUNE_SECONDS / 2),
@@ -265,9 +268,11 @@ def _prunings(parts: Parts, retention_days: float) -> Sequence[Callable[[], Awai
 async def _mark_the_last(services: Services) -> None:
     try:
         await services.incoming.mark_delivered()
-        await services.access.record_use()
     except DatabaseUnavailable:
         log.warning("the last messages were not marked as delivered; they will be told again")
+        return
+    with contextlib.suppress(DatabaseUnavailable):  # nobody needs it to the second
+        await services.access.record_use()
 
 
 @asynccontextmanager
@@ -279,7 +284,8 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
     await database.open()
     # No limit: sends that wait for WhatsApp must not keep the supervision from asking the sidecar.
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-    outbound = OutboundClient(AddressRules(settings.outbound_allowed_networks))
+    rules = AddressRules(settings.outbound_allowed_networks)
+    outbound = OutboundClient(rules)
     try:
         supervisord = SupervisordClient(process.supervisor_socket, SUPERVISOR_USERNAME, process.supervisor_password)
         sessions = SessionStore(database)
@@ -308,7 +314,8 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         quarantine = Quarantine(sessions, leases, events, shards)
         media = MediaFiles(process.media_dir, outbound, settings.media_max_mib * MIB)
         media.clear()
-        session_settings = SettingsOfSessions(SessionSettingsStore(database, sealer), sessions, leases, shards)
+        chat_history = ChatHistory(KeptMessageStore(database, sealer))
+        session_settings = SettingsOfSessions(SessionSettingsStore(database, sealer), sessions, leases, shards, rules)
         supervision = Supervision(sessions, leases, connections, events, shards, replicas, session_settings)
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)
@@ -321,6 +328,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             shards,
             media,
             LinkPreviews(outbound, media),
+            chat_history,
         )
         outbox_store, pacing = OutboxStore(database, sealer, stored_events), PacingStore(database)
         sender = OutboxSender(outbox_store, pacing, leases, connections, messaging, events)
@@ -334,6 +342,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         services = Services(
             access=access,
             acts=ActStore(database),
+            chat_history=chat_history,
             backups=Backups(auth_states, writer, leases, quarantine, on_incoming),
             directory=Directory(DirectoryStore(database, sealer)),
             events=events,

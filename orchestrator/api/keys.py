@@ -8,6 +8,7 @@ from orchestrator.domain.rate_limit import Taken
 from orchestrator.domain.tenant import Caller
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
+from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
@@ -40,6 +41,7 @@ class Services:
     access: Access
     acts: ActStore
     backups: Backups
+    chat_history: ChatHistory
     directory: Directory
     events: EventBus
     forwarding: Forwarding

@@ -57,6 +57,7 @@
     │   ├── NotPairing
     │   ├── PairingCodeRefused
     │   ├── QrNotReady
+    │   ├── ChatsNotKept
     │   ├── MessageAmbiguous
     │   ├── LeaseBusy
     │   └── LeaseLost
@@ -448,6 +449,12 @@ class QrNotReady(Conflict):
     """The QR code is being made; ask again in a second."""
 
     code = "qr_not_ready"
+
+
+class ChatsNotKept(Conflict):
+    """Messages of chats are not kept; set retention_days in the session's settings, or chat_retention_days of the tenant."""
+
+    code = "chats_not_kept"
 
 
 class MessageAmbiguous(Conflict):

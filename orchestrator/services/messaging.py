@@ -19,6 +19,7 @@ from orchestrator.domain.media import MediaKind
 from orchestrator.domain.recipient import recipient_jid
 from orchestrator.domain.session import ConnectionState, Lease
 from orchestrator.domain.vcard import CardPhone, vcard
+from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.connections import Connections
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.link_previews import LinkPreviews
@@ -64,6 +65,7 @@ class Messaging:
         shards: Shards,
         media: MediaFiles,
         previews: LinkPreviews,
+        history: ChatHistory,
     ) -> None:
         self._sessions = sessions
         self._messages = messages
@@ -72,6 +74,7 @@ class Messaging:
         self._shards = shards
         self._media = media
         self._previews = previews
+        self._history = history
 
     async def send(
         self,
@@ -117,8 +120,13 @@ class Messaging:
         async with AsyncExitStack() as stack:
             await self._add_references(lease, message, to, order)
             await self._add_files(stack, message, upload, order)
+            if await self._history.keeps(lease):
+                order["describe"] = True
             with self._state_told(lease):
-                return await self._shards.client_of(lease.session_ref).send(lease.session_ref, order)
+                sent = await self._shards.client_of(lease.session_ref).send(lease.session_ref, order)
+        if sent.event is not None:
+            await self._history.keep(lease, sent.event)
+        return sent
 
     @asynccontextmanager
     async def media(

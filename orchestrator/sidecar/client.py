@@ -157,6 +157,8 @@ class Sent(msgspec.Struct, frozen=True):
     message_id: str
     to: str
     acknowledged: bool = False
+    event: dict[str, Any] | None = None
+    """The message as if it had come in, if the order asked to describe it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ TABLES: Final = (
         tenant="t.tenant_id",
         whose="",
     ),
+    SealedTable("kept_messages", "event", (_SESSION, ("message_key", "text")), "'incoming-message'", "t.message_key"),
     SealedTable("session_settings", "settings", (_SESSION,), "'settings'", "''", generation="0"),
     SealedTable(
         "directory",

@@ -41,7 +41,7 @@ class PacingStore:
         insert = postgresql.insert(session_pacing).from_select(["session_ref", "pacing"], chosen)
         statement = insert.on_conflict_do_update(
             index_elements=["session_ref"], set_={"pacing": insert.excluded.pacing}
-        ).returning(session_pacing.c.session_ref)
+        ).returning(session_pacing.c.session_ref)  # a count of rows isn't told of this kind of statement
         async with self._database.begin() as connection:
             if (await connection.execute(statement)).one_or_none() is None:
                 raise SessionNotFound

@@ -482,6 +482,23 @@ directory = Table(
     postgresql_with={"fillfactor": "80"},
 )
 
+#: Messages of chats that are kept (store/kept_messages.py), moved here from the incoming ones, or sent; ``event`` is sealed like
+#: theirs, and ``number`` is of their sequence.
+kept_messages = Table(
+    "kept_messages",
+    metadata,
+    Column("session_ref", BigInteger, nullable=False),
+    Column("message_key", Text, nullable=False),
+    Column("chat_key", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("event", LargeBinary, nullable=False),
+    Column("received_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("session_ref", "message_key"),
+    Index("kept_messages_chat_idx", "session_ref", "chat_key", "number"),
+    Index("kept_messages_received_at_idx", "session_ref", "received_at"),
+)
+
 #: Tokens of the public API, by digest: the token itself is shown once and never stored. The admin's is named so and belongs
 #: to no tenant; the ``name`` of a tenant's token is its id, and ``label`` what its owner calls it.
 api_tokens = Table(

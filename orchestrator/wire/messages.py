@@ -1,11 +1,12 @@
 """Messages to be sent, one struct for each type, and what is known of them at once."""
 
 from datetime import datetime
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from msgspec import UNSET, Meta, UnsetType
 
 from orchestrator.domain.outbox import MessageState
+from orchestrator.wire.pages import NextCursor
 from orchestrator.wire.shape import Answer, Request, Timestamp, text
 
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -232,3 +233,12 @@ class FindMessage(Request, frozen=True):
 
     chat: Annotated[str | None, text("The chat that it is in.")] = None
     sender: Annotated[str | None, text("Who wrote it.")] = None
+
+
+class ChatMessages(Answer, frozen=True):
+    """Messages of a chat, the newest first."""
+
+    messages: Annotated[
+        list[dict[str, Any]], Meta(description="Each the fields of an event message.received, and received_at.")
+    ]
+    next_cursor: NextCursor

@@ -21,6 +21,7 @@ export class Activity {
    * @param {import('./directory.js').Note} parts.note
    * @param {(type: string, data: Record<string, unknown>) => void} parts.report
    * @param {(message: {to: string, type: 'text', text: string}) => Promise<unknown>} parts.send
+   * @param {import('../proxy/tunnel.js').Permits} parts.permitsProxyAt
    * @param {import('../clock.js').Clock} parts.clock
    * @param {import('../log.js').Logger} parts.log
    */
@@ -41,7 +42,7 @@ export class Activity {
   /** For a new socket. @param {string} webSocketUrl */
   configFor(webSocketUrl) {
     this.detach()
-    this.#route = this.settings.proxy === null ? null : new ProxyRoute(this.settings.proxy, webSocketUrl)
+    this.#route = this.settings.proxy === null ? null : new ProxyRoute(this.settings.proxy, webSocketUrl, this.#parts.permitsProxyAt)
     return configOf(this.settings, this.#route)
   }
 

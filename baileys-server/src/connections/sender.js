@@ -5,6 +5,7 @@ import { safeError } from '../log.js'
 import { makeContent, relayOptions } from '../messages/content.js'
 import { Recipients } from '../messages/recipients.js'
 import { ControlError } from './control-error.js'
+import { describedMessage } from './incoming-messages.js'
 
 /** Receivers ask for a message again within minutes, and mostly within seconds. */
 const REMEMBERED_MESSAGES = 500
@@ -66,7 +67,7 @@ export class Sender {
 
   /**
    * @param {import('../messages/content.js').OutgoingMessage} message
-   * @returns {Promise<{message_id: string, to: string}>} after the stanza was written to the socket
+   * @returns {Promise<{message_id: string, to: string, event?: object | null}>} event: with `describe`; after the stanza was written to the socket
    */
   send(message) {
     return this.#keep(this.#send(message))
@@ -193,7 +194,7 @@ export class Sender {
       this.#authState.stageSentMessage(messageId, content)
       this.#unacknowledged.set(messageId, this.#clock.uptime())
       await this.#sending.run(sending, () => this.#sock.relayMessage(to, content, { messageId, ...relay }))
-      return { message_id: messageId, to }
+      return { message_id: messageId, to, ...(message.describe ? { event: this.#described(messageId, to, content, userJid) } : {}) }
     } catch (error) {
       if (error instanceof ControlError) throw error
       if (sending.written) {
@@ -215,6 +216,16 @@ export class Sender {
   async #contentOf(message, tools) {
     const kept = message.again ? await this.getMessage({ id: tools.messageId }) : undefined
     return kept ? { content: kept, relay: relayOptions(message, tools) } : makeContent(message, tools)
+  }
+
+  /**
+   * A message as it would be told if it had come from our own phone.
+   * @param {string} id @param {string} to @param {proto.IMessage} message @param {string} userJid
+   */
+  #described(id, to, message, userJid) {
+    const key = { id, remoteJid: to, fromMe: true }
+    const messageTimestamp = Math.floor(this.#clock.now() / 1000)
+    return describedMessage(/** @type {any} */ ({ key, message, messageTimestamp }), userJid)
   }
 
   /**

@@ -78,7 +78,7 @@ const TYPES = {
   forward: [{ target: reference }, []]
 }
 /** @type {Record<string, Field>} */
-const COMMON = { message_id: text(128), mentions: list(jid, 1000, 0), quoted: reference, recipients: list(jid, 1000), again: flag }
+const COMMON = { message_id: text(128), describe: flag, mentions: list(jid, 1000, 0), quoted: reference, recipients: list(jid, 1000), again: flag }
 
 /** @param {any} body @returns {import('../messages/content.js').OutgoingMessage} */
 function messageOf(body) {

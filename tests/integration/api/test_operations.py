@@ -63,6 +63,7 @@ BAD_INPUT: list[tuple[str, str, Any, str]] = [
     ("GET", f"{SESSION}/channels/x", None, "channel"),
     ("POST", f"{SESSION}/channels", {}, "name"),
     ("PATCH", f"{SESSION}/settings", {"proxy": "ftp://proxy.example"}, "proxy"),
+    ("PATCH", f"{SESSION}/settings", {"proxy": "socks5://169.254.169.254:80"}, "proxy"),
     ("PATCH", f"{SESSION}/settings", {"history_sync": "all"}, "history_sync"),
     ("PATCH", f"{SESSION}/settings", {"retention_days": 4000}, "retention_days"),
     ("PATCH", f"{SESSION}/settings", {"device_name": ""}, "device_name"),

@@ -28,6 +28,7 @@ from orchestrator.domain.outbox import MessageState, OutboxMessage
 from orchestrator.domain.pacing import PacedMessages, Pacing
 from orchestrator.domain.session import ConnectionState, Lease
 from orchestrator.outbound.client import OutboundClient
+from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.connections import Connections
 from orchestrator.services.events import EventBus, Subscription
 from orchestrator.services.leases import LeaseBook
@@ -40,6 +41,7 @@ from orchestrator.services.shards import Shard, Shards
 from orchestrator.sidecar.client import SidecarClient
 from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.database import Database
+from orchestrator.store.kept_messages import KeptMessageStore
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.messages import MessageStore
 from orchestrator.store.outbox import OutboxStore
@@ -149,7 +151,8 @@ async def product(database: Database, url: str, replica: str = "a") -> AsyncIter
         media = MediaFiles(folder, outbound, 1024)
         previews = LinkPreviews(outbound, media)
         sessions, messages = SessionStore(database), MessageStore(database, sealer)
-        messaging = Messaging(sessions, messages, leases, connections, shards, media, previews)
+        history = ChatHistory(KeptMessageStore(database, sealer))
+        messaging = Messaging(sessions, messages, leases, connections, shards, media, previews, history)
         sender = OutboxSender(store, pacing, leases, connections, messaging, events)
         writer = AuthStateWriter(url, replica, sealer)
         outbox = Outbox(store, pacing, leases, messaging, sender, events)
