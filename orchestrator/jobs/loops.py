@@ -40,6 +40,7 @@ _RETRY_SECONDS = 0.5
 _SWEEP_SECONDS = 5.0
 _DELIVER_SECONDS = 1.0
 _WORKER_SECONDS = 2.0
+_WORKER_BEGINS_SECONDS = 3.0
 _PARENT_SECONDS = 1.0
 
 #: How long and how many sent messages of a session are kept for phones that ask again.
@@ -234,6 +235,9 @@ def working(
     """Take jobs, whenever the database is there."""
 
     async def loop(stop: asyncio.Event) -> None:
+        await pause(
+            stop, _WORKER_BEGINS_SECONDS
+        )  # sessions first: until then the looks of the other loops find what there is
         module = await asyncio.to_thread(importlib.import_module, "orchestrator.jobs.worker")
         work = module.Work(sender.wake, deliveries.interest_changed, housekeeping.each_minute)
         while not stop.is_set():
