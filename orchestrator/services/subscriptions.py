@@ -96,7 +96,7 @@ class Subscriptions:
             if plan_id is not None:
                 subscription = replace(subscription, plan_id=plan_id)
             if until is not None or endless:
-                subscription = replace(subscription, active_until=until, anchor_day=None)
+                subscription = replace(subscription, active_until=until)
             return subscription if extend_days is None else extended(subscription, extend_days, now)
 
         changed = await self._store.change(tenant_id, another, self.terms)
