@@ -1,17 +1,18 @@
 """The composition root: the only file that puts concrete parts together."""
 
 import asyncio
+import base64
 import contextlib
 import gc
-import io
 import logging
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import backoff
@@ -21,9 +22,11 @@ from aiohttp import web
 
 from orchestrator.api.internal import internal_app
 from orchestrator.api.keys import Services
+from orchestrator.api.metrics import metrics_app
 from orchestrator.api.public import public_app
 from orchestrator.config import SUPERVISOR_USERNAME, WHATSAPP_WEB_URL, ProcessSettings, Settings, sidecar_program
 from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.domain.meter import RequestMeter
 from orchestrator.domain.rate_limit import Rate
 from orchestrator.domain.session import SetAsideBy
 from orchestrator.jobs import loops
@@ -40,6 +43,7 @@ from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.key_rotation import KeyRotation
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
+from orchestrator.services.metrics import Metrics
 from orchestrator.services.moving import Moving
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
@@ -72,6 +76,7 @@ from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.tenants import TenantStore
+from orchestrator.telemetry.logs import configure_logging
 
 log = structlog.get_logger(__name__)
 
@@ -135,7 +140,7 @@ async def _database_of_this_version(url: str) -> AsyncIterator[Database]:
 
 def serve(settings: Settings, process: ProcessSettings, parent: int) -> int:
     """Run the orchestrator until SIGTERM or the end of the process ``parent``; 0, or 1 when background work failed."""
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, _secrets(settings, process))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(settings, process, parent))
 
@@ -267,6 +272,21 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)
         access = Access(tokens, tenants, settings.admin_token)
+        messaging = Messaging(sessions, leases, shards)
+        readiness = Readiness(database, supervision)
+        sidecar_events = SidecarEvents(sessions, leases, connections, supervision, quarantine, events)
+        metrics = Metrics(
+            writes=writer.meter,
+            requests=RequestMeter(),
+            leases=leases,
+            connections=connections,
+            events=events,
+            messaging=messaging,
+            readiness=readiness,
+            replicas=replicas,
+            shards=shards,
+            sidecar_events=sidecar_events,
+        )
         services = Services(
             access=access,
             acts=ActStore(database),
@@ -276,15 +296,16 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
             incoming=incoming,
             leases=leases,
-            messaging=Messaging(sessions, leases, shards),
+            messaging=messaging,
+            metrics=metrics,
             pairing=Pairing(sessions, connections, shards),
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),
             posted_folders=PostedFolders(sessions, PortableStateStore(database, sealer)),
             rate_limits=RateLimits(Rate(settings.requests_per_minute), Rate(settings.failed_logins_per_minute)),
-            readiness=Readiness(database, supervision),
+            readiness=readiness,
             replicas=replicas,
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
-            sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events),
+            sidecar_events=sidecar_events,
             supervision=supervision,
             tenants=Tenants(tenants, tokens, access),
         )
@@ -311,18 +332,28 @@ def _shard(
 
 def public(parts: Parts, settings: Settings) -> web.Application:
     """What is open to others: the public API and the pages."""
-    app = public_app(parts.services, parts.peer_token, settings.public_url, proxies=settings.trusted_proxies)
+    app = public_app(
+        parts.services,
+        parts.peer_token,
+        settings.public_url,
+        proxies=settings.trusted_proxies,
+        metrics_token=settings.metrics_token,
+    )
     pages.add_to(app)
     return app
 
 
 @asynccontextmanager
 async def _listening(parts: Parts, settings: Settings, process: ProcessSettings) -> AsyncIterator[None]:
-    """Both APIs: the public one on all interfaces, the sidecar's on a unix socket in a private folder."""
+    """Both APIs: the public one on all interfaces, the sidecar's on a unix socket in a private folder; and the metrics if
+    they have a port of their own."""
     services = parts.services
+    apps = [public(parts, settings), internal_app(services, process.internal_token)]
+    if settings.metrics_port is not None:
+        apps.append(metrics_app(services))
     runners = [
         web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, handler_cancellation=False)
-        for app in (public(parts, settings), internal_app(services, process.internal_token))
+        for app in apps
     ]
     try:
         for runner in runners:
@@ -331,6 +362,8 @@ async def _listening(parts: Parts, settings: Settings, process: ProcessSettings)
         await web.UnixSite(runners[1], str(process.orchestrator_socket)).start()
         process.orchestrator_socket.chmod(0o600)
         await web.TCPSite(runners[0], settings.host, settings.port).start()
+        if settings.metrics_port is not None:
+            await web.TCPSite(runners[2], settings.host, settings.metrics_port).start()
         log.info("listening", port=settings.port)
         yield
     finally:
@@ -339,41 +372,16 @@ async def _listening(parts: Parts, settings: Settings, process: ProcessSettings)
             await runner.cleanup()
 
 
-class _LogOutput(io.StringIO):
-    """Standard output that may be gone: when supervisord was killed, logging must not keep us from stopping."""
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            sys.stdout.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-
-
-class _ToOurLog(logging.Handler):
-    """What libraries log through the standard library, as lines of our own format."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info or None)
-
-
-def configure_logging(level: str) -> None:
-    """One JSON line for each event, on standard output."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("event"),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(_LogOutput()),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-    )
-    logging.basicConfig(level=logging.WARNING, handlers=[_ToOurLog()])
+def _secrets(settings: Settings, process: ProcessSettings) -> Iterator[str]:
+    """What no line of the log may have, in each form in which something might write it."""
+    for secret in (settings.admin_token, settings.metrics_token, process.internal_token, process.supervisor_password):
+        if secret is not None:
+            yield secret
+    for key in settings.session_encryption_keys:
+        yield from (key.hex(), base64.b64encode(key).decode(), base64.urlsafe_b64encode(key).decode())
+    password = urlsplit(process.database_url).password
+    if password:
+        yield from (password, unquote(password))
 
 
 def _warn_about(settings: Settings) -> None:

@@ -28,6 +28,7 @@ SECRET_VARIABLES: Final = (
     "INTERNAL_TOKEN",
     "JOURNAL_KEYS",
     "MERCADOPAGO_ACCESS_TOKEN",
+    "METRICS_TOKEN",
     "SESSION_ENCRYPTION_KEYS",
     "SUPERVISOR_PASSWORD",
 )
@@ -110,6 +111,10 @@ class Settings:
     """Wrong tokens from one address before its unknown tokens are refused unread."""
     trusted_proxies: int = 0
     """How many proxies in front of us add an address to X-Forwarded-For; 0: it isn't believed."""
+    metrics_token: str | None = field(default=None, repr=False)
+    """Opens `/metrics` and nothing else; the admin token does too."""
+    metrics_port: int | None = None
+    """Where the metrics are without a token as well; None: nowhere."""
     log_level: str = "info"
 
     @classmethod
@@ -146,6 +151,8 @@ class Settings:
                 "FAILED_LOGINS_PER_MINUTE", default=60, lowest=1, highest=10_000_000
             ),
             trusted_proxies=read.whole_number("TRUSTED_PROXIES", default=0, lowest=0, highest=10),
+            metrics_token=read.admin_token("METRICS_TOKEN"),
+            metrics_port=read.whole_number("METRICS_PORT", default=0, lowest=1, highest=65_535) or None,
             log_level=read.choice("LOG_LEVEL", default="info", choices=LOG_LEVELS, also={"warning": "warn"}),
         )
         last = settings.sidecar_port + (settings.sidecar_shards or 1) - 1

@@ -17,6 +17,8 @@ import { safeError } from './log.js'
  * @property {{draining: boolean, undrained: number[], bytes: number, limit: number, hold: (held: boolean) => void}} journal
  *   as it is at the moment of the question
  * @property {() => {used: number, limit: number}} heap how near this process is to the end that V8 makes when memory runs out
+ * @property {() => {resident_bytes: number, cpu_seconds: number, event_loop_utilization: number}} processFigures what the
+ *   metrics tell of this process; the utilization is since the question before
  * @property {string} instance
  * @property {import('./connections/last-words.js').LastWords | null} lastWords of the process before
  * @property {string} token

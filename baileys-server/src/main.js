@@ -11,6 +11,7 @@ import { currentSession, leaveLastWords, takeLastWords } from './connections/las
 import { StartSlots } from './connections/start-slots.js'
 import { WebVersion } from './connections/web-version.js'
 import { createControlApi } from './control-api.js'
+import { processFigures } from './process-figures.js'
 import { createLog, safeError } from './log.js'
 import { JournalRecovery } from './connections/journal-recovery.js'
 import { OrchestratorClient } from './orchestrator/client.js'
@@ -82,6 +83,7 @@ const controlApi = createControlApi({
     const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
     return { used, limit }
   },
+  processFigures: processFigures(),
   instance,
   lastWords,
   token: config.internalToken,

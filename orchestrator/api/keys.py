@@ -14,6 +14,7 @@ from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
+from orchestrator.services.metrics import Metrics
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.posted_folders import PostedFolders
@@ -40,6 +41,7 @@ class Services:
     incoming: IncomingMessages
     leases: LeaseBook
     messaging: Messaging
+    metrics: Metrics
     pairing: Pairing
     pairing_links: PairingLinks
     posted_folders: PostedFolders

@@ -1,6 +1,7 @@
 """Sending messages through a session that is open."""
 
-from orchestrator.domain.errors import FieldError, InvalidRequest, SessionNotOpen
+from orchestrator.domain.errors import FieldError, InvalidRequest, OrchestratorError, SessionNotOpen
+from orchestrator.domain.meter import Counter
 from orchestrator.domain.recipient import recipient_jid
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.shards import Shards
@@ -14,6 +15,8 @@ class Messaging:
         self._store = store
         self._leases = leases
         self._shards = shards
+        self.outcomes = Counter()
+        """Sends by what became of them: `sent`, or the code of the error."""
 
     async def send_text(self, tenant_id: str, session_id: str, to: str, text: str) -> tuple[str, str]:
         """Send a text to a number or jid; (message id, jid) once it is written to WhatsApp's socket."""
@@ -25,4 +28,10 @@ class Messaging:
         if lease is None:
             await self._store.get(tenant_id, session_id)  # tells a session that isn't held here from one that isn't
             raise SessionNotOpen
-        return await self._shards.client_of(lease.session_ref).send_text(lease.session_ref, jid, text)
+        try:
+            sent = await self._shards.client_of(lease.session_ref).send_text(lease.session_ref, jid, text)
+        except OrchestratorError as error:
+            self.outcomes.add(error.code)
+            raise
+        self.outcomes.add("sent")
+        return sent

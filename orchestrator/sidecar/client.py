@@ -89,6 +89,14 @@ class Heap(msgspec.Struct, frozen=True):
     limit: int
 
 
+class Process(msgspec.Struct, frozen=True):
+    """What the operating system says of the sidecar; ``event_loop_utilization`` is the busy share since it was last asked."""
+
+    resident_bytes: int
+    cpu_seconds: float
+    event_loop_utilization: float
+
+
 class LastWords(msgspec.Struct, frozen=True):
     """Why the process before this one ended, which it could still say; ``session_ref``: at whose work it was."""
 
@@ -111,6 +119,7 @@ class Listing(msgspec.Struct, frozen=True):
     heap: Heap
     last_words: LastWords | None
     sessions: list[Connection]
+    process: Process | None = None
 
 
 class _Sent(msgspec.Struct):
