@@ -13,6 +13,7 @@ import { WebVersion } from './connections/web-version.js'
 import { createControlApi } from './control-api.js'
 import { processFigures } from './process-figures.js'
 import { createLog, safeError } from './log.js'
+import { Media } from './messages/media.js'
 import { JournalRecovery } from './connections/journal-recovery.js'
 import { OrchestratorClient } from './orchestrator/client.js'
 import { CredsLoader } from './orchestrator/creds-loader.js'
@@ -50,6 +51,7 @@ const outbox = new EventOutbox({ client, instance, clock, log })
 const credsLoader = new CredsLoader(client)
 const startSlots = new StartSlots(SOCKETS_STARTING_AT_ONCE)
 const webVersion = new WebVersion({ webSocketUrl: config.whatsappWebUrl, clock, log })
+const media = new Media(config.mediaDir, log)
 const registry = new Registry(session => ({
   credsLoader,
   backup: new SessionBackup(client, session),
@@ -57,6 +59,7 @@ const registry = new Registry(session => ({
   journal,
   startSlots,
   webVersion,
+  media,
   clock,
   random: Math.random,
   log,

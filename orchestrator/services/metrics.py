@@ -1,6 +1,5 @@
 """Metrics in Prometheus' form, put together when they are asked for. No label names a session or a tenant."""
 
-import math
 from collections import Counter as Counted
 from collections.abc import Callable, Iterable, Mapping
 
@@ -14,7 +13,6 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from orchestrator import VERSION
 from orchestrator.domain.meter import Histogram, RequestMeter, WriteMeter
@@ -22,7 +20,6 @@ from orchestrator.domain.session import ConnectionState
 from orchestrator.services.connections import Connections
 from orchestrator.services.events import EventBus
 from orchestrator.services.leases import LeaseBook
-from orchestrator.services.messaging import Messaging
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.replicas import Replicas
 from orchestrator.services.shards import Shard, Shards
@@ -44,7 +41,6 @@ class Metrics(Collector):
         leases: LeaseBook,
         connections: Connections,
         events: EventBus,
-        messaging: Messaging,
         readiness: Readiness,
         replicas: Replicas,
         shards: Shards,
@@ -55,7 +51,6 @@ class Metrics(Collector):
         self._leases = leases
         self._connections = connections
         self._events = events
-        self._messaging = messaging
         self._readiness = readiness
         self._replicas = replicas
         self._shards = shards
@@ -139,6 +134,7 @@ class Metrics(Collector):
         )
 
     def _traffic(self) -> Iterable[Metric]:
+        sends = sum((Counted(shard.client.sends) for shard in self._shards), Counted[str]())
         yield _by("orchestrator_events", "Events that were told.", "type", self._events.published)
         yield _by(
             "orchestrator_disconnects",
@@ -146,7 +142,7 @@ class Metrics(Collector):
             "code",
             self._sidecar_events.disconnects,
         )
-        yield _by("orchestrator_messages_sent", "Sends, by what became of them.", "outcome", self._messaging.outcomes)
+        yield _by("orchestrator_messages_sent", "Sends, by what became of them.", "outcome", sends)
         requests = CounterMetricFamily(
             "orchestrator_http_requests", "Requests to the public API.", labels=("operation", "status")
         )
@@ -243,5 +239,5 @@ def _histogram(name: str, help_: str, histogram: Histogram) -> Metric:
     buckets, below = [], 0
     for bound, number in zip((*histogram.bounds, None), histogram.counts, strict=True):
         below += number
-        buckets.append((floatToGoString(math.inf if bound is None else bound), below))
+        buckets.append(("+Inf" if bound is None else str(float(bound)), below))
     return HistogramMetricFamily(name, help_, buckets=buckets, sum_value=histogram.total)

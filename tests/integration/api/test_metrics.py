@@ -106,8 +106,9 @@ async def test_every_answer_has_the_headers_that_hold_browsers_back(database_url
             assert headers["Referrer-Policy"] == "no-referrer"
             assert "frame-ancestors 'none'" in headers["Content-Security-Policy"] or path == "/docs"
             assert "Strict-Transport-Security" not in headers
-        secure = await served.call("GET", "/healthz", **{"X-Forwarded-Proto": "https"})
-        assert secure.headers["Strict-Transport-Security"].startswith("max-age=")
+        url = f"http://127.0.0.1:{served.port}/healthz"
+        async with served.http.get(url, headers={"X-Forwarded-Proto": "https"}) as secure:
+            assert secure.headers["Strict-Transport-Security"].startswith("max-age=")
 
 
 def names_asked_for() -> set[str]:
