@@ -36,9 +36,11 @@ from orchestrator.jobs.background import Background, pause
 from orchestrator.outbound.client import OutboundClient
 from orchestrator.pages import pairing as pages
 from orchestrator.peer.client import PeerClient
+from orchestrator.services import database_backups
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
 from orchestrator.services.connections import Connections
+from orchestrator.services.database_backups import Contents, ScheduledBackups
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
 from orchestrator.services.history import History
@@ -70,7 +72,8 @@ from orchestrator.store.api_tokens import ApiTokenStore
 from orchestrator.store.audit import AuditStore
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
-from orchestrator.store.database import Database
+from orchestrator.store.database import SCHEMA_VERSION, Database
+from orchestrator.store.database_backups import DatabaseBackupStore
 from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
@@ -83,6 +86,7 @@ from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.tenants import TenantStore
 from orchestrator.telemetry.logs import configure_logging
+from orchestrator.transfer.backup_places import place
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +104,8 @@ class Parts:
     sessions: SessionStore
     peers: Peers
     peer_token: str
+    scheduled_backups: ScheduledBackups | None
+    """None: not on a schedule."""
 
 
 def migrate_database(settings: Settings) -> int:
@@ -113,6 +119,15 @@ def migrate_database(settings: Settings) -> int:
         sys.stderr.write(f"{error.message}\n")
         return 1
     return 0
+
+
+async def restore(url: str, pieces: AsyncIterator[bytes], passphrase: str, *, stopped: bool) -> Contents:
+    """Write a backup into an empty database; for a command beside the service."""
+    from orchestrator.store.migration import migrate  # noqa: PLC0415 (serve() seldom needs it)
+
+    return await database_backups.restore(
+        url, pieces, passphrase, stopped=stopped, migrate=migrate, newest=SCHEMA_VERSION
+    )
 
 
 @asynccontextmanager
@@ -222,6 +237,8 @@ async def _start(
     background.start("mark", loops.marking(services.incoming))
     retention = settings.quarantine_retention_days
     background.start("access", loops.confirming(services.access))
+    if parts.scheduled_backups is not None:
+        background.start("backup", loops.backing_up(parts.scheduled_backups))
     background.start("prune", loops.pruning(*_prunings(parts, retention)))
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
         await pause(stop, 0.1)
@@ -334,7 +351,10 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             supervision=supervision,
             tenants=Tenants(tenants, tokens, access),
         )
-        yield Parts(services, database, auth_states, sessions, peers, peer_token)
+        scheduled = _scheduled_backups(settings, process.database_url, database, http)
+        if scheduled is not None:
+            metrics.add(scheduled.metrics)
+        yield Parts(services, database, auth_states, sessions, peers, peer_token, scheduled)
         await peers.close()
         await replicas.close()
     finally:
@@ -342,6 +362,22 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         await http.close()
         await writer.close()
         await database.close()
+
+
+def _scheduled_backups(
+    settings: Settings, url: str, database: Database, http: aiohttp.ClientSession
+) -> ScheduledBackups | None:
+    hours, target, passphrase = settings.backup_schedule_hours, settings.backup_target, settings.backup_passphrase
+    if hours is None or target is None or passphrase is None:
+        return None
+    return ScheduledBackups(
+        DatabaseBackupStore(database),
+        url,
+        place(target, settings.s3_access, http),
+        passphrase,
+        every_seconds=hours * 3600,
+        keep=settings.backup_keep,
+    )
 
 
 def _shard(
@@ -400,7 +436,10 @@ async def _listening(parts: Parts, settings: Settings, process: ProcessSettings)
 
 def _secrets(settings: Settings, process: ProcessSettings) -> Iterator[str]:
     """What no line of the log may have, in each form in which something might write it."""
-    for secret in (settings.admin_token, settings.metrics_token, process.internal_token, process.supervisor_password):
+    access = settings.s3_access
+    storage = None if access is None else access.secret_key
+    own = (settings.admin_token, settings.metrics_token, settings.backup_passphrase, storage)
+    for secret in (*own, process.internal_token, process.supervisor_password):
         if secret is not None:
             yield secret
     for key in settings.session_encryption_keys:

@@ -25,6 +25,8 @@ LOG_LEVELS: Final = ("debug", "info", "warn", "error")
 
 SECRET_VARIABLES: Final = (
     "ADMIN_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "BACKUP_PASSPHRASE",
     "BOT_TOKEN",
     "DATABASE_URL",
     "INTERNAL_TOKEN",
@@ -40,6 +42,8 @@ MOST_SHARDS: Final = 64
 
 _MINIMUM_ADMIN_TOKEN_LENGTH: Final = 16
 _ENCRYPTION_KEY_BYTES: Final = 32
+_TELEGRAM_API_URL: Final = "https://api.telegram.org"
+_MERCADOPAGO_API_URL: Final = "https://api.mercadopago.com"
 _DAY_SECONDS: Final = 86_400.0
 _POSTGRES_SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg")
 _HEX_64: Final = re.compile(r"[0-9A-Fa-f]{64}")
@@ -67,6 +71,17 @@ class SettingsError(Exception):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Access:
+    """Storage that speaks S3, and who we are there."""
+
+    endpoint: str
+    """`https://host`, without a path."""
+    region: str
+    key_id: str
+    secret_key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +136,14 @@ class Settings:
     """Opens `/metrics` and nothing else; the admin token does too."""
     metrics_port: int | None = None
     """Where the metrics are without a token as well; None: nowhere."""
+    backup_schedule_hours: float | None = None
+    """How often one of the replicas copies the whole database to `backup_target`; None: never."""
+    backup_target: str | None = None
+    """`s3://bucket/prefix`, or the absolute path of a folder."""
+    backup_passphrase: str | None = field(default=None, repr=False)
+    backup_keep: int = 14
+    """How many of the newest copies stay at the target."""
+    s3_access: S3Access | None = None
     log_level: str = "info"
 
     @classmethod
@@ -161,6 +184,11 @@ class Settings:
             trusted_proxies=read.whole_number("TRUSTED_PROXIES", default=0, lowest=0, highest=10),
             metrics_token=read.admin_token("METRICS_TOKEN"),
             metrics_port=read.whole_number("METRICS_PORT", default=0, lowest=1, highest=65_535) or None,
+            backup_schedule_hours=read.hours("BACKUP_SCHEDULE"),
+            backup_target=read.backup_target("BACKUP_TARGET"),
+            backup_passphrase=read.passphrase("BACKUP_PASSPHRASE"),
+            backup_keep=read.whole_number("BACKUP_KEEP", default=14, lowest=1, highest=10_000),
+            s3_access=read.s3_access(),
             log_level=read.choice("LOG_LEVEL", default="info", choices=LOG_LEVELS, also={"warning": "warn"}),
         )
         last = settings.sidecar_port + (settings.sidecar_shards or 1) - 1
@@ -169,6 +197,18 @@ class Settings:
         elif settings.sidecar_port <= settings.port <= last:
             taken = f"{settings.sidecar_port} to {last}"
             read.refuse(f"PORT is {settings.port}, and the sidecars take {taken}; set PORT or SIDECAR_PORT to another.")
+        if settings.metrics_port is not None and settings.metrics_port in (
+            settings.port,
+            *range(settings.sidecar_port, last + 1),
+        ):
+            read.refuse(f"METRICS_PORT is {settings.metrics_port}, which is taken; set it to another port.")
+        if settings.backup_schedule_hours is not None and None in (settings.backup_target, settings.backup_passphrase):
+            read.refuse(
+                "BACKUP_SCHEDULE is set; set BACKUP_TARGET to s3://bucket/prefix or a folder, and BACKUP_PASSPHRASE to what seals "
+                "the copies (at least 16 characters, kept elsewhere: without it they can't be opened)."
+            )
+        if (settings.backup_target or "").startswith("s3://") and settings.s3_access is None:
+            read.refuse("BACKUP_TARGET is an s3:// address; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
         read.raise_problems()
         return settings
 
@@ -209,6 +249,32 @@ class ProcessSettings:
         )
         read.raise_problems()
         return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideServices:
+    """Who else is called, and as whom: what `doctor` tries."""
+
+    bot_token: str | None = field(default=None, repr=False)
+    admin_chat_id: str | None = None
+    telegram_api_url: str = _TELEGRAM_API_URL
+    mercadopago_access_token: str | None = field(default=None, repr=False)
+    mercadopago_api_url: str = _MERCADOPAGO_API_URL
+    public_url: str | None = None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "OutsideServices":
+        read = _Reader(environ)
+        services = cls(
+            bot_token=environ.get("BOT_TOKEN", "").strip() or None,
+            admin_chat_id=environ.get("ADMIN_CHAT_ID", "").strip() or None,
+            telegram_api_url=read.http_url("TELEGRAM_API_URL") or _TELEGRAM_API_URL,
+            mercadopago_access_token=environ.get("MERCADOPAGO_ACCESS_TOKEN", "").strip() or None,
+            mercadopago_api_url=read.http_url("MERCADOPAGO_API_URL") or _MERCADOPAGO_API_URL,
+            public_url=read.http_url("PUBLIC_URL"),
+        )
+        read.raise_problems()
+        return services
 
 
 SUPERVISOR_USERNAME: Final = "orchestrator"
@@ -272,6 +338,37 @@ class _Reader:
         self.refuse(f"{name} is {_shown(text)}; set it to a number of seconds from {lowest:g} to {highest:g}.")
         return default
 
+    def hours(self, name: str) -> float | None:
+        text = self._text(name)
+        if text is None:
+            return None
+        if re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,9})?", text) and 0.001 <= float(text) <= 24 * 90:
+            return float(text)
+        self.refuse(f"{name} is {_shown(text)}; set it to a number of hours, such as 24, or leave it out.")
+        return None
+
+    def backup_target(self, name: str) -> str | None:
+        text = self._text(name)
+        if text is None or re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,62}(/[A-Za-z0-9._/-]*)?", text):
+            return text
+        if text.startswith("/") and text.isprintable():
+            return text
+        self.refuse(
+            f"{name} is {_shown(text)}; set it to s3://bucket/prefix, or to the path of a folder from the root."
+        )
+        return None
+
+    def s3_access(self) -> S3Access | None:
+        """The names are those of every other program that uses S3."""
+        key_id, secret = self._text("AWS_ACCESS_KEY_ID"), self._text("AWS_SECRET_ACCESS_KEY")
+        region = self._text("AWS_REGION") or "us-east-1"
+        endpoint = (self._text("AWS_ENDPOINT_URL") or f"https://s3.{region}.amazonaws.com").rstrip("/")
+        if not re.fullmatch(r"https?://[^/?#@\s]+", endpoint):
+            self.refuse("AWS_ENDPOINT_URL is malformed; set it to https://host of the storage, or leave it out.")
+        if key_id is None or secret is None:
+            return None
+        return S3Access(endpoint=endpoint, region=region, key_id=key_id, secret_key=secret)
+
     def choice(
         self, name: str, *, default: str, choices: tuple[str, ...], also: Mapping[str, str] = MappingProxyType({})
     ) -> str:
@@ -311,6 +408,12 @@ class _Reader:
         elif len(token) < _MINIMUM_ADMIN_TOKEN_LENGTH:
             self.refuse(f"{name} is too short; {advice}.")
         return token
+
+    def passphrase(self, name: str) -> str | None:
+        text = self._environ.get(name, "").strip() or None
+        if text is not None and len(text) < _MINIMUM_ADMIN_TOKEN_LENGTH:
+            self.refuse(f"{name} is too short; choose at least {_MINIMUM_ADMIN_TOKEN_LENGTH} characters.")
+        return text
 
     def encryption_keys(self, name: str) -> tuple[bytes, ...]:
         text = self._text(name)
