@@ -20,6 +20,7 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from orchestrator import VERSION
 from orchestrator.api.internal import internal_app
 from orchestrator.api.keys import Services
 from orchestrator.api.metrics import metrics_app
@@ -85,6 +86,7 @@ from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.tenants import TenantStore
+from orchestrator.telemetry import tracing
 from orchestrator.telemetry.logs import configure_logging
 from orchestrator.transfer.backup_places import place
 
@@ -162,8 +164,13 @@ async def _database_of_this_version(url: str) -> AsyncIterator[Database]:
 def serve(settings: Settings, process: ProcessSettings, parent: int) -> int:
     """Run the orchestrator until SIGTERM or the end of the process ``parent``; 0, or 1 when background work failed."""
     configure_logging(settings.log_level, _secrets(settings, process))
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, process, parent))
+    if settings.otlp_endpoint is not None:
+        tracing.start(settings.otlp_endpoint, process.replica_id, VERSION)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(settings, process, parent))
+    finally:
+        tracing.stop()
 
 
 async def _serve(settings: Settings, process: ProcessSettings, parent: int) -> int:

@@ -144,6 +144,8 @@ class Settings:
     backup_keep: int = 14
     """How many of the newest copies stay at the target."""
     s3_access: S3Access | None = None
+    otlp_endpoint: str | None = None
+    """Where traces go, OTLP over HTTP; None: nowhere."""
     log_level: str = "info"
 
     @classmethod
@@ -162,7 +164,7 @@ class Settings:
             sidecar_port=read.whole_number("SIDECAR_PORT", default=3000, lowest=1, highest=65_535),
             sidecar_shards=read.whole_number("SIDECAR_SHARDS", default=0, lowest=1, highest=MOST_SHARDS) or None,
             replica_address=read.http_url("REPLICA_ADDRESS"),
-            public_url=read.http_url("PUBLIC_URL"),
+            public_url=read.public_url("PUBLIC_URL"),
             rebalance_after_seconds=read.seconds("REBALANCE_AFTER_SECONDS", default=60.0),
             backup_timeout_seconds=read.seconds("BACKUP_TIMEOUT_SECONDS", default=10.0, highest=300.0),
             backup_attempts=read.whole_number("BACKUP_ATTEMPTS", default=3, lowest=1, highest=20),
@@ -189,6 +191,7 @@ class Settings:
             backup_passphrase=read.passphrase("BACKUP_PASSPHRASE"),
             backup_keep=read.whole_number("BACKUP_KEEP", default=14, lowest=1, highest=10_000),
             s3_access=read.s3_access(),
+            otlp_endpoint=read.otlp_endpoint("OTEL_EXPORTER_OTLP_ENDPOINT"),
             log_level=read.choice("LOG_LEVEL", default="info", choices=LOG_LEVELS, also={"warning": "warn"}),
         )
         last = settings.sidecar_port + (settings.sidecar_shards or 1) - 1
@@ -271,7 +274,7 @@ class OutsideServices:
             telegram_api_url=read.http_url("TELEGRAM_API_URL") or _TELEGRAM_API_URL,
             mercadopago_access_token=environ.get("MERCADOPAGO_ACCESS_TOKEN", "").strip() or None,
             mercadopago_api_url=read.http_url("MERCADOPAGO_API_URL") or _MERCADOPAGO_API_URL,
-            public_url=read.http_url("PUBLIC_URL"),
+            public_url=read.public_url("PUBLIC_URL"),
         )
         read.raise_problems()
         return services
@@ -459,6 +462,18 @@ class _Reader:
             elif text:
                 self.refuse(f"{name}: {_shown(text)} is no network; write 10.0.0.0/8 or fd00::/8, with commas between.")
         return tuple(found)
+
+    def otlp_endpoint(self, name: str) -> str | None:
+        text = self._text(name)
+        if text is None or re.fullmatch(r"https?://[^?#@\s]+", text):
+            return text
+        self.refuse(f"{name} is malformed; set it to http://host:4318 of the collector, or leave it out.")
+        return None
+
+    def public_url(self, name: str) -> str | None:
+        """Railway tells which domain it gave the service, if it has one."""
+        domain = self._text("RAILWAY_PUBLIC_DOMAIN")
+        return self.http_url(name) or (None if domain is None else f"https://{domain}")
 
     def root_key(self, name: str) -> str | None:
         text = self._text(name)

@@ -18,6 +18,8 @@
  * @property {string | null} mediaDir where the orchestrator puts files that are to be sent; null: no media
  * @property {number} journalMaxBytes
  * @property {readonly Buffer[]} journalKeys each 32 bytes; the first seals, all of them open
+ * @property {string | null} otlpEndpoint where traces go; null: nowhere
+ * @property {Record<string, string>} otlpHeaders
  * @property {string} logLevel
  */
 
@@ -59,6 +61,8 @@ export function readConfig(env) {
     mediaDir: read.optional('MEDIA_DIR'),
     journalMaxBytes: read.integer('JOURNAL_MAX_MIB', 256, 1, 1024) * MIB,
     journalKeys: read.keys('JOURNAL_KEYS', 32),
+    otlpEndpoint: read.optional('OTEL_EXPORTER_OTLP_ENDPOINT'),
+    otlpHeaders: read.headers('OTEL_EXPORTER_OTLP_HEADERS'),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info')
   }
   if (problems.length > 0) throw new InvalidConfig(problems)
@@ -85,6 +89,16 @@ function readers(env, problems) {
     },
     optional(/** @type {string} */ name) {
       return value(name) ?? null
+    },
+    /** As the OpenTelemetry specification has them: `name=value` with commas between, percent-encoded. */
+    headers(/** @type {string} */ name) {
+      try {
+        const pairs = value(name)?.split(',').map(pair => pair.split('=', 2).map(part => decodeURIComponent(part.trim()))) ?? []
+        return Object.fromEntries(pairs)
+      } catch {
+        problems.push(`${name} must be name=value pairs, percent-encoded, separated by commas.`)
+        return {}
+      }
     },
     /** Keys in hexadecimal digits, separated by commas. */
     keys(/** @type {string} */ name, /** @type {number} */ bytes) {

@@ -13,6 +13,7 @@ import { WebVersion } from './connections/web-version.js'
 import { createControlApi } from './control-api.js'
 import { processFigures } from './process-figures.js'
 import { createLog, safeError } from './log.js'
+import { Tracer } from './tracing.js'
 import { Media } from './messages/media.js'
 import { JournalRecovery } from './connections/journal-recovery.js'
 import { OrchestratorClient } from './orchestrator/client.js'
@@ -34,6 +35,7 @@ const config = configOrExit()
 const log = createLog(config.logLevel)
 const instance = randomUUID()
 const shuttingDown = new AbortController()
+const tracer = config.otlpEndpoint === null ? null : new Tracer({ endpoint: config.otlpEndpoint, headers: config.otlpHeaders, instance, log })
 
 const client = new OrchestratorClient({
   socketPath: config.orchestratorSocket,
@@ -41,7 +43,8 @@ const client = new OrchestratorClient({
   timeoutMs: config.backupTimeoutMs,
   retries: config.backupRetries,
   clock,
-  log
+  log,
+  tracer
 })
 const journal = config.journalDir === null ? null : journalOrExit(config.journalDir)
 const lastWords = config.journalDir === null ? null : takeLastWords(config.journalDir)
@@ -90,7 +93,8 @@ const controlApi = createControlApi({
   instance,
   lastWords,
   token: config.internalToken,
-  log
+  log,
+  tracer
 })
 
 trustOtherServer()
@@ -151,6 +155,7 @@ async function shutDown(cause) {
   await sayGoodbye()
   controlApi.close()
   client.close()
+  await tracer?.close()
   log.info({}, 'sidecar_stopped')
   log.flush(() => process.exit(0))
 }

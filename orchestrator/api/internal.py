@@ -15,8 +15,10 @@ from orchestrator.api.keys import SERVICES, Services
 from orchestrator.api.limits import BODY_LIMIT, VALUE_LIMIT, KeyId, KeyType, Positive
 from orchestrator.api.problems import problems
 from orchestrator.api.request_ids import Handler
+from orchestrator.api.tracing import traced
 from orchestrator.domain.auth_state import Account, AuthStateWrite, Found, LoadOutcome, ProvenAbsent
 from orchestrator.domain.errors import FieldError, InvalidRequest, OrchestratorError, Unauthorized
+from orchestrator.telemetry.tracing import HEADER
 
 Value = Annotated[str, msgspec.Meta(max_length=VALUE_LIMIT)]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -87,7 +89,7 @@ class EventBatch(Instance, forbid_unknown_fields=True):
 
 
 def internal_app(services: Services, token: str) -> web.Application:
-    app = web.Application(middlewares=[problems, authenticated_by(token)], client_max_size=BODY_LIMIT)
+    app = web.Application(middlewares=[traced_if_asked, problems, authenticated_by(token)], client_max_size=BODY_LIMIT)
     app[SERVICES] = services
     session = "/internal/v1/sessions/{session_ref:[0-9]{1,18}}"
     app.add_routes(
@@ -110,6 +112,12 @@ def internal_app(services: Services, token: str) -> web.Application:
     )
     write_frames.close_streams_with(app)
     return app
+
+
+@web.middleware
+async def traced_if_asked(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Only what belongs to a trace already: the write path has no time for more than this look."""
+    return await traced(request, handler) if HEADER in request.headers else await handler(request)
 
 
 def authenticated_by(token: str) -> Middleware:

@@ -23,6 +23,7 @@ from orchestrator.api.operations import BODY_LIMIT, Operation, operation_of, reg
 from orchestrator.api.problems import problems
 from orchestrator.api.record import recorded
 from orchestrator.api.request_ids import Handler, identified, tell_request_id
+from orchestrator.api.tracing import traced
 from orchestrator.peer.client import DATABASE_PATH, EVENTS_PATH
 
 #: In the order in which the documentation shows them.
@@ -50,6 +51,7 @@ def public_app(
     """``proxies``: how many in front of us add an address to X-Forwarded-For."""
     middlewares = [
         identified,
+        traced,
         metrics.metered,
         compressed,
         problems,

@@ -31,6 +31,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.meter import Counter
 from orchestrator.domain.session import ConnectionState, Lease
+from orchestrator.telemetry.tracing import client_span
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -242,11 +243,13 @@ class SidecarClient:
     async def _call(self, method: str, path: str, body: Any = None, *, seconds: float = _CALL_SECONDS) -> bytes:
         timeout = aiohttp.ClientTimeout(total=seconds)
         try:
-            async with self._http.request(
-                method, self._base + path, json=body, headers=self._headers, timeout=timeout
-            ) as response:
-                content = await response.read()
-                status = response.status
+            with client_span(f"sidecar {method}", **{"url.path": path}) as span:
+                async with self._http.request(
+                    method, self._base + path, json=body, headers={**self._headers, **span.headers}, timeout=timeout
+                ) as response:
+                    content = await response.read()
+                    status = response.status
+                    span.note("http.response.status_code", status)
         except aiohttp.ClientConnectorError as error:
             raise SidecarGone from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
