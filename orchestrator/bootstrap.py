@@ -31,7 +31,7 @@ from orchestrator.domain.media import MIB
 from orchestrator.domain.meter import RequestMeter
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.rate_limit import Rate
-from orchestrator.domain.session import SetAsideBy
+from orchestrator.domain.session import Lease, SetAsideBy
 from orchestrator.jobs import loops
 from orchestrator.jobs.background import Background, pause
 from orchestrator.outbound.client import OutboundClient
@@ -40,11 +40,14 @@ from orchestrator.peer.client import PeerClient
 from orchestrator.services import database_backups
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
+from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.connections import Connections
 from orchestrator.services.database_backups import Contents, ScheduledBackups
+from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
 from orchestrator.services.history import History
+from orchestrator.services.housekeeping import Housekeeping
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.key_rotation import KeyRotation
 from orchestrator.services.leases import LeaseBook
@@ -53,6 +56,9 @@ from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.metrics import Metrics
 from orchestrator.services.moving import Moving
+from orchestrator.services.operations import Operations
+from orchestrator.services.outbox import Outbox
+from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.peers import Peers
@@ -61,11 +67,14 @@ from orchestrator.services.quarantine import Quarantine
 from orchestrator.services.rate_limits import RateLimits
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.replicas import Replicas
+from orchestrator.services.session_settings import Settings as SettingsOfSessions
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.shards import Shard, Shards
 from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.services.supervision import Supervision
 from orchestrator.services.tenants import Tenants
+from orchestrator.services.webhook_deliveries import WebhookDeliveries
+from orchestrator.services.webhooks import Webhooks
 from orchestrator.sidecar.client import SidecarClient
 from orchestrator.sidecar.supervisord import SupervisordClient
 from orchestrator.store.acts import ActStore
@@ -75,17 +84,25 @@ from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.database import SCHEMA_VERSION, Database
 from orchestrator.store.database_backups import DatabaseBackupStore
+from orchestrator.store.directory import DirectoryStore
 from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
+from orchestrator.store.jobs import JobStore
+from orchestrator.store.kept_messages import KeptMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.messages import MessageStore
+from orchestrator.store.outbox import OutboxStore
+from orchestrator.store.pacing import PacingStore
 from orchestrator.store.pairing_links import PairingLinkStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
+from orchestrator.store.session_settings import SessionSettingsStore
 from orchestrator.store.sessions import SessionStore
+from orchestrator.store.stored_events import StoredEvents
 from orchestrator.store.tenants import TenantStore
+from orchestrator.store.webhooks import WebhookStore
 from orchestrator.telemetry import tracing
 from orchestrator.telemetry.logs import configure_logging
 from orchestrator.transfer.backup_places import place
@@ -106,6 +123,8 @@ class Parts:
     sessions: SessionStore
     peers: Peers
     peer_token: str
+    deliveries: WebhookDeliveries
+    housekeeping: Housekeeping
     scheduled_backups: ScheduledBackups | None
     """None: not on a schedule."""
 
@@ -242,6 +261,14 @@ async def _start(
     background.start("renew", loops.renewing(services.supervision, settings.lease_ttl_seconds))
     background.start("reconcile", loops.reconciling(services.supervision))
     background.start("mark", loops.marking(services.incoming))
+    sender, deliveries = services.outbox_sender, parts.deliveries
+    background.start("outbox", loops.draining(sender))
+    background.start("outcomes", loops.recording_outcomes(sender))
+    background.start("events", loops.storing_events(deliveries, services.events))
+    background.start("received", loops.making_deliveries(deliveries))
+    background.start("webhooks", loops.delivering(deliveries))
+    jobs = loops.working(process.database_url, process.replica_id, sender, deliveries, parts.housekeeping)
+    background.start("jobs", jobs)
     retention = settings.quarantine_retention_days
     background.start("access", loops.confirming(services.access))
     if parts.scheduled_backups is not None:
@@ -260,6 +287,7 @@ def _prunings(parts: Parts, retention_days: float) -> Sequence[Callable[[], Awai
             days=loops.SENT_MESSAGE_DAYS, most=loops.SENT_MESSAGES_PER_SESSION
         ),
         lambda: services.incoming.prune(delivered_hours=loops.DELIVERED_HOURS, undelivered_days=loops.UNDELIVERED_DAYS),
+        services.chat_history.prune,
         lambda: services.history.purge(retention_days=retention_days),
         services.pairing_links.forget_old,
         lambda: services.tenants.measure(every_seconds=loops.PRUNE_SECONDS / 2),
@@ -269,9 +297,11 @@ def _prunings(parts: Parts, retention_days: float) -> Sequence[Callable[[], Awai
 async def _mark_the_last(services: Services) -> None:
     try:
         await services.incoming.mark_delivered()
-        await services.access.record_use()
     except DatabaseUnavailable:
         log.warning("the last messages were not marked as delivered; they will be told again")
+        return
+    with contextlib.suppress(DatabaseUnavailable):  # nobody needs it to the second
+        await services.access.record_use()
 
 
 @asynccontextmanager
@@ -283,13 +313,15 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
     await database.open()
     # No limit: sends that wait for WhatsApp must not keep the supervision from asking the sidecar.
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-    outbound = OutboundClient(AddressRules(settings.outbound_allowed_networks))
+    rules = AddressRules(settings.outbound_allowed_networks)
+    outbound = OutboundClient(rules)
     try:
         supervisord = SupervisordClient(process.supervisor_socket, SUPERVISOR_USERNAME, process.supervisor_password)
         sessions = SessionStore(database)
         auth_states = AuthStateStore(database, sealer)
         events = EventBus()
-        incoming = IncomingMessages(IncomingMessageStore(database, sealer), events)
+        stored_events = StoredEvents(database, sealer)
+        incoming = IncomingMessages(IncomingMessageStore(database, sealer), stored_events, events)
         connections = Connections()
         leases = LeaseBook(LeaseStore(database, process.replica_id, settings.lease_ttl_seconds))
         peer_token = secrets.token_hex(32)
@@ -311,12 +343,33 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         quarantine = Quarantine(sessions, leases, events, shards)
         media = MediaFiles(process.media_dir, outbound, settings.media_max_mib * MIB)
         media.clear()
-        supervision = Supervision(sessions, leases, connections, events, shards, replicas)
+        chat_history = ChatHistory(KeptMessageStore(database, sealer))
+        session_settings = SettingsOfSessions(SessionSettingsStore(database, sealer), sessions, leases, shards, rules)
+        supervision = Supervision(sessions, leases, connections, events, shards, replicas, session_settings)
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)
         access = Access(tokens, tenants, settings.admin_token)
+        messaging = Messaging(
+            sessions,
+            MessageStore(database, sealer),
+            leases,
+            connections,
+            shards,
+            media,
+            LinkPreviews(outbound, media),
+            chat_history,
+        )
+        outbox_store, pacing = OutboxStore(database, sealer, stored_events), PacingStore(database)
+        sender = OutboxSender(outbox_store, pacing, leases, connections, messaging, events)
+        webhook_store = WebhookStore(database, sealer, process.replica_id)
+        deliveries = WebhookDeliveries(webhook_store, stored_events, leases, events, outbound)
+
+        def on_incoming(lease: Lease, number: int, data: bytes) -> None:
+            incoming.committed(lease, number, data)
+            deliveries.received(lease)
+
         readiness = Readiness(database, supervision)
-        sidecar_events = SidecarEvents(sessions, leases, connections, supervision, quarantine, events)
+        sidecar_events = SidecarEvents(sessions, leases, connections, supervision, quarantine, events, sender.opened)
         metrics = Metrics(
             writes=writer.meter,
             requests=RequestMeter(),
@@ -331,37 +384,37 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         services = Services(
             access=access,
             acts=ActStore(database),
-            backups=Backups(auth_states, writer, leases, quarantine, incoming.committed),
+            chat_history=chat_history,
+            backups=Backups(auth_states, writer, leases, quarantine, on_incoming),
+            directory=Directory(DirectoryStore(database, sealer)),
             events=events,
             forwarding=Forwarding(sessions, leases, replicas, peer_client),
             history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
             incoming=incoming,
             leases=leases,
-            messaging=Messaging(
-                sessions,
-                MessageStore(database, sealer),
-                leases,
-                connections,
-                shards,
-                media,
-                LinkPreviews(outbound, media),
-            ),
+            messaging=messaging,
             metrics=metrics,
+            operations=Operations(sessions, leases, shards),
+            outbox=Outbox(outbox_store, pacing, leases, messaging, sender, events),
+            outbox_sender=sender,
             pairing=Pairing(sessions, connections, shards),
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),
             posted_folders=PostedFolders(sessions, PortableStateStore(database, sealer)),
             rate_limits=RateLimits(Rate(settings.requests_per_minute), Rate(settings.failed_logins_per_minute)),
             readiness=readiness,
             replicas=replicas,
+            settings=session_settings,
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
             sidecar_events=sidecar_events,
             supervision=supervision,
             tenants=Tenants(tenants, tokens, access),
+            webhooks=Webhooks(webhook_store, outbound, deliveries.interest_changed),
         )
         scheduled = _scheduled_backups(settings, process.database_url, database, http)
         if scheduled is not None:
             metrics.add(scheduled.metrics)
-        yield Parts(services, database, auth_states, sessions, peers, peer_token, scheduled)
+        housekeeping = Housekeeping(sender, deliveries, outbox_store, stored_events, webhook_store, JobStore(database))
+        yield Parts(services, database, auth_states, sessions, peers, peer_token, deliveries, housekeeping, scheduled)
         await peers.close()
         await replicas.close()
     finally:

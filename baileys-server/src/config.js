@@ -1,3 +1,5 @@
+import { parsedNetwork } from './proxy/address-rules.js'
+
 /**
  * The only reader of the environment. Every malformed value is refused with one sentence, all of them at once.
  *
@@ -20,6 +22,7 @@
  * @property {readonly Buffer[]} journalKeys each 32 bytes; the first seals, all of them open
  * @property {string | null} otlpEndpoint where traces go; null: nowhere
  * @property {Record<string, string>} otlpHeaders
+ * @property {readonly import('./proxy/address-rules.js').Network[]} outboundAllowedNetworks where a session's proxy may be though it isn't public
  * @property {string} logLevel
  */
 
@@ -62,7 +65,8 @@ export function readConfig(env) {
     journalMaxBytes: read.integer('JOURNAL_MAX_MIB', 256, 1, 1024) * MIB,
     journalKeys: read.keys('JOURNAL_KEYS', 32),
     otlpEndpoint: read.optional('OTEL_EXPORTER_OTLP_ENDPOINT'),
-    otlpHeaders: read.headers('OTEL_EXPORTER_OTLP_HEADERS'),
+    otlpHeaders: pairsOf(read.optional('OTEL_EXPORTER_OTLP_HEADERS') ?? ''),
+    outboundAllowedNetworks: read.networks('OUTBOUND_ALLOWED_NETWORKS'),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info')
   }
   if (problems.length > 0) throw new InvalidConfig(problems)
@@ -90,16 +94,6 @@ function readers(env, problems) {
     optional(/** @type {string} */ name) {
       return value(name) ?? null
     },
-    /** As the OpenTelemetry specification has them: `name=value` with commas between, percent-encoded. */
-    headers(/** @type {string} */ name) {
-      try {
-        const pairs = value(name)?.split(',').map(pair => pair.split('=', 2).map(part => decodeURIComponent(part.trim()))) ?? []
-        return Object.fromEntries(pairs)
-      } catch {
-        problems.push(`${name} must be name=value pairs, percent-encoded, separated by commas.`)
-        return {}
-      }
-    },
     /** Keys in hexadecimal digits, separated by commas. */
     keys(/** @type {string} */ name, /** @type {number} */ bytes) {
       const texts = value(name)?.split(',').map(text => text.trim()) ?? []
@@ -107,6 +101,12 @@ function readers(env, problems) {
         problems.push(`${name} must be keys of ${bytes * 2} hexadecimal digits, separated by commas.`)
       }
       return texts.map(text => Buffer.from(text, 'hex'))
+    },
+    /** Networks such as 10.0.0.0/8 or fd00::/8, separated by commas. */
+    networks(/** @type {string} */ name) {
+      const networks = value(name)?.split(',').map(text => parsedNetwork(text.trim())) ?? []
+      if (networks.includes(null)) problems.push(`${name} must be networks such as 10.0.0.0/8, separated by commas.`)
+      return networks.filter(network => network !== null)
     },
     integer(/** @type {string} */ name, /** @type {number} */ fallback, /** @type {number} */ min, /** @type {number} */ max) {
       const text = value(name)
@@ -148,4 +148,14 @@ function readers(env, problems) {
       return text
     }
   }
+}
+
+/**
+ * As the OpenTelemetry specification has them: `name=value` with commas between, percent-encoded.
+ * @param {string} text
+ * @returns {Record<string, string>}
+ */
+function pairsOf(text) {
+  const pairs = text.split(',').filter(pair => pair.includes('=')).map(pair => /** @type {[string, string]} */ (pair.split(/=(.*)/s, 2)))
+  return Object.fromEntries(pairs.map(([name, value]) => [name.trim(), value.trim().replaceAll(/%[0-9A-Fa-f]{2}/g, decodeURIComponent)]))
 }

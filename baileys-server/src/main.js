@@ -16,9 +16,11 @@ import { createLog, safeError } from './log.js'
 import { Tracer } from './tracing.js'
 import { Media } from './messages/media.js'
 import { JournalRecovery } from './connections/journal-recovery.js'
+import { AddressRules } from './proxy/address-rules.js'
 import { OrchestratorClient } from './orchestrator/client.js'
 import { CredsLoader } from './orchestrator/creds-loader.js'
 import { Departure } from './orchestrator/departure.js'
+import { DirectoryOutbox } from './orchestrator/directory-outbox.js'
 import { EventOutbox } from './orchestrator/event-outbox.js'
 import { SessionBackup } from './orchestrator/session-backup.js'
 import { decodeRecord, encodeRecord, encodeRecovery } from './orchestrator/write-frame.js'
@@ -27,6 +29,7 @@ const SOCKETS_STARTING_AT_ONCE = 8
 const HELLO_RETRY_MS = 500
 const PARENT_CHECK_MS = 1000
 const EVENTS_DRAIN_MS = 1500
+const DIRECTORY_DRAIN_MS = 1000
 const GOODBYE_MS = 1500
 /** supervisord kills after 15 s; ending by ourselves well before leaves a log line. */
 const SHUTDOWN_LIMIT_MS = 9500
@@ -51,6 +54,8 @@ const lastWords = config.journalDir === null ? null : takeLastWords(config.journ
 if (lastWords) log.error(lastWords, 'predecessor_failed')
 let draining = journal !== null && journal.left.length > 0
 const outbox = new EventOutbox({ client, instance, clock, log })
+const addressRules = new AddressRules(config.outboundAllowedNetworks)
+const directory = new DirectoryOutbox({ client, clock, log })
 const credsLoader = new CredsLoader(client)
 const startSlots = new StartSlots(SOCKETS_STARTING_AT_ONCE)
 const webVersion = new WebVersion({ webSocketUrl: config.whatsappWebUrl, clock, log })
@@ -58,6 +63,8 @@ const media = new Media(config.mediaDir, log)
 const registry = new Registry(session => ({
   credsLoader,
   backup: new SessionBackup(client, session),
+  permitsProxyAt: address => addressRules.permits(address),
+  noteDirectory: (kind, id, fields) => directory.add(session, kind, id, fields),
   report: (type, data) => outbox.add({ session_ref: session.sessionRef, epoch: session.epoch, type, data }),
   journal,
   startSlots,
@@ -151,7 +158,7 @@ async function shutDown(cause) {
     if (!journal?.undrainedSessions.includes(sessionRef)) departure.closed(sessionRef)
   })
   await within(clock, GOODBYE_MS, departure.told())
-  await outbox.close(EVENTS_DRAIN_MS)
+  await Promise.all([outbox.close(EVENTS_DRAIN_MS), directory.close(DIRECTORY_DRAIN_MS)])
   await sayGoodbye()
   controlApi.close()
   client.close()

@@ -50,7 +50,9 @@ for (const body of BAD_SESSIONS) {
 const BAD_MESSAGES = [
   { to: '5511', type: 'text', text: 'x' }, { to: '551199999@evil.example', type: 'text', text: 'x' }, { to: '551199999@s.whatsapp.net', type: 'text' },
   { to: '551199999@s.whatsapp.net', type: 'text', text: '' }, { to: '551199999@s.whatsapp.net', type: 'image', text: 'x' },
-  { to: '551199999:3@s.whatsapp.net', type: 'text', text: 'x' }, { to: '551199999@s.whatsapp.net', type: 'text', text: 'x'.repeat(65_537) }, []
+  { to: '551199999:3@s.whatsapp.net', type: 'text', text: 'x' }, { to: '551199999@s.whatsapp.net', type: 'text', text: 'x'.repeat(65_537) }, [],
+  { to: '551199999@s.whatsapp.net', type: 'text', text: 'x', again: true },
+  { to: '551199999@s.whatsapp.net', type: 'text', text: 'x', message_id: '3EB0C431C26A1916E07E9A', again: 1 }
 ]
 for (const body of BAD_MESSAGES) {
   test(`a message ${JSON.stringify(body).slice(0, 70)} is invalid`, async () => {
@@ -71,7 +73,7 @@ const REQUESTS = [
   ['PUT', '/v1/sessions/9999999999999999', JSON.stringify(valid), 422, 'invalid_request'],
   ['PUT', '/v1/sessions/seventeen', JSON.stringify(valid), 404, 'not_found'],
   ['PUT', '/v1/sessions/17', undefined, 422, 'invalid_request'],
-  ['PATCH', '/v1/sessions/17', '{}', 405, 'method_not_allowed'],
+  ['POST', '/v1/sessions/17', '{}', 405, 'method_not_allowed'],
   ['GET', '/', undefined, 404, 'not_found'],
   ['GET', '/v1/sessions/../health', undefined, 404, 'not_found'],
   ['POST', '/v1/sessions/17/logout', undefined, 404, 'session_not_running'],

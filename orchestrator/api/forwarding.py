@@ -5,7 +5,7 @@ from aiohttp import web
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.api.operations import BODY_LIMIT, FORM, LONGEST_SECONDS, operation_of
 from orchestrator.api.request_ids import HEADER, REQUEST_ID, Handler
-from orchestrator.domain.errors import ReplicaUnreachable, SendUnconfirmed
+from orchestrator.domain.errors import ReplicaUnreachable, SendUnconfirmed, WhatsAppNoAnswer
 from orchestrator.domain.session import existing_id
 from orchestrator.peer.client import FORWARDED_HEADER, Call, Reply
 
@@ -20,6 +20,8 @@ async def forwarded(request: web.Request, handler: Handler) -> web.StreamRespons
     concerned = operation is not None and operation.concerns_session and not operation.anywhere
     if operation is None or not concerned or FORWARDED_HEADER in request.headers:
         return await handler(request)
+    if operation.stays is not None and await operation.stays(request):
+        return await handler(request)
     name = request.match_info["session_id"]
     action = request.path.rpartition("/")[2]
     wait = _OWNER_SECONDS if action in ("qr", "pairing-code") else 0.0
@@ -30,6 +32,8 @@ async def forwarded(request: web.Request, handler: Handler) -> web.StreamRespons
             return await handler(request)  # the store knows nearly as much
         if SendUnconfirmed in operation.errors and error.__cause__ is not None:
             raise SendUnconfirmed from error
+        if WhatsAppNoAnswer in operation.errors and error.__cause__ is not None:
+            raise WhatsAppNoAnswer from error
         raise
     return reply if reply is not None else await handler(request)
 

@@ -17,10 +17,12 @@ from orchestrator.api.problems import problems
 from orchestrator.api.request_ids import Handler
 from orchestrator.api.tracing import traced
 from orchestrator.domain.auth_state import Account, AuthStateWrite, Found, LoadOutcome, ProvenAbsent
+from orchestrator.domain.directory import Change, Kind
 from orchestrator.domain.errors import FieldError, InvalidRequest, OrchestratorError, Unauthorized
 from orchestrator.telemetry.tracing import HEADER
 
 Value = Annotated[str, msgspec.Meta(max_length=VALUE_LIMIT)]
+EntryId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -84,6 +86,13 @@ class SidecarEvent(msgspec.Struct, forbid_unknown_fields=True):
     data: dict[str, Any]
 
 
+class Directory(msgspec.Struct, forbid_unknown_fields=True):
+    changes: Annotated[
+        list[tuple[Positive, Positive, Kind, EntryId, dict[str, Any] | None]],
+        msgspec.Meta(min_length=1, max_length=1000),
+    ]
+
+
 class EventBatch(Instance, forbid_unknown_fields=True):
     events: list[SidecarEvent]
 
@@ -98,6 +107,7 @@ def internal_app(services: Services, token: str) -> web.Application:
             web.post("/internal/v1/sidecar/departing", departing),
             web.post("/internal/v1/sidecar/goodbye", goodbye),
             web.post("/internal/v1/events", events),
+            web.post("/internal/v1/directory", learn),
             web.post("/internal/v1/auth-states/load", load),
             web.post("/internal/v1/auth-states/writes", write_frames.post),
             web.get("/internal/v1/auth-states/writes", write_frames.stream),
@@ -153,12 +163,36 @@ async def goodbye(request: web.Request) -> web.Response:
 
 
 async def events(request: web.Request) -> web.Response:
-    for event in (await read_json(request, EventBatch)).events:
+    """Taken once they are handled, and the receipts among them recorded: many in one transaction."""
+    batch = (await read_json(request, EventBatch)).events
+    await _handle(request, batch)
+    leases = request.app[SERVICES].leases
+    receipts = [
+        (lease, event.data)
+        for event in batch
+        if event.type == "message.receipt" and (lease := leases.held.get(event.session_ref)) is not None
+    ]
+    if receipts:
+        await request.app[SERVICES].outbox_sender.take_receipts(receipts)
+    return json_response({})
+
+
+async def _handle(request: web.Request, batch: list[SidecarEvent]) -> None:
+    for event in batch:
         try:
             await request.app[SERVICES].sidecar_events.handle(event.session_ref, event.epoch, event.type, event.data)
         except (KeyError, ValueError, TypeError) as error:
             message = f"of type {event.type} lacks or has a wrong {error}"
             raise InvalidRequest(errors=[FieldError("events", message)]) from error
+
+
+async def learn(request: web.Request) -> web.Response:
+    body = await read_json(request, Directory)
+    try:
+        await request.app[SERVICES].directory.learn([Change(*change) for change in body.changes])
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        message = f"have a field of the wrong kind: {error}"
+        raise InvalidRequest(errors=[FieldError("changes", message)]) from error
     return json_response({})
 
 

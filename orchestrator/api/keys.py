@@ -8,6 +8,8 @@ from orchestrator.domain.rate_limit import Taken
 from orchestrator.domain.tenant import Caller
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
+from orchestrator.services.chat_history import ChatHistory
+from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
 from orchestrator.services.history import History
@@ -15,16 +17,21 @@ from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.metrics import Metrics
+from orchestrator.services.operations import Operations
+from orchestrator.services.outbox import Outbox
+from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.rate_limits import RateLimits
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.replicas import Replicas
+from orchestrator.services.session_settings import Settings
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.services.supervision import Supervision
 from orchestrator.services.tenants import Tenants
+from orchestrator.services.webhooks import Webhooks
 from orchestrator.store.acts import ActStore
 
 
@@ -35,6 +42,8 @@ class Services:
     access: Access
     acts: ActStore
     backups: Backups
+    chat_history: ChatHistory
+    directory: Directory
     events: EventBus
     forwarding: Forwarding
     history: History
@@ -42,6 +51,9 @@ class Services:
     leases: LeaseBook
     messaging: Messaging
     metrics: Metrics
+    operations: Operations
+    outbox: Outbox
+    outbox_sender: OutboxSender
     pairing: Pairing
     pairing_links: PairingLinks
     posted_folders: PostedFolders
@@ -49,9 +61,11 @@ class Services:
     readiness: Readiness
     replicas: Replicas
     sessions: Sessions
+    settings: Settings
     sidecar_events: SidecarEvents
     supervision: Supervision
     tenants: Tenants
+    webhooks: Webhooks
 
 
 SERVICES = web.AppKey("services", Services)

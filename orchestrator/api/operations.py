@@ -6,7 +6,7 @@ operation can't be there and be undocumented, or open to a token of the wrong sc
 ``public.OPERATIONS``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, TypeAlias
@@ -17,6 +17,7 @@ from aiohttp import web
 from orchestrator.api.request_ids import Handler
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.tenant import Scope
+from orchestrator.wire.addresses import ChannelText, ChatText, GroupText, InviteText, LabelText, UserText
 from orchestrator.wire.shape import SessionId, text
 from orchestrator.wire.tenants import TenantId, TokenId
 
@@ -41,7 +42,16 @@ PATH_PARAMETERS: Mapping[str, object] = {
     "tenant_id": TenantId,
     "token_id": TokenId,
     "message_id": Annotated[str, text("WhatsApp's id of the message.", example="3EB0A1B2C3D4E5F60718")],
+    "chat": ChatText,
+    "contact": UserText,
+    "group": GroupText,
+    "channel": ChannelText,
+    "label": LabelText,
+    "invite": InviteText,
     "generation": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
+    "bulk_id": Annotated[str, msgspec.Meta(description="Its id.", examples=["bulk_5f0c1d2e3a4b5c6d7e8f9a0b"])],
+    "webhook_id": Annotated[str, msgspec.Meta(description="Its id.", examples=["wh_5f0c1d2e3a4b5c6d7e8f9a0b"])],
+    "number": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[17])],
 }
 
 
@@ -86,6 +96,8 @@ class Operation:
     """Whoever does it is put on record. What the admin does with another tenant's sessions is in any case."""
     sends_message: bool = False
     """A request counts as one message of the tenant's messages per minute. One that sends many counts them itself."""
+    stays: Callable[[web.Request], Awaitable[bool]] | None = None
+    """Says of a request whether any replica answers it, though others to the same address are handed on."""
     longest_seconds: float = LONGEST_SECONDS
     """How long the session's owner may take to begin its answer, when another replica asks it."""
     failure: type[msgspec.Struct] | None = None

@@ -3,16 +3,23 @@
 from aiohttp import web
 
 from orchestrator.api import (
+    channels,
+    chats,
+    contacts,
     event_stream,
+    groups,
     health,
     messages,
     metrics,
     openapi,
+    outbox,
     pairing,
     peer,
     seed,
+    session_settings,
     sessions,
     tenants,
+    webhooks,
 )
 from orchestrator.api.admission import PEER_TOKEN, PROXIES, admitted, tell_rate
 from orchestrator.api.compression import compressed
@@ -30,7 +37,14 @@ from orchestrator.peer.client import DATABASE_PATH, EVENTS_PATH
 OPERATIONS: tuple[Operation, ...] = (
     *sessions.OPERATIONS,
     *pairing.OPERATIONS,
+    *session_settings.OPERATIONS,
     *messages.OPERATIONS,
+    *outbox.OPERATIONS,
+    *webhooks.OPERATIONS,
+    *chats.OPERATIONS,
+    *contacts.OPERATIONS,
+    *groups.OPERATIONS,
+    *channels.OPERATIONS,
     *event_stream.OPERATIONS,
     *tenants.OPERATIONS,
     *health.OPERATIONS,

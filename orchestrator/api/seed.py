@@ -51,8 +51,8 @@ async def plain_answers(request: web.Request, handler: Handler) -> web.StreamRes
         return _failure(BodyTooLarge())
     except web.HTTPNotFound:
         return _failure(NotFound())
-    except web.HTTPMethodNotAllowed:
-        return _failure(MethodNotAllowed())
+    except web.HTTPMethodNotAllowed as error:
+        return _failure(MethodNotAllowed(), Allow=", ".join(sorted(error.allowed_methods)))
     except OrchestratorError as error:
         return _failure(error)
 
@@ -84,7 +84,7 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def status(request: web.Request) -> web.Response:
-    session_id = read_query(request, wire.NamedFolder).session_id
+    session_id = read_query(request, wire.LookedFor).session_id
     sessions = await request.app[SERVICES].posted_folders.known(request[TENANT], session_id)
     return json_response(wire.KnownFolders(sessions=[_shown(session) for session in sessions]))
 
@@ -123,8 +123,10 @@ def _shown(session: Session) -> wire.KnownFolder:
     )
 
 
-def _failure(error: OrchestratorError) -> web.Response:
-    return json_response(wire.Failure(error=error.message), status=status_of(type(error)).value)
+def _failure(error: OrchestratorError, **headers: str) -> web.Response:
+    response = json_response(wire.Failure(error=error.message), status=status_of(type(error)).value)
+    response.headers.update(headers)
+    return response
 
 
 _TAG = "The old API"
@@ -181,7 +183,7 @@ OPERATIONS = (
         scope=Scope.READ,
         tag=_TAG,
         summary="List all sessions, or one.",
-        query=wire.NamedFolder,
+        query=wire.LookedFor,
         gives=wire.KnownFolders,
         example_answer=wire.KnownFolders(
             sessions=[

@@ -29,7 +29,10 @@
     │   ├── PairingLinkNotFound
     │   ├── GenerationNotFound
     │   ├── MessageNotFound
-    │   └── MediaNotFound
+    │   ├── MediaNotFound
+    │   ├── BulkNotFound
+    │   ├── WebhookNotFound
+    │   └── DeliveryNotFound
     ├── MethodNotAllowed
     ├── NotAcceptable
     ├── Conflict
@@ -40,15 +43,22 @@
     │   ├── StorageLimit
     │   ├── SessionExists
     │   ├── SessionNotOpen
+    │   ├── SessionNotSynced
     │   ├── SessionRunning
     │   ├── SessionQuarantined
     │   ├── GenerationInUse
     │   ├── GenerationNotPaired
     │   ├── ConfirmationRequired
+    │   ├── IdempotencyKeyReused
+    │   ├── OutboxFull
+    │   ├── NotCancellable
+    │   ├── NotReplayable
+    │   ├── WebhookLimit
     │   ├── AlreadyPaired
     │   ├── NotPairing
     │   ├── PairingCodeRefused
     │   ├── QrNotReady
+    │   ├── ChatsNotKept
     │   ├── MessageAmbiguous
     │   ├── LeaseBusy
     │   └── LeaseLost
@@ -56,6 +66,10 @@
     ├── MediaExpired
     ├── MediaHostUnreachable
     ├── SendFailed
+    │   └── MessageRefused
+    ├── WhatsAppRefused
+    │   └── WhatsAppRateLimited
+    ├── WhatsAppNoAnswer
     ├── AuthStateCorrupt
     │   └── EncryptionKeyMissing
     ├── UnexpectedAnswer
@@ -272,6 +286,24 @@ class MediaNotFound(NotFound):
     code = "media_not_found"
 
 
+class BulkNotFound(NotFound):
+    """The session has no bulk of this id; it is in the answer to the request that made it."""
+
+    code = "bulk_not_found"
+
+
+class WebhookNotFound(NotFound):
+    """There is no webhook of this id; list them to see what there is."""
+
+    code = "webhook_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """The webhook has no delivery of this number; list its deliveries to see what there is."""
+
+    code = "delivery_not_found"
+
+
 class MethodNotAllowed(OrchestratorError):
     """This address does not take that method; look up which one it takes."""
 
@@ -336,6 +368,12 @@ class SessionNotOpen(Conflict):
         self.connection_state = connection_state
 
 
+class SessionNotSynced(Conflict):
+    """The phone has not given this device the key to its chats and contacts yet; try again in some seconds."""
+
+    code = "session_not_synced"
+
+
 class SessionRunning(Conflict):
     """This service runs the session itself, so nobody else may; stop it here first."""
 
@@ -366,6 +404,36 @@ class ConfirmationRequired(Conflict):
     code = "confirmation_required"
 
 
+class IdempotencyKeyReused(Conflict):
+    """This Idempotency-Key was used with another body; use a new key for another message."""
+
+    code = "idempotency_key_reused"
+
+
+class OutboxFull(Conflict):
+    """The session's outbox holds as many waiting messages as it may; wait until some are sent, or cancel some."""
+
+    code = "outbox_full"
+
+
+class NotCancellable(Conflict):
+    """The message is being sent or was sent already, so it can't be cancelled; delete it on WhatsApp instead."""
+
+    code = "not_cancellable"
+
+
+class NotReplayable(Conflict):
+    """Only a delivery that was given up can be replayed; this one is waiting or was delivered."""
+
+    code = "not_replayable"
+
+
+class WebhookLimit(Conflict):
+    """There are as many webhooks as a tenant may have; delete one that isn't needed."""
+
+    code = "webhook_limit"
+
+
 class AlreadyPaired(Conflict):
     """The session is paired already and needs no QR code; log it out first to link another account."""
 
@@ -388,6 +456,12 @@ class QrNotReady(Conflict):
     """The QR code is being made; ask again in a second."""
 
     code = "qr_not_ready"
+
+
+class ChatsNotKept(Conflict):
+    """Messages of chats are not kept; set retention_days in the session's settings, or chat_retention_days of the tenant."""
+
+    code = "chats_not_kept"
 
 
 class MessageAmbiguous(Conflict):
@@ -430,6 +504,34 @@ class SendFailed(OrchestratorError):
     """WhatsApp did not take the message; check the recipient and send again."""
 
     code = "send_failed"
+
+
+class MessageRefused(SendFailed):
+    """WhatsApp refused the message, and would refuse it again; check the recipient and whether the account is restricted."""
+
+    code = "message_refused"
+
+
+class WhatsAppRefused(OrchestratorError):
+    """WhatsApp refused it; look at whatsapp_code: 401 and 403 mean that the account may not, 404 and 410 that it isn't there."""
+
+    code = "whatsapp_refused"
+
+    def __init__(self, message: str | None = None, whatsapp_code: int | None = None) -> None:
+        super().__init__(message)
+        self.whatsapp_code = whatsapp_code
+
+
+class WhatsAppRateLimited(WhatsAppRefused):
+    """WhatsApp was asked too often and did nothing; wait some minutes and ask for less at a time."""
+
+    code = "whatsapp_rate_limited"
+
+
+class WhatsAppNoAnswer(OrchestratorError):
+    """WhatsApp did not answer in time; it may have done what was asked, so look before you repeat it."""
+
+    code = "whatsapp_no_answer"
 
 
 class AuthStateCorrupt(OrchestratorError):

@@ -18,6 +18,7 @@ from orchestrator.domain.errors import (
     MediaNotFound,
     MessageNotForwardable,
     MessageNotFound,
+    MessageRefused,
     NotOnWhatsapp,
     NotPairing,
     OrchestratorError,
@@ -26,11 +27,16 @@ from orchestrator.domain.errors import (
     SendFailed,
     SendUnconfirmed,
     SessionNotOpen,
+    SessionNotSynced,
     SidecarGone,
     SidecarUnavailable,
+    WhatsAppNoAnswer,
+    WhatsAppRateLimited,
+    WhatsAppRefused,
 )
 from orchestrator.domain.meter import Counter
 from orchestrator.domain.session import ConnectionState, Lease
+from orchestrator.domain.session_settings import DEFAULT_SETTINGS, NOT_FOR_SIDECAR, SessionSettings
 from orchestrator.telemetry.tracing import client_span
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -43,18 +49,22 @@ _SEND_SECONDS = 45.0
 _MEDIA_SEND_SECONDS = 240.0
 #: A download takes as long as it takes, as long as it moves.
 _MEDIA_SILENCE_SECONDS = 60.0
+#: The sidecar gives an operation 25 s.
+_OPERATION_SECONDS = 30.0
 #: A stop waits for the connection's writes to become durable.
 _STOP_SECONDS = 20.0
 
 _ERRORS: Mapping[str, type[OrchestratorError]] = {
     "session_not_open": SessionNotOpen,
     "session_not_running": SessionNotOpen,
+    "not_synced": SessionNotSynced,
     "already_paired": AlreadyPaired,
     "not_pairing": NotPairing,
     "pairing_code_refused": PairingCodeRefused,
     "pairing_code_rate_limited": PairingCodeRateLimited,
     "stale_epoch": LeaseLost,
     "send_failed": SendFailed,
+    "message_refused": MessageRefused,
     "undrained": JournalUndrained,
     "invalid_request": InvalidRequest,
     "not_on_whatsapp": NotOnWhatsapp,
@@ -63,7 +73,13 @@ _ERRORS: Mapping[str, type[OrchestratorError]] = {
     "media_not_found": MediaNotFound,
     "media_expired": MediaExpired,
     "media_host_unreachable": MediaHostUnreachable,
+    "whatsapp_refused": WhatsAppRefused,
+    "whatsapp_no_answer": WhatsAppNoAnswer,
 }
+#: The errors whose words are the sidecar's.
+_TOLD = (SendFailed, MessageRefused, InvalidRequest, WhatsAppNoAnswer)
+#: WhatsApp's own code for "too often".
+_RATE_LIMITED = 429
 
 
 class ShownQr(msgspec.Struct, frozen=True):
@@ -144,10 +160,16 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A message that was written to WhatsApp's socket: its id, and the jid that it went to."""
+    """A message that was written to WhatsApp's socket: its id, and the jid that it went to.
+
+    ``acknowledged``: WhatsApp said that it has it, which only those are waited for whose id was fixed before.
+    """
 
     message_id: str
     to: str
+    acknowledged: bool = False
+    event: dict[str, Any] | None = None
+    """The message as if it had come in, if the order asked to describe it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +180,14 @@ class MediaStream:
     chunks: AsyncIterator[bytes]
 
 
+class _Applied(msgspec.Struct):
+    renewed: bool
+
+
 class _Problem(msgspec.Struct):
     code: str = "internal_error"
     detail: str | None = None
+    whatsapp_code: int | None = None
 
 
 class SidecarClient:
@@ -178,9 +205,32 @@ class SidecarClient:
         path = "/v1/sessions?journal=held" if journal_held else "/v1/sessions"
         return _decoded(await self._call("GET", path), Listing)
 
-    async def start(self, lease: Lease) -> None:
-        body = {"session_id": lease.session_id, "generation": lease.generation, "epoch": lease.epoch}
+    async def start(self, lease: Lease, settings: SessionSettings = DEFAULT_SETTINGS) -> None:
+        body: dict[str, Any] = {
+            "session_id": lease.session_id,
+            "generation": lease.generation,
+            "epoch": lease.epoch,
+        }
+        if told := _told(settings):
+            body["settings"] = told
         await self._call("PUT", f"/v1/sessions/{lease.session_ref}", body, seconds=_STOP_SECONDS)
+
+    async def apply(self, session_ref: int, settings: SessionSettings) -> bool:
+        """Have a connection take these settings; whether it opens a new socket for it. ``SessionNotOpen``: none runs."""
+        body = {"settings": _told(settings)}
+        answer = await self._call("PATCH", f"/v1/sessions/{session_ref}", body, seconds=_STOP_SECONDS)
+        return _decoded(answer, _Applied).renewed
+
+    async def operate(self, session_ref: int, name: str, body: Mapping[str, Any], gives: type[T]) -> T:
+        """The outcome of an operation; ``WhatsAppNoAnswer`` also when only the sidecar's answer didn't come."""
+        path = f"/v1/sessions/{session_ref}/operations/{name}"
+        try:
+            answer = await self._call("POST", path, body, seconds=_OPERATION_SECONDS)
+        except SidecarUnavailable as error:
+            if error.__cause__ is None or isinstance(error, SidecarGone):
+                raise  # it said no, or was never reached
+            raise WhatsAppNoAnswer from error
+        return _decoded(answer, gives)
 
     async def stop(self, session_ref: int, reason: str | None = None) -> None:
         """Close the connection; returns when its socket is closed and its writes are done, or raises ``JournalUndrained``."""
@@ -274,4 +324,11 @@ def _error_of(content: bytes) -> OrchestratorError:
     except msgspec.DecodeError:
         return SidecarUnavailable()
     error = _ERRORS.get(problem.code, SidecarUnavailable)
-    return error(problem.detail) if error in (SendFailed, InvalidRequest) else error()
+    if error is WhatsAppRefused:
+        kind = WhatsAppRateLimited if problem.whatsapp_code == _RATE_LIMITED else WhatsAppRefused
+        return kind(problem.detail, problem.whatsapp_code)
+    return error(problem.detail) if error in _TOLD else error()
+
+
+def _told(settings: SessionSettings) -> dict[str, Any]:
+    return {name: value for name, value in settings.differing().items() if name not in NOT_FOR_SIDECAR}

@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -259,7 +260,243 @@ incoming_messages = Table(
         postgresql_where=text("delivered_at IS NULL"),
     ),
     Index("incoming_messages_number_idx", "number"),
+    Index("incoming_messages_session_ref_number_idx", "session_ref", "number"),
     postgresql_partition_by="HASH (session_ref)",
+)
+
+
+def _session_ref(*, primary_key: bool = False, nullable: bool = False) -> Column[object]:
+    key = ForeignKey("sessions.session_ref", ondelete="CASCADE")
+    return Column(
+        "session_ref",
+        BigInteger,
+        key,
+        primary_key=primary_key,
+        autoincrement=False,
+        nullable=nullable and not primary_key,
+    )
+
+
+def _moment(name: str, *, nullable: bool = True, now: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None)
+
+
+_WAITS = "state = ANY (ARRAY['queued'::text, 'sending'::text])"
+
+#: Requests for many messages at once.
+outbox_bulks = Table(
+    "outbox_bulks",
+    metadata,
+    Column("bulk_id", Text, primary_key=True),
+    _session_ref(),
+    Column("idempotency_key", Text),
+    Column("digest", LargeBinary, nullable=False),
+    Column("total", Integer, nullable=False),
+    _created_at(),
+    _moment("cancelled_at"),
+    Index(
+        "outbox_bulks_key_idx",
+        "session_ref",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+)
+
+#: The outbox. ``chat`` is a digest of whom a message goes to; ``recipient`` and ``body`` are sealed. The body goes when the
+#: message is settled: sent, failed or cancelled. ``digest`` tells another request with the same key.
+outbox_messages = Table(
+    "outbox_messages",
+    metadata,
+    _session_ref(),
+    Column("message_id", Text, nullable=False),
+    Column("number", BigInteger, Identity(always=True), nullable=False),
+    Column("chat", LargeBinary, nullable=False),
+    Column("recipient", LargeBinary, nullable=False),
+    Column("body", LargeBinary),
+    Column("state", Text, nullable=False, server_default=text("'queued'")),
+    Column("paced", Boolean(), nullable=False),
+    Column("bulk_id", Text, ForeignKey("outbox_bulks.bulk_id", ondelete="CASCADE")),
+    Column("idempotency_key", Text),
+    Column("digest", LargeBinary, nullable=False),
+    _moment("accepted_at", nullable=False, now=True),
+    _moment("send_at", nullable=False),
+    _moment("deadline", nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _moment("retry_at"),
+    Column("error", Text),
+    _moment("sent_at"),
+    _moment("delivered_at"),
+    _moment("read_at"),
+    _moment("settled_at"),
+    PrimaryKeyConstraint("session_ref", "message_id"),
+    CheckConstraint("state IN ('queued', 'sending', 'sent', 'delivered', 'read', 'failed', 'cancelled')", name="state"),
+    CheckConstraint("(state IN ('queued', 'sending')) = (body IS NOT NULL)", name="body"),
+    CheckConstraint("(state IN ('queued', 'sending')) = (settled_at IS NULL)", name="settled"),
+    Index("outbox_messages_waiting_idx", "session_ref", "paced", "send_at", "number", postgresql_where=text(_WAITS)),
+    Index("outbox_messages_deadline_idx", "deadline", postgresql_where=text(_WAITS)),
+    Index(
+        "outbox_messages_key_idx",
+        "session_ref",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+    Index("outbox_messages_session_ref_number_idx", "session_ref", "number"),
+    Index("outbox_messages_bulk_id_idx", "bulk_id", postgresql_where=text("bulk_id IS NOT NULL")),
+    Index("outbox_messages_settled_at_idx", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
+    Index(
+        "outbox_messages_paced_idx",
+        "session_ref",
+        "sent_at",
+        postgresql_where=text("paced AND sent_at IS NOT NULL"),
+    ),
+    postgresql_with={"fillfactor": "80"},
+)
+
+#: How fast a session may send what keeps to a pace; none: the default.
+session_pacing = Table(
+    "session_pacing", metadata, _session_ref(primary_key=True), Column("pacing", JSONB, nullable=False)
+)
+
+#: Events other than received messages that a reader may come back for. ``data`` is sealed; the numbers are one order with
+#: those of ``incoming_messages``.
+stored_events = Table(
+    "stored_events",
+    metadata,
+    Column("number", BigInteger, Sequence("incoming_messages_number_seq"), primary_key=True),
+    _session_ref(),
+    Column("event_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    _moment("at", nullable=False, now=True),
+    Index("stored_events_session_ref_number_idx", "session_ref", "number"),
+)
+
+#: ``config`` is the URL and the secrets, sealed. It hears of messages with numbers above ``from_number``.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("webhook_id", Text, primary_key=True),
+    Column("tenant_id", Text, nullable=False),
+    _session_ref(nullable=True),
+    Column("config", LargeBinary, nullable=False),
+    Column("events", ARRAY(Text), nullable=False),
+    Column("enabled", Boolean(), nullable=False, server_default=text("true")),
+    Column("disabled_reason", Text),
+    _moment("failing_since"),
+    Column("from_number", BigInteger, nullable=False),
+    _created_at(),
+    Index("webhooks_tenant_id_webhook_id_idx", "tenant_id", "webhook_id"),
+)
+
+#: Up to which number a session's incoming messages were made deliveries of.
+webhook_cursors = Table(
+    "webhook_cursors", metadata, _session_ref(primary_key=True), Column("number", BigInteger, nullable=False)
+)
+
+#: One session's deliveries to one webhook, which go one after the other. ``next_at``: when there is something to do;
+#: ``woken`` grows whenever something is added, so that nobody falls asleep over it.
+webhook_streams = Table(
+    "webhook_streams",
+    metadata,
+    Column("webhook_id", Text, ForeignKey("webhooks.webhook_id", ondelete="CASCADE"), nullable=False),
+    _session_ref(),
+    _moment("next_at"),
+    Column("woken", BigInteger, nullable=False, server_default=text("0")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("claimed_by", Text),
+    _moment("claimed_until"),
+    PrimaryKeyConstraint("webhook_id", "session_ref"),
+    Index("webhook_streams_next_at_idx", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+    postgresql_with={"fillfactor": "50"},
+)
+
+#: Deliveries that wait, their log, and those that were given up. ``payload`` is sealed, and goes with its delivery.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("webhook_id", Text, ForeignKey("webhooks.webhook_id", ondelete="CASCADE"), nullable=False),
+    _session_ref(),
+    Column("event_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("payload", LargeBinary),
+    Column("state", Text, nullable=False, server_default=text("'waiting'")),
+    _created_at(),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _moment("attempted_at"),
+    Column("duration_ms", Integer),
+    Column("status", Integer),
+    Column("answer", Text),
+    Column("error", Text),
+    _moment("settled_at"),
+    CheckConstraint("state IN ('waiting', 'delivered', 'dead')", name="state"),
+    Index(
+        "webhook_deliveries_waiting_idx",
+        "webhook_id",
+        "session_ref",
+        "number",
+        postgresql_where=text("state = 'waiting'"),
+    ),
+    Index("webhook_deliveries_webhook_id_number_idx", "webhook_id", "number"),
+    Index("webhook_deliveries_settled_at_idx", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
+    postgresql_with={"fillfactor": "80"},
+)
+
+#: What an owner decided about a session; ``settings`` is sealed, and holds what isn't as by default. ``retention_days`` is there
+#: beside, for who deletes by it.
+session_settings = Table(
+    "session_settings",
+    metadata,
+    Column(
+        "session_ref",
+        BigInteger,
+        ForeignKey("sessions.session_ref", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("settings", LargeBinary, nullable=False),
+    Column("retention_days", Integer),
+    Column("changed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("retention_days BETWEEN 0 AND 3650", name="retention_days"),
+)
+
+#: What a session knows of contacts, chats and labels (store/directory.py); ``value`` is sealed.
+directory = Table(
+    "directory",
+    metadata,
+    Column("session_ref", BigInteger, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("entry_id", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("sort_at", BigInteger, nullable=False, server_default=text("0")),
+    Column("changed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("session_ref", "generation", "kind", "entry_id"),
+    ForeignKeyConstraint(
+        ["session_ref", "generation"], ["generations.session_ref", "generations.generation"], ondelete="CASCADE"
+    ),
+    CheckConstraint("kind IN ('contact', 'chat', 'label')", name="kind"),
+    Index("directory_newest_idx", "session_ref", "generation", "kind", text("sort_at DESC"), "entry_id"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+#: Messages of chats that are kept (store/kept_messages.py), moved here from the incoming ones, or sent; ``event`` is sealed like
+#: theirs, and ``number`` is of their sequence.
+kept_messages = Table(
+    "kept_messages",
+    metadata,
+    Column("session_ref", BigInteger, nullable=False),
+    Column("message_key", Text, nullable=False),
+    Column("chat_key", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("event", LargeBinary, nullable=False),
+    Column("received_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("session_ref", "message_key"),
+    Index("kept_messages_chat_idx", "session_ref", "chat_key", "number"),
+    Index("kept_messages_received_at_idx", "session_ref", "received_at"),
 )
 
 #: Tokens of the public API, by digest: the token itself is shown once and never stored. The admin's is named so and belongs

@@ -51,6 +51,7 @@ _MEASURE = """
         UNION ALL SELECT r.tenant_id, pg_column_size(c.value) FROM refs r JOIN creds c USING (session_ref)
         UNION ALL SELECT r.tenant_id, pg_column_size(m.message) FROM refs r JOIN sent_messages m USING (session_ref)
         UNION ALL SELECT r.tenant_id, pg_column_size(i.event) FROM refs r JOIN incoming_messages i USING (session_ref)
+        UNION ALL SELECT r.tenant_id, pg_column_size(i.event) FROM refs r JOIN kept_messages i USING (session_ref)
     )
     UPDATE tenants t SET measured_at = now(), stored_bytes =
         (SELECT coalesce(sum(size), 0) FROM sizes WHERE sizes.tenant_id = t.tenant_id)

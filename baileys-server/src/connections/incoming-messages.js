@@ -27,11 +27,17 @@ export class IncomingMessages {
   /** @type {Set<string>} of the messages that are on their way or durable, oldest first */
   #staged = new Set()
   #log
+  #wants
 
-  /** @param {import('../log.js').Logger} log @param {import('../messages/polls.js').Polls} polls */
-  constructor(log, polls) {
+  /**
+   * @param {import('../log.js').Logger} log
+   * @param {import('../messages/polls.js').Polls} polls
+   * @param {(chat: string) => boolean} wants whether messages of a chat are told; others are acknowledged all the same
+   */
+  constructor(log, polls, wants = () => true) {
     this.#log = log
     this.#polls = polls
+    this.#wants = wants
   }
 
   /**
@@ -61,7 +67,7 @@ export class IncomingMessages {
       const content = proto.Message.decode(unpadRandomMax16(plaintext))
       const message = { ...fullMessage, message: content.deviceSentMessage?.message ?? content }
       cleanMessage(message, me.id, me.lid ?? '')
-      const incoming = this.#incomingOf(message, me)
+      const incoming = this.#wants(message.key.remoteJid ?? '') ? this.#incomingOf(message, me) : null
       if (incoming) this.#noteStaged(incoming)
       return { incoming, keys: this.#polls.keep(message.key.id ?? '', message.message, authorsOf(message.key, me)) }
     } catch (error) {
@@ -82,7 +88,7 @@ export class IncomingMessages {
   /** @param {any} message @param {import('../auth-state/auth-state.js').AuthState} authState */
   #stageUnlessStaged(message, authState) {
     try {
-      const incoming = this.#incomingOf(message, authState.creds.me)
+      const incoming = this.#wants(message.key.remoteJid ?? '') ? this.#incomingOf(message, authState.creds.me) : null
       if (!incoming || this.#staged.has(incoming[0])) return
       this.#noteStaged(incoming)
       authState.stageIncoming(incoming).catch(error => this.#log.warn(safeError(error), 'message_not_durable_yet'))
@@ -104,21 +110,31 @@ export class IncomingMessages {
    * @returns {Incoming | null}
    */
   #incomingOf(message, me) {
-    const data = receivedMessage(message, me?.id ?? '')
+    const data = describedMessage(message, me?.id ?? '')
     if (!data) return null
     if (data.type === 'poll_vote') data.options = this.#polls.choice(message.message, authorsOf(message.key, me))
-    const origin = isOfItsOwn(data) ? { origin: originOf(message) } : {}
-    return [messageKey(data), JSON.stringify({ ...data, ...origin })]
+    return [messageKey(data), JSON.stringify(data)]
   }
 }
 
 /**
- * Digests, because the id is whatever its sender chose. The first half finds a message by its id alone, the whole is one
- * message: an id may come from several senders.
+ * Digests, because ids are whatever their senders choose, and chats are people: of the id, of the chat, of the sender, so
+ * that messages are found by either of the first two (orchestrator/domain/message_key.py).
  * @param {Record<string, any>} data
  */
-function messageKey({ chat, sender, message_id: id }) {
-  return digest(id).slice(0, 32) + digest(JSON.stringify([chat, sender, id])).slice(0, 32)
+export function messageKey({ chat, sender, message_id: id }) {
+  return digest(id).slice(0, 24) + digest(chat).slice(0, 24) + digest(sender).slice(0, 16)
+}
+
+/**
+ * A message as it is told and kept.
+ * @param {import('@whiskeysockets/baileys').WAMessage} message
+ * @param {string} ownJid
+ * @returns {Record<string, any> & {type: string} | null} null when there is nothing in it for a person
+ */
+export function describedMessage(message, ownJid) {
+  const data = receivedMessage(message, ownJid)
+  return data && isOfItsOwn(data) ? { ...data, origin: originOf(message) } : data
 }
 
 /**
