@@ -96,6 +96,7 @@ from orchestrator.store.outbox import OutboxStore
 from orchestrator.store.pacing import PacingStore
 from orchestrator.store.pairing_links import PairingLinkStore
 from orchestrator.store.portable_states import PortableStateStore
+from orchestrator.store.queues import QueueStore
 from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.session_settings import SessionSettingsStore
@@ -380,6 +381,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             replicas=replicas,
             shards=shards,
             sidecar_events=sidecar_events,
+            queues=QueueStore(database),
         )
         services = Services(
             access=access,

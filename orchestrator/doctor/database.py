@@ -85,14 +85,16 @@ async def _rights(connection: _Connection, _url: str) -> Finding:
             " current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'CREATE'),"
             " current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'USAGE'),"
             " coalesce((SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) FROM pg_class c"
-            "  WHERE c.relnamespace = to_regnamespace(current_schema()) AND c.relkind IN ('r', 'p')), true)"
+            "  WHERE c.relnamespace = to_regnamespace(current_schema()) AND c.relkind IN ('r', 'p')), true),"
+            " to_regnamespace('procrastinate') IS NOT NULL OR has_database_privilege(current_database(), 'CREATE')"
         )
     ).fetchone()
     assert row is not None
-    role, schema, may_create, may_use, owns = row
+    role, schema, may_create, may_use, owns, jobs = row
     named = (
         (may_use, f"use the schema {schema} (USAGE)"),
         (may_create, f"make tables in the schema {schema} (CREATE)"),
+        (jobs, "make the schema procrastinate for its jobs (CREATE on the database)"),
         (owns, f"change the tables that are in the schema {schema}, because another role owns them"),
     )
     missing = [what for allowed, what in named if not allowed]

@@ -1,7 +1,8 @@
 """Metrics in Prometheus' form, put together when they are asked for. No label names a session or a tenant."""
 
+import time
 from collections import Counter as Counted
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
@@ -15,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from orchestrator import VERSION
+from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.meter import Histogram, RequestMeter, WriteMeter
 from orchestrator.domain.session import ConnectionState
 from orchestrator.services.connections import Connections
@@ -25,6 +27,10 @@ from orchestrator.services.replicas import Replicas
 from orchestrator.services.shards import Shard, Shards
 from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.sidecar.client import Listing, Process
+from orchestrator.store.queues import QueueStore, Waiting
+
+#: Seconds between two counts of the queues.
+_QUEUES_SECONDS = 15.0
 
 #: Further gauges and counters of a part that is not always there: asked at each scrape.
 Source = Callable[[], Iterable[Metric]]
@@ -45,6 +51,8 @@ class Metrics(Collector):
         replicas: Replicas,
         shards: Shards,
         sidecar_events: SidecarEvents,
+        queues: QueueStore,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.requests = requests
         self._writes = writes
@@ -55,6 +63,9 @@ class Metrics(Collector):
         self._replicas = replicas
         self._shards = shards
         self._sidecar_events = sidecar_events
+        self._queues = queues
+        self._clock = clock
+        self._waiting: tuple[float, Sequence[Waiting]] = (-_QUEUES_SECONDS, ())
         self._parts: Mapping[str, bool] = {}
         self._sources: list[Source] = []
         self._registry = CollectorRegistry(auto_describe=False)
@@ -68,8 +79,18 @@ class Metrics(Collector):
     async def text(self, accept: str) -> tuple[bytes, str]:
         """The exposition in the form that the asker accepts, and its content type."""
         self._parts = await self._readiness.parts()
+        await self._look_at_queues()
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
+
+    async def _look_at_queues(self) -> None:
+        """They are all replicas' and the database has to count, so not at each scrape."""
+        if self._clock() - self._waiting[0] < _QUEUES_SECONDS or not self._parts.get("database"):
+            return
+        try:
+            self._waiting = (self._clock(), await self._queues.waiting())
+        except DatabaseUnavailable:
+            self._waiting = (self._clock(), ())
 
     def describe(self) -> Iterable[Metric]:
         return ()
@@ -79,6 +100,7 @@ class Metrics(Collector):
         yield from self._sessions()
         yield from self._durability()
         yield from self._traffic()
+        yield from self._waits()
         for shard in _SHARD_METRICS:
             yield shard.family(self._shards)
         for source in self._sources:
@@ -132,6 +154,19 @@ class Metrics(Collector):
         yield _by(
             "orchestrator_verification_repairs", "What verification backups had to write again.", "what", told.repairs
         )
+
+    def _waits(self) -> Iterable[Metric]:
+        number = GaugeMetricFamily(
+            "orchestrator_queue_waiting", "What waits in a queue though it is due.", labels=("queue",)
+        )
+        oldest = GaugeMetricFamily(
+            "orchestrator_queue_oldest_seconds", "For how long the oldest of it has waited.", labels=("queue",)
+        )
+        for waiting in self._waiting[1]:
+            number.add_metric((waiting.queue,), waiting.number)
+            oldest.add_metric((waiting.queue,), waiting.oldest_seconds)
+        yield number
+        yield oldest
 
     def _traffic(self) -> Iterable[Metric]:
         sends = sum((Counted(shard.client.sends) for shard in self._shards), Counted[str]())

@@ -58,6 +58,7 @@ async def test_metrics_take_a_token_and_name_no_session(database_url: str, monke
         assert value(text, "orchestrator_http_requests_total", operation="metrics_get", status="401") == 2
         assert value(text, "sidecar_up", shard="baileys") == 0
         assert (value(text, "process_resident_memory_bytes") or 0) > 10_000_000
+        assert value(text, "orchestrator_queue_waiting", queue="outbox") == 0
         assert b"loja-centro" not in text
         for name in names_asked_for():
             assert any(name == have or have.startswith(f"{name}_") for have, _ in samples(text)) or name in LATER, name
@@ -130,7 +131,8 @@ def expressions() -> Iterator[str]:
 
 
 def test_alerts_and_panels_ask_only_for_metrics_that_there_are() -> None:
-    source = (Path(__file__).resolve().parents[3] / "orchestrator" / "services" / "metrics.py").read_text()
+    services = Path(__file__).resolve().parents[3] / "orchestrator" / "services"
+    source = (services / "metrics.py").read_text() + (services / "database_backups.py").read_text()
     for name in names_asked_for():
         if name.startswith("process_"):
             continue  # of the client library

@@ -111,6 +111,8 @@ async def test_a_role_with_too_few_rights_is_told_which_are_missing(database_url
             assert "make tables in the schema public (CREATE)" in str(finding.values["missing"])
             # One that owns its schema and nothing else is enough: docs/security.md.
             connection.execute(sql.SQL("CREATE SCHEMA AUTHORIZATION {}").format(role))
+            allow = sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(name), role)
+            connection.execute(allow)
             connection.execute(sql.SQL("ALTER ROLE {} SET search_path = {}").format(role, role))
             assert verdicts(await database.examine(poor))["database.rights"] == (OK, "rights_enough")
         finally:
