@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -24,6 +24,7 @@ from orchestrator import VERSION
 from orchestrator.api.internal import internal_app
 from orchestrator.api.keys import Services
 from orchestrator.api.metrics import metrics_app
+from orchestrator.api.payments import NOTIFICATIONS_PATH
 from orchestrator.api.public import public_app
 from orchestrator.config import SUPERVISOR_USERNAME, WHATSAPP_WEB_URL, ProcessSettings, Settings, sidecar_program
 from orchestrator.domain.errors import DatabaseUnavailable
@@ -32,7 +33,7 @@ from orchestrator.domain.meter import RequestMeter
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.rate_limit import Rate
 from orchestrator.domain.session import Lease, SetAsideBy
-from orchestrator.jobs import loops
+from orchestrator.jobs import billing, loops
 from orchestrator.jobs.background import Background, pause
 from orchestrator.outbound.client import OutboundClient
 from orchestrator.pages import pairing as pages
@@ -40,6 +41,7 @@ from orchestrator.peer.client import PeerClient
 from orchestrator.services import database_backups
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
+from orchestrator.services.charges import Charges
 from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.connections import Connections
 from orchestrator.services.database_backups import Contents, ScheduledBackups
@@ -56,11 +58,13 @@ from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.metrics import Metrics
 from orchestrator.services.moving import Moving
+from orchestrator.services.notices import Notices
 from orchestrator.services.operations import Operations
 from orchestrator.services.outbox import Outbox
 from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
+from orchestrator.services.payments import Payments
 from orchestrator.services.peers import Peers
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.quarantine import Quarantine
@@ -71,6 +75,7 @@ from orchestrator.services.session_settings import Settings as SettingsOfSession
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.shards import Shard, Shards
 from orchestrator.services.sidecar_events import SidecarEvents
+from orchestrator.services.subscriptions import Subscriptions
 from orchestrator.services.supervision import Supervision
 from orchestrator.services.tenants import Tenants
 from orchestrator.services.webhook_deliveries import WebhookDeliveries
@@ -82,6 +87,7 @@ from orchestrator.store.api_tokens import ApiTokenStore
 from orchestrator.store.audit import AuditStore
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
+from orchestrator.store.charges import ChargeStore
 from orchestrator.store.database import SCHEMA_VERSION, Database
 from orchestrator.store.database_backups import DatabaseBackupStore
 from orchestrator.store.directory import DirectoryStore
@@ -92,21 +98,29 @@ from orchestrator.store.kept_messages import KeptMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.messages import MessageStore
+from orchestrator.store.notices import NoticeStore
 from orchestrator.store.outbox import OutboxStore
 from orchestrator.store.pacing import PacingStore
 from orchestrator.store.pairing_links import PairingLinkStore
+from orchestrator.store.plans import PlanStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.queues import QueueStore
+from orchestrator.store.recurring_payments import RecurringPaymentStore
 from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.session_settings import SessionSettingsStore
 from orchestrator.store.sessions import SessionStore
+from orchestrator.store.settlements import SettlementStore
 from orchestrator.store.stored_events import StoredEvents
+from orchestrator.store.subscriptions import SubscriptionStore
 from orchestrator.store.tenants import TenantStore
 from orchestrator.store.webhooks import WebhookStore
 from orchestrator.telemetry import tracing
 from orchestrator.telemetry.logs import configure_logging
 from orchestrator.transfer.backup_places import place
+
+if TYPE_CHECKING:
+    from orchestrator.payments.mercadopago import MercadoPago
 
 log = structlog.get_logger(__name__)
 
@@ -274,6 +288,9 @@ async def _start(
     background.start("access", loops.confirming(services.access))
     if parts.scheduled_backups is not None:
         background.start("backup", loops.backing_up(parts.scheduled_backups))
+    background.start("subscriptions", billing.enforcing(services.subscriptions))
+    if settings.terms is not None:
+        background.start("payments", billing.reconciling(services.payments))
     background.start("prune", loops.pruning(*_prunings(parts, retention)))
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
         await pause(stop, 0.1)
@@ -316,6 +333,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
     rules = AddressRules(settings.outbound_allowed_networks)
     outbound = OutboundClient(rules)
+    gateway = _gateway(settings)
     try:
         supervisord = SupervisordClient(process.supervisor_socket, SUPERVISOR_USERNAME, process.supervisor_password)
         sessions = SessionStore(database)
@@ -349,6 +367,19 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         supervision = Supervision(sessions, leases, connections, events, shards, replicas, session_settings)
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)
+        plans, charge_store, recurring = PlanStore(database), ChargeStore(database), RecurringPaymentStore(database)
+        settlements, subscription_store = SettlementStore(database), SubscriptionStore(database)
+        notices = Notices(NoticeStore(database), events)
+        subscriptions = Subscriptions(subscription_store, plans, recurring, notices, settings.terms)
+        charges = Charges(
+            gateway,
+            charge_store,
+            recurring,
+            plans,
+            subscriptions,
+            subscription_store,
+            payer_email=settings.mercadopago_payer_email,
+        )
         access = Access(tokens, tenants, settings.admin_token)
         messaging = Messaging(
             sessions,
@@ -389,6 +420,8 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             chat_history=chat_history,
             backups=Backups(auth_states, writer, leases, quarantine, on_incoming),
             directory=Directory(DirectoryStore(database, sealer)),
+            charge_store=charge_store,
+            charges=charges,
             events=events,
             forwarding=Forwarding(sessions, leases, replicas, peer_client),
             history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
@@ -396,11 +429,14 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             leases=leases,
             messaging=messaging,
             metrics=metrics,
+            notices=notices,
             operations=Operations(sessions, leases, shards),
             outbox=Outbox(outbox_store, pacing, leases, messaging, sender, events),
             outbox_sender=sender,
             pairing=Pairing(sessions, connections, shards),
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),
+            payments=Payments(gateway, charges, charge_store, recurring, plans, settlements, subscriptions, notices),
+            plans=plans,
             posted_folders=PostedFolders(sessions, PortableStateStore(database, sealer)),
             rate_limits=RateLimits(Rate(settings.requests_per_minute), Rate(settings.failed_logins_per_minute)),
             readiness=readiness,
@@ -409,8 +445,10 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
             sidecar_events=sidecar_events,
             supervision=supervision,
-            tenants=Tenants(tenants, tokens, access),
             webhooks=Webhooks(webhook_store, outbound, deliveries.interest_changed),
+            settlements=settlements,
+            subscriptions=subscriptions,
+            tenants=Tenants(tenants, tokens, access, subscriptions),
         )
         scheduled = _scheduled_backups(settings, process.database_url, database, http)
         if scheduled is not None:
@@ -421,6 +459,8 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         await replicas.close()
     finally:
         await outbound.close()
+        if gateway is not None:
+            gateway.close()
         await http.close()
         await writer.close()
         await database.close()
@@ -439,6 +479,21 @@ def _scheduled_backups(
         passphrase,
         every_seconds=hours * 3600,
         keep=settings.backup_keep,
+    )
+
+
+def _gateway(settings: Settings) -> "MercadoPago | None":
+    if settings.mercadopago_access_token is None:
+        return None
+    from orchestrator.payments.mercadopago import MercadoPago  # noqa: PLC0415 (a second, and most don't need it)
+
+    url = settings.public_url
+    return MercadoPago(
+        settings.mercadopago_access_token,
+        webhook_secret=settings.mercadopago_webhook_secret,
+        api_url=settings.mercadopago_api_url,
+        # Without the parameter the same things are told twice, the second time without a signature.
+        notification_url=None if url is None else f"{url}{NOTIFICATIONS_PATH}?source_news=webhooks",
     )
 
 
@@ -500,7 +555,8 @@ def _secrets(settings: Settings, process: ProcessSettings) -> Iterator[str]:
     """What no line of the log may have, in each form in which something might write it."""
     access = settings.s3_access
     storage = None if access is None else access.secret_key
-    own = (settings.admin_token, settings.metrics_token, settings.backup_passphrase, storage)
+    payments = (settings.mercadopago_access_token, settings.mercadopago_webhook_secret)
+    own = (settings.admin_token, settings.metrics_token, settings.backup_passphrase, storage, *payments)
     for secret in (*own, process.internal_token, process.supervisor_password):
         if secret is not None:
             yield secret
@@ -514,6 +570,12 @@ def _secrets(settings: Settings, process: ProcessSettings) -> Iterator[str]:
 def _warn_about(settings: Settings) -> None:
     if not settings.session_encryption_keys:
         log.warning("SESSION_ENCRYPTION_KEYS is unset: auth states are stored without encryption")
+    if settings.mercadopago_access_token is None:
+        log.info("MERCADOPAGO_ACCESS_TOKEN is unset: billing is off, everybody may use everything")
+    elif settings.mercadopago_webhook_secret is None:
+        log.warning(
+            "MERCADOPAGO_WEBHOOK_SECRET is unset: no notification is believed, and what was paid is found minutes later"
+        )
     if settings.whatsapp_web_url != WHATSAPP_WEB_URL:
         log.warning(
             "WHATSAPP_WEB_URL is not WhatsApp's own: Baileys does not authenticate the server, whoever runs it reads everything",

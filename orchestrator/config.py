@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from orchestrator.domain.outbound import Network, parsed_network
+from orchestrator.domain.subscription import Terms
 
 WHATSAPP_WEB_URL: Final = "wss://web.whatsapp.com/ws/chat"
 """WhatsApp's own WebSocket, the same default as in Baileys."""
@@ -33,6 +34,7 @@ SECRET_VARIABLES: Final = (
     "JOURNAL_KEYS",
     "MERCADOPAGO_ACCESS_TOKEN",
     "METRICS_TOKEN",
+    "MERCADOPAGO_WEBHOOK_SECRET",
     "SESSION_ENCRYPTION_KEYS",
     "SUPERVISOR_PASSWORD",
 )
@@ -146,7 +148,26 @@ class Settings:
     s3_access: S3Access | None = None
     otlp_endpoint: str | None = None
     """Where traces go, OTLP over HTTP; None: nowhere."""
+    mercadopago_access_token: str | None = field(default=None, repr=False)
+    """None: billing is off, and everybody may use everything."""
+    mercadopago_webhook_secret: str | None = field(default=None, repr=False)
+    """None: no notification is believed; what was paid is found by asking."""
+    mercadopago_api_url: str | None = None
+    """Another server than MercadoPago's own."""
+    mercadopago_payer_email: str | None = None
+    """Who pays, for tenants that have given no e-mail address."""
+    trial_days: int = 7
+    trial_sessions: int = 1
+    grace_days: int = 3
+    """From the end of a subscription until its sessions are paused."""
     log_level: str = "info"
+
+    @property
+    def terms(self) -> Terms | None:
+        """What tenants get without a payment; None: billing is off."""
+        if self.mercadopago_access_token is None:
+            return None
+        return Terms(trial_days=self.trial_days, trial_sessions=self.trial_sessions, grace_days=self.grace_days)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -192,6 +213,13 @@ class Settings:
             backup_keep=read.whole_number("BACKUP_KEEP", default=14, lowest=1, highest=10_000),
             s3_access=read.s3_access(),
             otlp_endpoint=read.otlp_endpoint("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            mercadopago_access_token=read.secret("MERCADOPAGO_ACCESS_TOKEN"),
+            mercadopago_webhook_secret=read.secret("MERCADOPAGO_WEBHOOK_SECRET"),
+            mercadopago_api_url=read.http_url("MERCADOPAGO_API_URL"),
+            mercadopago_payer_email=read.email("MERCADOPAGO_PAYER_EMAIL"),
+            trial_days=read.whole_number("TRIAL_DAYS", default=7, lowest=0, highest=3650),
+            trial_sessions=read.whole_number("TRIAL_SESSIONS", default=1, lowest=0, highest=1_000_000),
+            grace_days=read.whole_number("GRACE_DAYS", default=3, lowest=0, highest=3650),
             log_level=read.choice("LOG_LEVEL", default="info", choices=LOG_LEVELS, also={"warning": "warn"}),
         )
         last = settings.sidecar_port + (settings.sidecar_shards or 1) - 1
@@ -417,6 +445,22 @@ class _Reader:
         if text is not None and len(text) < _MINIMUM_ADMIN_TOKEN_LENGTH:
             self.refuse(f"{name} is too short; choose at least {_MINIMUM_ADMIN_TOKEN_LENGTH} characters.")
         return text
+
+    def secret(self, name: str) -> str | None:
+        text = self._text(name)
+        if text is None or (text.isascii() and text.isprintable() and " " not in text):
+            return text
+        self.refuse(
+            f"{name} contains white space or a character outside ASCII; copy it again from MercadoPago's panel."
+        )
+        return None
+
+    def email(self, name: str) -> str | None:
+        text = self._text(name)
+        if text is None or re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", text):
+            return text
+        self.refuse(f"{name} is {_shown(text)}; set it to an e-mail address, or leave it out.")
+        return None
 
     def encryption_keys(self, name: str) -> tuple[bytes, ...]:
         text = self._text(name)

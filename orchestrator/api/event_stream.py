@@ -226,7 +226,7 @@ async def _is_written(
 def _data(event: Event) -> dict[str, Any]:
     named = {} if event.event_id is None else {"event_id": event.event_id}
     remaining = {} if event.expires_at is None else {"remaining_seconds": remaining_seconds(event.expires_at)}
-    return {"session_id": event.session_id, "at": timestamp(event.at), **named, **event.data, **remaining}
+    return {"session_id": event.session_id or None, "at": timestamp(event.at), **named, **event.data, **remaining}
 
 
 def _message(event: Event) -> str:

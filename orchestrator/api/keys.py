@@ -8,6 +8,7 @@ from orchestrator.domain.rate_limit import Taken
 from orchestrator.domain.tenant import Caller
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
+from orchestrator.services.charges import Charges
 from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
@@ -17,11 +18,13 @@ from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.metrics import Metrics
+from orchestrator.services.notices import Notices
 from orchestrator.services.operations import Operations
 from orchestrator.services.outbox import Outbox
 from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
+from orchestrator.services.payments import Payments
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.rate_limits import RateLimits
 from orchestrator.services.readiness import Readiness
@@ -29,10 +32,14 @@ from orchestrator.services.replicas import Replicas
 from orchestrator.services.session_settings import Settings
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.sidecar_events import SidecarEvents
+from orchestrator.services.subscriptions import Subscriptions
 from orchestrator.services.supervision import Supervision
 from orchestrator.services.tenants import Tenants
 from orchestrator.services.webhooks import Webhooks
 from orchestrator.store.acts import ActStore
+from orchestrator.store.charges import ChargeStore
+from orchestrator.store.plans import PlanStore
+from orchestrator.store.settlements import SettlementStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,8 @@ class Services:
     backups: Backups
     chat_history: ChatHistory
     directory: Directory
+    charge_store: ChargeStore
+    charges: Charges
     events: EventBus
     forwarding: Forwarding
     history: History
@@ -54,15 +63,20 @@ class Services:
     operations: Operations
     outbox: Outbox
     outbox_sender: OutboxSender
+    notices: Notices
     pairing: Pairing
     pairing_links: PairingLinks
+    payments: Payments
+    plans: PlanStore
     posted_folders: PostedFolders
     rate_limits: RateLimits
     readiness: Readiness
     replicas: Replicas
     sessions: Sessions
     settings: Settings
+    settlements: SettlementStore
     sidecar_events: SidecarEvents
+    subscriptions: Subscriptions
     supervision: Supervision
     tenants: Tenants
     webhooks: Webhooks

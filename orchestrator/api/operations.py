@@ -18,6 +18,7 @@ from orchestrator.api.request_ids import Handler
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.tenant import Scope
 from orchestrator.wire.addresses import ChannelText, ChatText, GroupText, InviteText, LabelText, UserText
+from orchestrator.wire.billing import ChargeId, PlanId
 from orchestrator.wire.shape import SessionId, text
 from orchestrator.wire.tenants import TenantId, TokenId
 
@@ -40,6 +41,8 @@ PATH_PARAMETERS: Mapping[str, object] = {
     "session_id": SessionId,
     "link_id": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
     "tenant_id": TenantId,
+    "plan_id": PlanId,
+    "charge_id": ChargeId,
     "token_id": TokenId,
     "message_id": Annotated[str, text("WhatsApp's id of the message.", example="3EB0A1B2C3D4E5F60718")],
     "chat": ChatText,

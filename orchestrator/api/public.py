@@ -4,6 +4,7 @@ from aiohttp import web
 
 from orchestrator.api import (
     channels,
+    charges,
     chats,
     contacts,
     event_stream,
@@ -14,10 +15,13 @@ from orchestrator.api import (
     openapi,
     outbox,
     pairing,
+    payments,
     peer,
+    plans,
     seed,
     session_settings,
     sessions,
+    subscriptions,
     tenants,
     webhooks,
 )
@@ -47,6 +51,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *channels.OPERATIONS,
     *event_stream.OPERATIONS,
     *tenants.OPERATIONS,
+    *plans.OPERATIONS,
+    *subscriptions.OPERATIONS,
+    *charges.OPERATIONS,
+    *payments.OPERATIONS,
     *health.OPERATIONS,
     *metrics.OPERATIONS,
     *openapi.OPERATIONS,

@@ -13,6 +13,7 @@ class Event:
     tenant_id: str
     type: str
     session_id: str
+    """Empty: it is about no session."""
     data: dict[str, Any]
     at: datetime
     number: int | None = None

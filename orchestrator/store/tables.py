@@ -40,7 +40,8 @@ def _created_at() -> Column[object]:
     return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
 
 
-#: A deleted tenant keeps its row: its set-aside sessions and what is on record bear its id.
+#: A deleted tenant keeps its row: its set-aside sessions and what is on record bear its id. ``paused_at`` and
+#: ``plan_sessions`` are all that the rest of the house knows of subscriptions (store/subscriptions.py).
 tenants = Table(
     "tenants",
     metadata,
@@ -56,15 +57,19 @@ tenants = Table(
     Column("blocked_reason", Text),
     Column("deleted_at", DateTime(timezone=True)),
     _created_at(),
+    Column("paused_at", DateTime(timezone=True)),
+    Column("plan_sessions", Integer),
     CheckConstraint("tenant_id <> ''", name="tenant_id"),
     CheckConstraint("max_sessions >= 0", name="max_sessions"),
     CheckConstraint("messages_per_minute >= 0", name="messages_per_minute"),
     CheckConstraint("storage_bytes >= 0", name="storage_bytes"),
     CheckConstraint("chat_retention_days >= 0", name="chat_retention_days"),
     CheckConstraint("tenant_id <> 'operator' OR (blocked_at IS NULL AND deleted_at IS NULL)", name="operator"),
+    CheckConstraint("tenant_id <> 'operator' OR (paused_at IS NULL AND plan_sessions IS NULL)", name="operator_pays"),
 )
 
-#: A deleted session keeps its row, and so its generations, until their retention ends; its id is free again.
+#: A deleted session keeps its row, and so its generations, until their retention ends; its id is free again. ``paused_at``:
+#: nobody may run it, because its tenant's subscription has ended; what it should be stays as it is.
 sessions = Table(
     "sessions",
     metadata,
@@ -79,6 +84,7 @@ sessions = Table(
     Column("deleted_at", DateTime(timezone=True)),
     _created_at(),
     Column("pairing_failure", Text),
+    Column("paused_at", DateTime(timezone=True)),
     CheckConstraint("session_id ~ '^[A-Za-z0-9._-]{1,64}$'", name="session_id"),
     CheckConstraint("desired_state IN ('running', 'stopped')", name="desired_state"),
     CheckConstraint("generation > 0", name="generation"),
@@ -554,4 +560,150 @@ database_backups = Table(
     Column("failure", Text),
     CheckConstraint("(finished_at IS NULL) OR (bytes IS NULL) <> (failure IS NULL)", name="outcome"),
     Index("database_backups_started_at_idx", "started_at"),
+)
+
+#: What tenants can buy. A plan that was ever bought stays: invoices name it.
+plans = Table(
+    "plans",
+    metadata,
+    Column("plan_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("price_cents", Integer, nullable=False),
+    Column("period_unit", Text, nullable=False),
+    Column("period_count", Integer, nullable=False),
+    Column("sessions", Integer),
+    Column("available", Boolean(), nullable=False, server_default=text("true")),
+    _created_at(),
+    CheckConstraint("price_cents > 0", name="price_cents"),
+    CheckConstraint("period_unit IN ('day', 'month') AND period_count > 0", name="period"),
+    CheckConstraint("sessions > 0", name="sessions"),
+)
+
+#: One for each tenant but the operator. No plan: the trial; no end: it never ends. ``look_at``: when something is due next.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), primary_key=True),
+    Column("plan_id", Text, ForeignKey("plans.plan_id")),
+    Column("active_until", DateTime(timezone=True)),
+    Column("anchor_day", Integer),
+    Column("payer_email", Text),
+    Column("look_at", DateTime(timezone=True)),
+    _created_at(),
+    CheckConstraint("tenant_id <> 'operator'", name="operator"),
+    CheckConstraint("anchor_day BETWEEN 1 AND 31", name="anchor_day"),
+    Index("subscriptions_look_at_idx", "look_at", postgresql_where=text("look_at IS NOT NULL")),
+)
+
+#: PIX payment requests. ``closed_at``: MercadoPago has said how it ended, or doesn't know it; until then it is read again.
+charges = Table(
+    "charges",
+    metadata,
+    Column("charge_id", Text, primary_key=True),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False),
+    Column("plan_id", Text, ForeignKey("plans.plan_id"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("amount_cents", Integer, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("payer_email", Text, nullable=False),
+    Column("payment_id", Text),
+    Column("pix_code", Text),
+    _created_at(),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("paid_at", DateTime(timezone=True)),
+    Column("checked_at", DateTime(timezone=True)),
+    Column("closed_at", DateTime(timezone=True)),
+    UniqueConstraint("payment_id"),
+    CheckConstraint("amount_cents > 0", name="amount_cents"),
+    Index("charges_tenant_id_created_at_charge_id_idx", "tenant_id", "created_at", "charge_id"),
+    # Whoever asks twice gets the same one.
+    Index(
+        "charges_pending_key",
+        "tenant_id",
+        "plan_id",
+        "amount_cents",
+        unique=True,
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index("charges_open_idx", "checked_at", postgresql_where=text("closed_at IS NULL")),
+)
+
+#: MercadoPago charges the tenant by itself. A tenant has one at most that isn't over.
+recurring_payments = Table(
+    "recurring_payments",
+    metadata,
+    Column("recurring_id", Text, primary_key=True),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False),
+    Column("plan_id", Text, ForeignKey("plans.plan_id"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("amount_cents", Integer, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("payer_email", Text, nullable=False),
+    Column("preapproval_id", Text),
+    Column("url", Text),
+    _created_at(),
+    Column("checked_at", DateTime(timezone=True)),
+    UniqueConstraint("preapproval_id"),
+    CheckConstraint("amount_cents > 0", name="amount_cents"),
+    Index("recurring_payments_current_key", "tenant_id", unique=True, postgresql_where=text("state <> 'cancelled'")),
+)
+
+#: Payments for charges and recurring payments of ours, as MercadoPago had them when they were last read.
+payments = Table(
+    "payments",
+    metadata,
+    Column("payment_id", Text, primary_key=True),
+    Column("number", BigInteger, Identity(always=True), nullable=False),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id")),
+    Column("reference", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("status_detail", Text),
+    Column("amount_cents", BigInteger),
+    Column("refunded_cents", BigInteger, nullable=False),
+    Column("currency", Text),
+    Column("problem", Text),
+    Column("approved_at", DateTime(timezone=True)),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("read_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("number"),
+    Index("payments_tenant_id_number_idx", "tenant_id", "number"),
+    Index("payments_read_at_idx", "read_at"),
+)
+
+#: One for each payment that was settled: that there can't be two is what makes it happen once.
+invoices = Table(
+    "invoices",
+    metadata,
+    Column("invoice_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("payment_id", Text, ForeignKey("payments.payment_id"), nullable=False),
+    Column("charge_id", Text, ForeignKey("charges.charge_id")),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False),
+    Column("plan_id", Text, ForeignKey("plans.plan_id"), nullable=False),
+    Column("amount_cents", Integer, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("period_from", DateTime(timezone=True), nullable=False),
+    Column("period_to", DateTime(timezone=True), nullable=False),
+    Column("paid_at", DateTime(timezone=True), nullable=False),
+    Column("reversed_at", DateTime(timezone=True)),
+    Column("reversed_by", Text),
+    UniqueConstraint("payment_id"),
+    CheckConstraint("period_from < period_to", name="period"),
+    CheckConstraint("num_nulls(reversed_at, reversed_by) <> 1", name="reversed"),
+    CheckConstraint("reversed_by IN ('refunded', 'charged_back')", name="reversed_by"),
+    Index("invoices_tenant_id_invoice_id_idx", "tenant_id", "invoice_id"),
+    Index("invoices_paid_at_idx", "paid_at"),
+)
+
+#: What somebody should be told of money, once for each ``subject``: the end that it is about, or the payment.
+billing_notices = Table(
+    "billing_notices",
+    metadata,
+    Column("notice_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("data", JSONB, nullable=False),
+    UniqueConstraint("tenant_id", "kind", "subject"),
+    Index("billing_notices_tenant_id_notice_id_idx", "tenant_id", "notice_id"),
 )
