@@ -113,7 +113,9 @@ audit: node-here $(PYTHON_DEV) ## Look for known vulnerabilities in what is lock
 	$(AUDIT)/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --progress-spinner off > $(AUDIT)/python 2>&1 \
 		|| { if grep -qiE "connection|timed? ?out|resolve|proxy|certificate|unreachable|HTTPError|ServiceError" $(AUDIT)/python; then \
 			echo "The list of vulnerabilities can't be reached from here; nothing is known about the Python packages."; failed=3; else failed=1; fi; tail -n 30 $(AUDIT)/python; }; \
-	[ $$failed != 0 ] || echo "pip-audit: nothing known"; \
+	if [ $$failed = 0 ]; then if grep -q "could not be audited" $(AUDIT)/python; then failed=3; \
+		echo "The index here gives no list of vulnerabilities; nothing is known about $$(grep -c 'could not be audited' $(AUDIT)/python) Python packages."; \
+		else echo "pip-audit: nothing known"; fi; fi; \
 	echo "== npm audit"; \
 	(cd $(SIDECAR) && npm audit --omit=dev --no-update-notifier) > $(AUDIT)/node 2>&1 && echo "npm audit: nothing known" \
 		|| { if grep -qE "ENOAUDIT|EAUDIT|ECONN|ENOTFOUND|audit endpoint|E40[0-9]|ETIMEDOUT|not implemented" $(AUDIT)/node; then \

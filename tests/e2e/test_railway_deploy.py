@@ -65,13 +65,14 @@ async def deployed(
 ) -> None:
     """One deploy under traffic, told in a line."""
     seen = len((await whatsapp.call("GET", "/gaps"))["gaps"])
-    before = {name: (await old.session(name))["last_open_at"] for name in PHONES}
+    before = {name: await old.session(name) for name in PHONES}
     for name in PHONES:
         assert (await new.session(name))["connection_state"] == "open"  # asked at the new one, open at the old one
     send_through(new)  # the host's proxy sends requests to the new one from now on
     took, by_itself = await stop_as_railway_does(old, drain_seconds)
     for name in PHONES:
-        await new.open(name, after=before[name])
+        await new.open(name, after=before[name]["last_open_at"])
+        assert (await new.session(name))["epoch"] == before[name]["epoch"] + 1  # it moved once, and to the new one
     gaps = sorted(int(gap["ms"]) for gap in (await whatsapp.call("GET", "/gaps"))["gaps"][seen:])
     print(
         f"drain {drain_seconds:g} s: {'ended by itself' if by_itself else 'was killed'} after {took:.1f} s; "
