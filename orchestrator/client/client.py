@@ -6,9 +6,11 @@ from types import TracebackType
 import aiohttp
 
 from orchestrator.client.event_stream import StreamEvent, events
+from orchestrator.client.outbox import Outbox
 from orchestrator.client.sessions import Sessions
 from orchestrator.client.tenants import Tenants, Tokens
 from orchestrator.client.transport import Transport
+from orchestrator.client.webhooks import Webhooks
 
 #: A send may take 45 s until WhatsApp's socket took it.
 TIMEOUT_SECONDS = 60.0
@@ -23,6 +25,8 @@ class Client:
         self._http = aiohttp.ClientSession()
         self._transport = Transport(self._http, base_url, token, tenant_id, timeout_seconds)
         self.sessions = Sessions(self._transport)
+        self.outbox = Outbox(self._transport)
+        self.webhooks = Webhooks(self._transport)
         self.tokens = Tokens(self._transport)
         self.tenants = Tenants(self._transport)
 
