@@ -1,17 +1,18 @@
 """The composition root: the only file that puts concrete parts together."""
 
 import asyncio
+import base64
 import contextlib
 import gc
-import io
 import logging
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import backoff
@@ -19,13 +20,16 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from orchestrator import VERSION
 from orchestrator.api.internal import internal_app
 from orchestrator.api.keys import Services
+from orchestrator.api.metrics import metrics_app
 from orchestrator.api.payments import NOTIFICATIONS_PATH
 from orchestrator.api.public import public_app
 from orchestrator.config import SUPERVISOR_USERNAME, WHATSAPP_WEB_URL, ProcessSettings, Settings, sidecar_program
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.media import MIB
+from orchestrator.domain.meter import RequestMeter
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.rate_limit import Rate
 from orchestrator.domain.session import Lease, SetAsideBy
@@ -34,11 +38,13 @@ from orchestrator.jobs.background import Background, pause
 from orchestrator.outbound.client import OutboundClient
 from orchestrator.pages import pairing as pages
 from orchestrator.peer.client import PeerClient
+from orchestrator.services import database_backups
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
 from orchestrator.services.charges import Charges
 from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.connections import Connections
+from orchestrator.services.database_backups import Contents, ScheduledBackups
 from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
@@ -50,6 +56,7 @@ from orchestrator.services.leases import LeaseBook
 from orchestrator.services.link_previews import LinkPreviews
 from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
+from orchestrator.services.metrics import Metrics
 from orchestrator.services.moving import Moving
 from orchestrator.services.notices import Notices
 from orchestrator.services.operations import Operations
@@ -81,7 +88,8 @@ from orchestrator.store.audit import AuditStore
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.charges import ChargeStore
-from orchestrator.store.database import Database
+from orchestrator.store.database import SCHEMA_VERSION, Database
+from orchestrator.store.database_backups import DatabaseBackupStore
 from orchestrator.store.directory import DirectoryStore
 from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
@@ -96,6 +104,7 @@ from orchestrator.store.pacing import PacingStore
 from orchestrator.store.pairing_links import PairingLinkStore
 from orchestrator.store.plans import PlanStore
 from orchestrator.store.portable_states import PortableStateStore
+from orchestrator.store.queues import QueueStore
 from orchestrator.store.recurring_payments import RecurringPaymentStore
 from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
@@ -106,6 +115,9 @@ from orchestrator.store.stored_events import StoredEvents
 from orchestrator.store.subscriptions import SubscriptionStore
 from orchestrator.store.tenants import TenantStore
 from orchestrator.store.webhooks import WebhookStore
+from orchestrator.telemetry import tracing
+from orchestrator.telemetry.logs import configure_logging
+from orchestrator.transfer.backup_places import place
 
 if TYPE_CHECKING:
     from orchestrator.payments.mercadopago import MercadoPago
@@ -128,6 +140,8 @@ class Parts:
     peer_token: str
     deliveries: WebhookDeliveries
     housekeeping: Housekeeping
+    scheduled_backups: ScheduledBackups | None
+    """None: not on a schedule."""
 
 
 def migrate_database(settings: Settings) -> int:
@@ -141,6 +155,15 @@ def migrate_database(settings: Settings) -> int:
         sys.stderr.write(f"{error.message}\n")
         return 1
     return 0
+
+
+async def restore(url: str, pieces: AsyncIterator[bytes], passphrase: str, *, stopped: bool) -> Contents:
+    """Write a backup into an empty database; for a command beside the service."""
+    from orchestrator.store.migration import migrate  # noqa: PLC0415 (serve() seldom needs it)
+
+    return await database_backups.restore(
+        url, pieces, passphrase, stopped=stopped, migrate=migrate, newest=SCHEMA_VERSION
+    )
 
 
 @asynccontextmanager
@@ -174,9 +197,14 @@ async def _database_of_this_version(url: str) -> AsyncIterator[Database]:
 
 def serve(settings: Settings, process: ProcessSettings, parent: int) -> int:
     """Run the orchestrator until SIGTERM or the end of the process ``parent``; 0, or 1 when background work failed."""
-    configure_logging(settings.log_level)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, process, parent))
+    configure_logging(settings.log_level, _secrets(settings, process))
+    if settings.otlp_endpoint is not None:
+        tracing.start(settings.otlp_endpoint, process.replica_id, VERSION)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(settings, process, parent))
+    finally:
+        tracing.stop()
 
 
 async def _serve(settings: Settings, process: ProcessSettings, parent: int) -> int:
@@ -258,6 +286,8 @@ async def _start(
     background.start("jobs", jobs)
     retention = settings.quarantine_retention_days
     background.start("access", loops.confirming(services.access))
+    if parts.scheduled_backups is not None:
+        background.start("backup", loops.backing_up(parts.scheduled_backups))
     background.start("subscriptions", billing.enforcing(services.subscriptions))
     if settings.terms is not None:
         background.start("payments", billing.reconciling(services.payments))
@@ -370,6 +400,20 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             incoming.committed(lease, number, data)
             deliveries.received(lease)
 
+        readiness = Readiness(database, supervision)
+        sidecar_events = SidecarEvents(sessions, leases, connections, supervision, quarantine, events, sender.opened)
+        metrics = Metrics(
+            writes=writer.meter,
+            requests=RequestMeter(),
+            leases=leases,
+            connections=connections,
+            events=events,
+            readiness=readiness,
+            replicas=replicas,
+            shards=shards,
+            sidecar_events=sidecar_events,
+            queues=QueueStore(database),
+        )
         services = Services(
             access=access,
             acts=ActStore(database),
@@ -384,6 +428,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             incoming=incoming,
             leases=leases,
             messaging=messaging,
+            metrics=metrics,
             notices=notices,
             operations=Operations(sessions, leases, shards),
             outbox=Outbox(outbox_store, pacing, leases, messaging, sender, events),
@@ -394,19 +439,22 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             plans=plans,
             posted_folders=PostedFolders(sessions, PortableStateStore(database, sealer)),
             rate_limits=RateLimits(Rate(settings.requests_per_minute), Rate(settings.failed_logins_per_minute)),
-            readiness=Readiness(database, supervision),
+            readiness=readiness,
             replicas=replicas,
             settings=session_settings,
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
-            sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events, sender.opened),
+            sidecar_events=sidecar_events,
             supervision=supervision,
             webhooks=Webhooks(webhook_store, outbound, deliveries.interest_changed),
             settlements=settlements,
             subscriptions=subscriptions,
             tenants=Tenants(tenants, tokens, access, subscriptions),
         )
+        scheduled = _scheduled_backups(settings, process.database_url, database, http)
+        if scheduled is not None:
+            metrics.add(scheduled.metrics)
         housekeeping = Housekeeping(sender, deliveries, outbox_store, stored_events, webhook_store, JobStore(database))
-        yield Parts(services, database, auth_states, sessions, peers, peer_token, deliveries, housekeeping)
+        yield Parts(services, database, auth_states, sessions, peers, peer_token, deliveries, housekeeping, scheduled)
         await peers.close()
         await replicas.close()
     finally:
@@ -416,6 +464,22 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         await http.close()
         await writer.close()
         await database.close()
+
+
+def _scheduled_backups(
+    settings: Settings, url: str, database: Database, http: aiohttp.ClientSession
+) -> ScheduledBackups | None:
+    hours, target, passphrase = settings.backup_schedule_hours, settings.backup_target, settings.backup_passphrase
+    if hours is None or target is None or passphrase is None:
+        return None
+    return ScheduledBackups(
+        DatabaseBackupStore(database),
+        url,
+        place(target, settings.s3_access, http),
+        passphrase,
+        every_seconds=hours * 3600,
+        keep=settings.backup_keep,
+    )
 
 
 def _gateway(settings: Settings) -> "MercadoPago | None":
@@ -447,18 +511,28 @@ def _shard(
 
 def public(parts: Parts, settings: Settings) -> web.Application:
     """What is open to others: the public API and the pages."""
-    app = public_app(parts.services, parts.peer_token, settings.public_url, proxies=settings.trusted_proxies)
+    app = public_app(
+        parts.services,
+        parts.peer_token,
+        settings.public_url,
+        proxies=settings.trusted_proxies,
+        metrics_token=settings.metrics_token,
+    )
     pages.add_to(app)
     return app
 
 
 @asynccontextmanager
 async def _listening(parts: Parts, settings: Settings, process: ProcessSettings) -> AsyncIterator[None]:
-    """Both APIs: the public one on all interfaces, the sidecar's on a unix socket in a private folder."""
+    """Both APIs: the public one on all interfaces, the sidecar's on a unix socket in a private folder; and the metrics if
+    they have a port of their own."""
     services = parts.services
+    apps = [public(parts, settings), internal_app(services, process.internal_token)]
+    if settings.metrics_port is not None:
+        apps.append(metrics_app(services))
     runners = [
         web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, handler_cancellation=False)
-        for app in (public(parts, settings), internal_app(services, process.internal_token))
+        for app in apps
     ]
     try:
         for runner in runners:
@@ -467,6 +541,8 @@ async def _listening(parts: Parts, settings: Settings, process: ProcessSettings)
         await web.UnixSite(runners[1], str(process.orchestrator_socket)).start()
         process.orchestrator_socket.chmod(0o600)
         await web.TCPSite(runners[0], settings.host, settings.port).start()
+        if settings.metrics_port is not None:
+            await web.TCPSite(runners[2], settings.host, settings.metrics_port).start()
         log.info("listening", port=settings.port)
         yield
     finally:
@@ -475,41 +551,20 @@ async def _listening(parts: Parts, settings: Settings, process: ProcessSettings)
             await runner.cleanup()
 
 
-class _LogOutput(io.StringIO):
-    """Standard output that may be gone: when supervisord was killed, logging must not keep us from stopping."""
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            sys.stdout.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-
-
-class _ToOurLog(logging.Handler):
-    """What libraries log through the standard library, as lines of our own format."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info or None)
-
-
-def configure_logging(level: str) -> None:
-    """One JSON line for each event, on standard output."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("event"),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(_LogOutput()),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-    )
-    logging.basicConfig(level=logging.WARNING, handlers=[_ToOurLog()])
+def _secrets(settings: Settings, process: ProcessSettings) -> Iterator[str]:
+    """What no line of the log may have, in each form in which something might write it."""
+    access = settings.s3_access
+    storage = None if access is None else access.secret_key
+    payments = (settings.mercadopago_access_token, settings.mercadopago_webhook_secret)
+    own = (settings.admin_token, settings.metrics_token, settings.backup_passphrase, storage, *payments)
+    for secret in (*own, process.internal_token, process.supervisor_password):
+        if secret is not None:
+            yield secret
+    for key in settings.session_encryption_keys:
+        yield from (key.hex(), base64.b64encode(key).decode(), base64.urlsafe_b64encode(key).decode())
+    password = urlsplit(process.database_url).password
+    if password:
+        yield from (password, unquote(password))
 
 
 def _warn_about(settings: Settings) -> None:

@@ -17,6 +17,7 @@ from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
+from orchestrator.services.metrics import Metrics
 from orchestrator.services.notices import Notices
 from orchestrator.services.operations import Operations
 from orchestrator.services.outbox import Outbox
@@ -58,6 +59,7 @@ class Services:
     incoming: IncomingMessages
     leases: LeaseBook
     messaging: Messaging
+    metrics: Metrics
     operations: Operations
     outbox: Outbox
     outbox_sender: OutboxSender
