@@ -22,7 +22,14 @@ from aiohttp import web
 from orchestrator.api.internal import internal_app
 from orchestrator.api.keys import Services
 from orchestrator.api.public import public_app
-from orchestrator.config import SUPERVISOR_USERNAME, WHATSAPP_WEB_URL, ProcessSettings, Settings, sidecar_program
+from orchestrator.config import (
+    SUPERVISOR_USERNAME,
+    WHATSAPP_WEB_URL,
+    ProcessSettings,
+    Settings,
+    sidecar_program,
+    webhook_secret,
+)
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.rate_limit import Rate
 from orchestrator.domain.session import SetAsideBy
@@ -31,11 +38,13 @@ from orchestrator.jobs.background import Background, pause
 from orchestrator.pages import pairing as pages
 from orchestrator.peer.client import PeerClient
 from orchestrator.services.access import Access
+from orchestrator.services.archives import Archives
 from orchestrator.services.backups import Backups
 from orchestrator.services.connections import Connections
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
 from orchestrator.services.history import History
+from orchestrator.services.host import Host
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.key_rotation import KeyRotation
 from orchestrator.services.leases import LeaseBook
@@ -61,11 +70,13 @@ from orchestrator.store.api_tokens import ApiTokenStore
 from orchestrator.store.audit import AuditStore
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
+from orchestrator.store.bot import BotStore
 from orchestrator.store.database import Database
 from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
+from orchestrator.store.overview import OverviewStore
 from orchestrator.store.pairing_links import PairingLinkStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.replicas import ReplicaStore
@@ -88,6 +99,7 @@ class Parts:
     auth_states: AuthStateStore
     sessions: SessionStore
     peers: Peers
+    host: Host
     peer_token: str
 
 
@@ -215,6 +227,7 @@ async def _start(
         parts.auth_states, services.incoming, services.history, services.pairing_links, services.tenants, retention
     )
     background.start("prune", pruning)
+    background.start("host", loops.telling(parts.host))
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
         await pause(stop, 0.1)
     if not stop.is_set():
@@ -266,29 +279,44 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         supervision = Supervision(sessions, leases, connections, events, shards, replicas)
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)
-        access = Access(tokens, tenants, settings.admin_token)
+        access = Access(tokens, tenants, settings.admin_token, process.bot_api_token)
+        states = PortableStateStore(database, sealer)
+        overview = OverviewStore(database)
+        host = Host(
+            process.replica_id,
+            overview,
+            supervisord,
+            leases,
+            connections,
+            settings.data_dir / "journal",
+            settings.journal_max_mib * 1024**2,
+        )
         services = Services(
             access=access,
             acts=ActStore(database),
+            archives=Archives(states),
             backups=Backups(auth_states, writer, leases, quarantine, incoming.committed),
+            bot=BotStore(database),
             events=events,
             forwarding=Forwarding(sessions, leases, replicas, peer_client),
             history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
             incoming=incoming,
             leases=leases,
             messaging=Messaging(sessions, leases, shards),
+            overview=overview,
             pairing=Pairing(sessions, connections, shards),
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),
-            posted_folders=PostedFolders(sessions, PortableStateStore(database, sealer)),
+            posted_folders=PostedFolders(sessions, states),
             rate_limits=RateLimits(Rate(settings.requests_per_minute), Rate(settings.failed_logins_per_minute)),
             readiness=Readiness(database, supervision),
             replicas=replicas,
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
             sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events),
             supervision=supervision,
+            supervisord=supervisord,
             tenants=Tenants(tenants, tokens, access),
         )
-        yield Parts(services, database, auth_states, sessions, peers, peer_token)
+        yield Parts(services, database, auth_states, sessions, peers, host, peer_token)
         await peers.close()
         await replicas.close()
     finally:
@@ -311,7 +339,14 @@ def _shard(
 
 def public(parts: Parts, settings: Settings) -> web.Application:
     """What is open to others: the public API and the pages."""
-    app = public_app(parts.services, parts.peer_token, settings.public_url, proxies=settings.trusted_proxies)
+    webhook = settings.telegram_mode == "webhook" and settings.bot_token is not None
+    app = public_app(
+        parts.services,
+        parts.peer_token,
+        settings.public_url,
+        proxies=settings.trusted_proxies,
+        webhook_secret=webhook_secret(settings.bot_token) if webhook and settings.bot_token else None,
+    )
     pages.add_to(app)
     return app
 
@@ -330,6 +365,10 @@ async def _listening(parts: Parts, settings: Settings, process: ProcessSettings)
         process.orchestrator_socket.unlink(missing_ok=True)
         await web.UnixSite(runners[1], str(process.orchestrator_socket)).start()
         process.orchestrator_socket.chmod(0o600)
+        if process.api_socket is not None:
+            process.api_socket.unlink(missing_ok=True)
+            await web.UnixSite(runners[0], str(process.api_socket)).start()
+            process.api_socket.chmod(0o600)
         await web.TCPSite(runners[0], settings.host, settings.port).start()
         log.info("listening", port=settings.port)
         yield
@@ -377,6 +416,10 @@ def configure_logging(level: str) -> None:
 
 
 def _warn_about(settings: Settings) -> None:
+    if settings.bot_token is None:
+        log.info("BOT_TOKEN is unset: the Telegram bot is off")
+    elif settings.admin_chat_id is None:
+        log.warning("ADMIN_CHAT_ID is unset: the Telegram bot serves tenants and has no operator, who gets no alerts")
     if not settings.session_encryption_keys:
         log.warning("SESSION_ENCRYPTION_KEYS is unset: auth states are stored without encryption")
     if settings.whatsapp_web_url != WHATSAPP_WEB_URL:

@@ -2,12 +2,13 @@
 
 from aiohttp import web
 
-from orchestrator.api.keys import SERVICES, TENANT
+from orchestrator.api.keys import CALLER, SERVICES, TENANT
 from orchestrator.api.operations import operation_of
 from orchestrator.api.request_ids import HEADER, REQUEST_ID, Handler
 from orchestrator.domain.errors import ReplicaUnreachable, SendUnconfirmed
 from orchestrator.domain.session import existing_id
-from orchestrator.peer.client import FORWARDED_HEADER, Call
+from orchestrator.domain.tenant import BOT
+from orchestrator.peer.client import FOR_BOT_HEADER, FORWARDED_HEADER, Call
 
 #: Seconds that a session which was made just now may take to be taken by a replica.
 _OWNER_SECONDS = 5.0
@@ -48,6 +49,9 @@ async def from_owner(
     if owner is None:
         return None
     headers = {**request.headers, HEADER: request[REQUEST_ID]}
+    headers.pop(FOR_BOT_HEADER, None)
+    if request[CALLER] is BOT:  # its token is this tree's own
+        headers[FOR_BOT_HEADER] = "1"
     call = Call(request.method, request.path_qs, headers, await request.read())
     reply = await forwarding.forward(owner, call)
     return web.Response(status=reply.status, headers=reply.headers, body=reply.body)

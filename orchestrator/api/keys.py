@@ -7,6 +7,7 @@ from aiohttp import web
 from orchestrator.domain.rate_limit import Taken
 from orchestrator.domain.tenant import Caller
 from orchestrator.services.access import Access
+from orchestrator.services.archives import Archives
 from orchestrator.services.backups import Backups
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
@@ -24,7 +25,10 @@ from orchestrator.services.sessions import Sessions
 from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.services.supervision import Supervision
 from orchestrator.services.tenants import Tenants
+from orchestrator.sidecar.supervisord import SupervisordClient
 from orchestrator.store.acts import ActStore
+from orchestrator.store.bot import BotStore
+from orchestrator.store.overview import OverviewStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +37,16 @@ class Services:
 
     access: Access
     acts: ActStore
+    archives: Archives
     backups: Backups
+    bot: BotStore
     events: EventBus
     forwarding: Forwarding
     history: History
     incoming: IncomingMessages
     leases: LeaseBook
     messaging: Messaging
+    overview: OverviewStore
     pairing: Pairing
     pairing_links: PairingLinks
     posted_folders: PostedFolders
@@ -49,6 +56,7 @@ class Services:
     sessions: Sessions
     sidecar_events: SidecarEvents
     supervision: Supervision
+    supervisord: SupervisordClient
     tenants: Tenants
 
 
@@ -57,5 +65,7 @@ TENANT = web.RequestKey("tenant", str)
 """Whose things a request is about: the caller's tenant, unless the admin names another."""
 CALLER = web.RequestKey("caller", Caller)
 PUBLIC_URL: web.AppKey[str | None] = web.AppKey("public_url")
+WEBHOOK_SECRET: web.AppKey[str | None] = web.AppKey("webhook_secret")
+"""What Telegram shows with each update; None: none is expected."""
 RATE = web.RequestKey("rate", Taken)
 """What is left of the caller's rate."""

@@ -17,6 +17,8 @@ from aiohttp import web
 from orchestrator.api.request_ids import Handler
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.tenant import Scope
+from orchestrator.wire.bot import DocumentName
+from orchestrator.wire.overview import ProcessName
 from orchestrator.wire.shape import SessionId
 from orchestrator.wire.tenants import TenantId, TokenId
 
@@ -35,6 +37,8 @@ PATH_PARAMETERS: Mapping[str, object] = {
     "link_id": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
     "tenant_id": TenantId,
     "token_id": TokenId,
+    "process": ProcessName,
+    "document": DocumentName,
     "generation": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
 }
 

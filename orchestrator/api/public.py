@@ -3,12 +3,15 @@
 from aiohttp import web
 
 from orchestrator.api import (
+    bot,
     event_stream,
     health,
     messages,
     openapi,
+    overview,
     pairing,
     peer,
+    processes,
     seed,
     sessions,
     tenants,
@@ -16,7 +19,7 @@ from orchestrator.api import (
 from orchestrator.api.admission import PEER_TOKEN, PROXIES, admitted, tell_rate
 from orchestrator.api.compression import compressed
 from orchestrator.api.forwarding import forwarded
-from orchestrator.api.keys import PUBLIC_URL, SERVICES, Services
+from orchestrator.api.keys import PUBLIC_URL, SERVICES, WEBHOOK_SECRET, Services
 from orchestrator.api.operations import BODY_LIMIT, Operation, operation_of, register
 from orchestrator.api.problems import problems
 from orchestrator.api.record import recorded
@@ -30,6 +33,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *messages.OPERATIONS,
     *event_stream.OPERATIONS,
     *tenants.OPERATIONS,
+    *overview.OPERATIONS,
+    *processes.OPERATIONS,
+    *bot.OPERATIONS,
     *health.OPERATIONS,
     *openapi.OPERATIONS,
     *seed.OPERATIONS,
@@ -37,15 +43,21 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def public_app(
-    services: Services, peer_token: str, public_url: str | None = None, *, proxies: int = 0
+    services: Services,
+    peer_token: str,
+    public_url: str | None = None,
+    *,
+    proxies: int = 0,
+    webhook_secret: str | None = None,
 ) -> web.Application:
-    """``proxies``: how many in front of us add an address to X-Forwarded-For."""
+    """``proxies``: how many in front of us add an address to X-Forwarded-For; ``webhook_secret``: what Telegram shows."""
     middlewares = [identified, compressed, problems, seed.plain_answers, admitted, recorded, bounded, forwarded]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_LIMIT)
     app[SERVICES] = services
     app[PEER_TOKEN] = peer_token
     app[PUBLIC_URL] = public_url
     app[PROXIES] = proxies
+    app[WEBHOOK_SECRET] = webhook_secret
     app.on_response_prepare.extend([tell_request_id, tell_rate])
     register(app, OPERATIONS)
     app.add_routes([web.get(EVENTS_PATH, peer.events), web.get(DATABASE_PATH, peer.database)])

@@ -77,6 +77,11 @@ async def stop(request: web.Request) -> web.Response:
     return json_response(shown(await request.app[SERVICES].sessions.stop(request[TENANT], session_id(request))))
 
 
+async def restart(request: web.Request) -> web.Response:
+    await read_json(request, NoFields)
+    return json_response(shown(await request.app[SERVICES].sessions.restart(request[TENANT], session_id(request))))
+
+
 async def log_out(request: web.Request) -> web.Response:
     await read_json(request, NoFields)
     return json_response(shown(await request.app[SERVICES].sessions.log_out(request[TENANT], session_id(request))))
@@ -182,7 +187,7 @@ _SESSION = "/v1/sessions/{session_id}"
 _TAG = "Sessions"
 _CLOSING = (SidecarUnavailable, SidecarGone, JournalUndrained)
 
-_SHOWN = wire.Session(
+EXAMPLE = wire.Session(
     session_id="loja-1",
     desired_state=DesiredState.RUNNING,
     connection_state=ConnectionState.OPEN,
@@ -231,7 +236,7 @@ OPERATIONS = (
         status=201,
         errors=(SessionExists, SessionLimit, StorageLimit),
         example=wire.CreateSession(session_id="loja-1"),
-        example_answer=_SHOWN,
+        example_answer=EXAMPLE,
     ),
     Operation(
         method="GET",
@@ -242,7 +247,7 @@ OPERATIONS = (
         summary="List the sessions, by id.",
         query=Page,
         gives=wire.Sessions,
-        example_answer=wire.Sessions(sessions=[_SHOWN], next_cursor=None),
+        example_answer=wire.Sessions(sessions=[EXAMPLE], next_cursor=None),
     ),
     Operation(
         method="GET",
@@ -252,7 +257,7 @@ OPERATIONS = (
         tag=_TAG,
         summary="Show a session.",
         gives=wire.Session,
-        example_answer=_SHOWN,
+        example_answer=EXAMPLE,
     ),
     Operation(
         method="POST",
@@ -267,7 +272,7 @@ OPERATIONS = (
         gives=wire.Session,
         errors=(SessionQuarantined, GenerationInUse, *_CLOSING),
         example=wire.StartSession(),
-        example_answer=_SHOWN,
+        example_answer=EXAMPLE,
     ),
     Operation(
         method="POST",
@@ -280,7 +285,20 @@ OPERATIONS = (
         gives=wire.Session,
         errors=_CLOSING,
         example=NoFields(),
-        example_answer=_SHOWN,
+        example_answer=EXAMPLE,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_SESSION}/restart",
+        handler=restart,
+        scope=Scope.MANAGE,
+        tag=_TAG,
+        summary="Have a session run, with a new connection if it has one.",
+        takes=NoFields,
+        gives=wire.Session,
+        errors=(SessionQuarantined, *_CLOSING),
+        example=NoFields(),
+        example_answer=EXAMPLE,
     ),
     Operation(
         method="POST",
@@ -293,7 +311,7 @@ OPERATIONS = (
         gives=wire.Session,
         errors=(SessionNotOpen, *_CLOSING),
         example=NoFields(),
-        example_answer=_SHOWN,
+        example_answer=EXAMPLE,
     ),
     Operation(
         method="DELETE",
@@ -330,7 +348,7 @@ OPERATIONS = (
         gives=wire.Session,
         errors=(GenerationNotFound, GenerationInUse, GenerationNotPaired, SessionExists, SessionLimit, StorageLimit),
         example=wire.RestoreGeneration(replace=True),
-        example_answer=_SHOWN,
+        example_answer=EXAMPLE,
     ),
     Operation(
         method="GET",

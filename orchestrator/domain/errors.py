@@ -18,6 +18,7 @@
     │   ├── TokenNotFound
     │   ├── SessionNotFound
     │   ├── PairingLinkNotFound
+    │   ├── ProcessNotFound
     │   └── GenerationNotFound
     ├── MethodNotAllowed
     ├── NotAcceptable
@@ -39,6 +40,7 @@
     │   ├── PairingCodeRefused
     │   ├── QrNotReady
     │   ├── LeaseBusy
+    │   ├── BotLeaseLost
     │   └── LeaseLost
     ├── PairingCodeRateLimited
     ├── SendFailed
@@ -192,6 +194,12 @@ class PairingLinkNotFound(NotFound):
     code = "pairing_link_not_found"
 
 
+class ProcessNotFound(NotFound):
+    """No process of this name runs here; list the processes to see what there is."""
+
+    code = "process_not_found"
+
+
 class MethodNotAllowed(OrchestratorError):
     """This address does not take that method; look up which one it takes."""
 
@@ -316,6 +324,12 @@ class LeaseLost(Conflict):
     """Another owner runs this session, or its epoch is past; close the socket and do not reconnect."""
 
     code = "lease_lost"
+
+
+class BotLeaseLost(Conflict):
+    """Another process is the bot by now; deal with no further update before you have the lease again."""
+
+    code = "bot_lease_lost"
 
 
 class PairingCodeRateLimited(OrchestratorError):

@@ -14,6 +14,7 @@ from orchestrator.jobs.background import Loop, pause
 from orchestrator.services.access import Access
 from orchestrator.services.events import EventBus
 from orchestrator.services.history import History
+from orchestrator.services.host import Host
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.peers import Peers
@@ -30,6 +31,7 @@ _CLAIM_JITTER_SECONDS = 0.1
 _MARK_SECONDS = 1.0
 _PEERS_SECONDS = 1.0
 _CONFIRM_SECONDS = 2.0
+_TELL_SECONDS = 5.0
 _PRUNE_SECONDS = 600.0
 _PARENT_SECONDS = 1.0
 
@@ -130,6 +132,18 @@ def confirming(access: Access) -> Loop:
             with contextlib.suppress(Unavailable):  # what was read last goes on for a while
                 await access.confirm()
             await pause(stop, _CONFIRM_SECONDS * random.uniform(0.8, 1.2))
+
+    return loop
+
+
+def telling(host: Host) -> Loop:
+    """Let everybody see every few seconds how this replica is."""
+
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(Unavailable):
+                await host.tell()
+            await pause(stop, _TELL_SECONDS * random.uniform(0.8, 1.2))
 
     return loop
 
