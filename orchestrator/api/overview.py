@@ -55,9 +55,9 @@ async def export(request: web.Request) -> web.Response:
     return web.Response(body=archive, content_type="application/octet-stream", headers=headers)
 
 
-def _states(text: str | None) -> list[ConnectionState]:
+def _states(text: str) -> list[ConnectionState]:
     try:
-        return [ConnectionState(word.strip()) for word in (text or "").split(",") if word.strip()]
+        return [ConnectionState(word.strip()) for word in text.split(",") if word.strip()]
     except ValueError as error:
         message = f"must be out of {', '.join(ConnectionState)}"
         raise InvalidRequest(errors=[FieldError("states", message)]) from error

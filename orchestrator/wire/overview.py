@@ -89,11 +89,11 @@ class Overview(Answer, frozen=True):
 
 class ListAllSessions(Page, frozen=True):
     search: Annotated[
-        str | None, Meta(max_length=100, description="A part of the tenant's id, the session's id or the account.")
-    ] = None
+        str, Meta(max_length=100, description="A part of the tenant's id, the session's id or the account.")
+    ] = ""
     states: Annotated[
-        str | None, Meta(max_length=200, description="Connection states, separated by commas; all if left out.")
-    ] = None
+        str, Meta(max_length=200, description="Connection states, separated by commas; all if left out.")
+    ] = ""
 
 
 class TenantSession(Session, frozen=True):
