@@ -84,6 +84,10 @@ chaos: install ## 1,000 faults at random on two replicas, and 50 deploys: two ho
 long-tests: install ## The tests that show more the longer they run: 5 minutes without PostgreSQL, dozens of kills; 15 minutes in all
 	@CHAOS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -rP $(LONG_TESTS)
 
+.PHONY: fuzz
+fuzz: install ## Random requests to every operation of the API, for a quarter of an hour; ARGUMENTS="--examples 20" two minutes
+	@exec $(BIN)/python -m tests.fuzz $(ARGUMENTS)
+
 .PHONY: lint
 lint: install ## Formatters, linters, type checkers, layers
 	@(cd $(SIDECAR) && exec npm run lint --silent) > $(NODE_LINT) 2>&1 & node=$$!; trap "kill $$node 2> /dev/null || true" EXIT; \

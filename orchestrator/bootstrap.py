@@ -24,6 +24,7 @@ from orchestrator.api.keys import Services
 from orchestrator.api.public import public_app
 from orchestrator.config import SUPERVISOR_USERNAME, WHATSAPP_WEB_URL, ProcessSettings, Settings, sidecar_program
 from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.domain.rate_limit import Rate
 from orchestrator.domain.session import SetAsideBy
 from orchestrator.jobs import loops
 from orchestrator.jobs.background import Background, pause
@@ -45,14 +46,17 @@ from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.peers import Peers
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.quarantine import Quarantine
+from orchestrator.services.rate_limits import RateLimits
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.replicas import Replicas
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.shards import Shard, Shards
 from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.services.supervision import Supervision
+from orchestrator.services.tenants import Tenants
 from orchestrator.sidecar.client import SidecarClient
 from orchestrator.sidecar.supervisord import SupervisordClient
+from orchestrator.store.acts import ActStore
 from orchestrator.store.api_tokens import ApiTokenStore
 from orchestrator.store.audit import AuditStore
 from orchestrator.store.auth_state import AuthStateStore
@@ -67,6 +71,7 @@ from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
+from orchestrator.store.tenants import TenantStore
 
 log = structlog.get_logger(__name__)
 
@@ -142,7 +147,7 @@ async def _serve(settings: Settings, process: ProcessSettings, parent: int) -> i
     _warn_about(settings)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(assembled(settings, process))
-        stack.push_async_callback(_mark_the_last, parts.services.incoming)  # when no stream is written to any more
+        stack.push_async_callback(_mark_the_last, parts.services)  # when no stream is written to any more
         await stack.enter_async_context(_listening(parts, settings, process))
         _collect_garbage_rarely()
         background.start("parent", loops.watching_the_parent(parent))
@@ -205,17 +210,23 @@ async def _start(
     background.start("reconcile", loops.reconciling(services.supervision))
     background.start("mark", loops.marking(services.incoming))
     retention = settings.quarantine_retention_days
-    pruning = loops.pruning(parts.auth_states, services.incoming, services.history, services.pairing_links, retention)
-    background.start("prune", pruning)
+    background.start("access", loops.confirming(services.access))
+    background.start(
+        "prune",
+        loops.pruning(
+            parts.auth_states, services.incoming, services.history, services.pairing_links, services.tenants, retention
+        ),
+    )
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
         await pause(stop, 0.1)
     if not stop.is_set():
         _show(_banner(settings))
 
 
-async def _mark_the_last(incoming: IncomingMessages) -> None:
+async def _mark_the_last(services: Services) -> None:
     try:
-        await incoming.mark_delivered()
+        await services.incoming.mark_delivered()
+        await services.access.record_use()
     except DatabaseUnavailable:
         log.warning("the last messages were not marked as delivered; they will be told again")
 
@@ -256,8 +267,11 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         quarantine = Quarantine(sessions, leases, events, shards)
         supervision = Supervision(sessions, leases, connections, events, shards, replicas)
         peers = Peers(replicas, events, peer_client)
+        tokens, tenants = ApiTokenStore(database), TenantStore(database)
+        access = Access(tokens, tenants, settings.admin_token)
         services = Services(
-            access=Access(ApiTokenStore(database), settings.admin_token),
+            access=access,
+            acts=ActStore(database),
             backups=Backups(auth_states, writer, leases, quarantine, incoming.committed),
             events=events,
             forwarding=Forwarding(sessions, leases, replicas, peer_client),
@@ -268,11 +282,13 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             pairing=Pairing(sessions, connections, shards),
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),
             posted_folders=PostedFolders(sessions, PortableStateStore(database, sealer)),
+            rate_limits=RateLimits(Rate(settings.requests_per_minute), Rate(settings.failed_logins_per_minute)),
             readiness=Readiness(database, supervision),
             replicas=replicas,
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
             sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events),
             supervision=supervision,
+            tenants=Tenants(tenants, tokens, access),
         )
         yield Parts(services, database, auth_states, sessions, peers, peer_token)
         await peers.close()
@@ -297,7 +313,7 @@ def _shard(
 
 def public(parts: Parts, settings: Settings) -> web.Application:
     """What is open to others: the public API and the pages."""
-    app = public_app(parts.services, parts.peer_token, settings.public_url)
+    app = public_app(parts.services, parts.peer_token, settings.public_url, proxies=settings.trusted_proxies)
     pages.add_to(app)
     return app
 

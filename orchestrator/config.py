@@ -104,6 +104,12 @@ class Settings:
     """How long what was set aside, or deleted, is kept once something took its place."""
     lease_ttl_seconds: float = 15.0
     keep_alive_seconds: float = 30.0
+    requests_per_minute: int = 3000
+    """What one token of a tenant may ask for, of each replica."""
+    failed_logins_per_minute: int = 60
+    """Wrong tokens from one address before its unknown tokens are refused unread."""
+    trusted_proxies: int = 0
+    """How many proxies in front of us add an address to X-Forwarded-For; 0: it isn't believed."""
     log_level: str = "info"
 
     @classmethod
@@ -135,6 +141,11 @@ class Settings:
             ),
             lease_ttl_seconds=read.seconds("LEASE_TTL_SECONDS", default=15.0, lowest=1.0, highest=3600.0),
             keep_alive_seconds=read.seconds("KEEP_ALIVE_SECONDS", default=30.0, lowest=1.0, highest=3600.0),
+            requests_per_minute=read.whole_number("REQUESTS_PER_MINUTE", default=3000, lowest=1, highest=10_000_000),
+            failed_logins_per_minute=read.whole_number(
+                "FAILED_LOGINS_PER_MINUTE", default=60, lowest=1, highest=10_000_000
+            ),
+            trusted_proxies=read.whole_number("TRUSTED_PROXIES", default=0, lowest=0, highest=10),
             log_level=read.choice("LOG_LEVEL", default="info", choices=LOG_LEVELS, also={"warning": "warn"}),
         )
         last = settings.sidecar_port + (settings.sidecar_shards or 1) - 1

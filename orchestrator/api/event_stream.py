@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from orchestrator.api.bodies import read_query
-from orchestrator.api.keys import SERVICES, TENANT
+from orchestrator.api.keys import CALLER, SERVICES, TENANT
 from orchestrator.api.operations import EVENT_STREAM, Operation
 from orchestrator.domain.errors import DatabaseUnavailable, FieldError, InvalidRequest, SessionNotFound
 from orchestrator.domain.event import Event
@@ -49,7 +49,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
             "X-Accel-Buffering": "no",
         }
     )
-    with services.events.subscribed(Subscription(request[TENANT], wanted)) as subscription:
+    links = Scope.MANAGE in request[CALLER].scopes
+    with services.events.subscribed(Subscription(request[TENANT], wanted, links)) as subscription:
         batches = _batches(services.incoming, subscription, _last_event_id(request))
         batch: list[Event] | None = await anext(batches)  # before the answer begins: without the database it is a 503
         await response.prepare(request)

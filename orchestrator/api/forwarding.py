@@ -4,7 +4,7 @@ from aiohttp import web
 
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.api.operations import operation_of
-from orchestrator.api.problems import Handler
+from orchestrator.api.request_ids import HEADER, REQUEST_ID, Handler
 from orchestrator.domain.errors import ReplicaUnreachable, SendUnconfirmed
 from orchestrator.domain.session import existing_id
 from orchestrator.peer.client import FORWARDED_HEADER, Call
@@ -47,6 +47,7 @@ async def from_owner(
     owner = await forwarding.owner(tenant_id, session_id, wait_seconds=wait_seconds)
     if owner is None:
         return None
-    call = Call(request.method, request.path_qs, request.headers, await request.read())
+    headers = {**request.headers, HEADER: request[REQUEST_ID]}
+    call = Call(request.method, request.path_qs, headers, await request.read())
     reply = await forwarding.forward(owner, call)
     return web.Response(status=reply.status, headers=reply.headers, body=reply.body)

@@ -9,11 +9,12 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from orchestrator.api import write_frames
+from orchestrator.api.admission import bearer
 from orchestrator.api.bodies import json_response, read_json
 from orchestrator.api.keys import SERVICES, Services
 from orchestrator.api.limits import BODY_LIMIT, VALUE_LIMIT, KeyId, KeyType, Positive
-from orchestrator.api.problems import Handler, problems
-from orchestrator.api.public import bearer
+from orchestrator.api.problems import problems
+from orchestrator.api.request_ids import Handler
 from orchestrator.domain.auth_state import Account, AuthStateWrite, Found, LoadOutcome, ProvenAbsent
 from orchestrator.domain.errors import FieldError, InvalidRequest, OrchestratorError, Unauthorized
 

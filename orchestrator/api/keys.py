@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from orchestrator.domain.rate_limit import Taken
 from orchestrator.domain.tenant import Caller
 from orchestrator.services.access import Access
 from orchestrator.services.backups import Backups
@@ -16,11 +17,14 @@ from orchestrator.services.messaging import Messaging
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.posted_folders import PostedFolders
+from orchestrator.services.rate_limits import RateLimits
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.replicas import Replicas
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.services.supervision import Supervision
+from orchestrator.services.tenants import Tenants
+from orchestrator.store.acts import ActStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Services:
     """Every use case that HTTP leads to."""
 
     access: Access
+    acts: ActStore
     backups: Backups
     events: EventBus
     forwarding: Forwarding
@@ -38,15 +43,19 @@ class Services:
     pairing: Pairing
     pairing_links: PairingLinks
     posted_folders: PostedFolders
+    rate_limits: RateLimits
     readiness: Readiness
     replicas: Replicas
     sessions: Sessions
     sidecar_events: SidecarEvents
     supervision: Supervision
+    tenants: Tenants
 
 
 SERVICES = web.AppKey("services", Services)
 TENANT = web.RequestKey("tenant", str)
-"""Whose sessions a request is about."""
+"""Whose things a request is about: the caller's tenant, unless the admin names another."""
 CALLER = web.RequestKey("caller", Caller)
 PUBLIC_URL: web.AppKey[str | None] = web.AppKey("public_url")
+RATE = web.RequestKey("rate", Taken)
+"""What is left of the caller's rate."""

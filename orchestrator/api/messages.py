@@ -40,6 +40,7 @@ OPERATIONS = (
         path="/v1/sessions/{session_id}/messages",
         handler=send,
         scope=Scope.SEND,
+        sends_message=True,
         tag="Messages",
         summary="Send a message; the answer comes once it is written to WhatsApp's socket.",
         takes=wire.SendMessage,

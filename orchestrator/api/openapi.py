@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from orchestrator.api.admission import TENANT_HEADER
 from orchestrator.api.operations import DOCUMENTED, JSON, PATH_PARAMETERS, Operation
 from orchestrator.api.problems import status_of
+from orchestrator.api.request_ids import HEADER
 from orchestrator.domain.errors import (
     BodyTooLarge,
     DatabaseUnavailable,
@@ -21,9 +23,13 @@ from orchestrator.domain.errors import (
     MalformedJson,
     NotFound,
     OrchestratorError,
+    RateLimited,
     ReplicaUnreachable,
     ScopeMissing,
     SessionNotFound,
+    TenantBlocked,
+    TenantNotFound,
+    TokenExpired,
     Unauthorized,
 )
 from orchestrator.wire.problem import Problem
@@ -96,7 +102,23 @@ def openapi(operations: tuple[Operation, ...]) -> Json:
             "responses": {
                 "Problem": {
                     "description": "What went wrong and what to do.",
+                    "headers": {
+                        HEADER: {"description": "Names the request.", "required": True, "schema": {"type": "string"}},
+                        "Retry-After": {
+                            "description": "With 429 and 503: seconds to wait.",
+                            "schema": {"type": "string", "pattern": "^[0-9]+$"},
+                        },
+                    },
                     "content": {PROBLEM_JSON: {"schema": shapes.of(Problem)}},
+                }
+            },
+            "parameters": {
+                "Tenant": {
+                    "name": TENANT_HEADER,
+                    "in": "header",
+                    "description": "For the admin token: the tenant whose things this is about, if not the operator's own. "
+                    "A tenant's token may name its own tenant only.",
+                    "schema": {"type": "string", "examples": ["acme"]},
                 }
             },
             "securitySchemes": {
@@ -145,6 +167,7 @@ def _described(operation: Operation, shapes: _Shapes) -> Json:
             *(_parameter(name, "path", shapes.of(PATH_PARAMETERS[name]), required=True) for name in in_path),
             *shapes.parameters(operation.query, "query"),
             *shapes.parameters(operation.headers, "header"),
+            *({"$ref": f"#/components/parameters/{name}"} for name in ("Tenant",) if operation.scope is not None),
         ],
         "responses": _answers(operation, shapes),
     }
@@ -197,7 +220,15 @@ def errors_of(operation: Operation) -> list[type[OrchestratorError]]:
     """Everything that an operation can answer beside success: what is its own, and what its shape brings with it."""
     errors: list[type[OrchestratorError]] = [OrchestratorError]
     if operation.scope is not None:
-        errors += [Unauthorized, ScopeMissing, DatabaseUnavailable]
+        errors += [
+            Unauthorized,
+            TokenExpired,
+            ScopeMissing,
+            TenantBlocked,
+            TenantNotFound,
+            RateLimited,
+            DatabaseUnavailable,
+        ]
     if operation.takes is not None:
         errors += [MalformedJson, InvalidRequest, BodyTooLarge]
     if operation.query is not None or operation.headers is not None:

@@ -14,10 +14,11 @@ from typing import Annotated, TypeAlias
 import msgspec
 from aiohttp import web
 
-from orchestrator.api.problems import Handler
+from orchestrator.api.request_ids import Handler
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.tenant import Scope
 from orchestrator.wire.shape import SessionId
+from orchestrator.wire.tenants import TenantId, TokenId
 
 #: Bytes of a request's body, unless the operation says otherwise.
 BODY_LIMIT = 1024 * 1024
@@ -32,6 +33,8 @@ Shape: TypeAlias = type[msgspec.Struct] | UnionType
 PATH_PARAMETERS: Mapping[str, object] = {
     "session_id": SessionId,
     "link_id": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
+    "tenant_id": TenantId,
+    "token_id": TokenId,
     "generation": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
 }
 
@@ -71,13 +74,21 @@ class Operation:
     """Content types of the answer, beside JSON if it ``gives`` something."""
     anywhere: bool = False
     """Any replica answers it from the store, though its path names a session. Others are handed to the session's owner."""
+    nul: bool = False
+    """Texts of its body may hold the character NUL, which PostgreSQL's text doesn't take."""
+    audited: bool = False
+    """Whoever does it is put on record. What the admin does with another tenant's sessions is in any case."""
+    sends_message: bool = False
+    """A request counts as one message of the tenant's messages per minute. One that sends many counts them itself."""
     failure: type[msgspec.Struct] | None = None
     """How it tells errors, if not as problem documents: the old API only."""
+    called: str = ""
+    """Its name, if the handler has more than one operation."""
 
     @property
     def name(self) -> str:
         """Unique and stable: ``sessions_create``."""
-        return f"{self.handler.__module__.rpartition('.')[2]}_{self.handler.__name__}"
+        return self.called or f"{self.handler.__module__.rpartition('.')[2]}_{self.handler.__name__}"
 
     @property
     def concerns_session(self) -> bool:

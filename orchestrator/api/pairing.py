@@ -9,9 +9,10 @@ from typing import Any
 import segno
 from aiohttp import web
 
-from orchestrator.api.bodies import json_response, read_json
+from orchestrator.api.bodies import json_response, read_json, read_query
 from orchestrator.api.keys import PUBLIC_URL, SERVICES, TENANT
 from orchestrator.api.operations import Operation
+from orchestrator.api.pages import Number, begins_after, cut
 from orchestrator.api.sessions import session_id
 from orchestrator.domain.errors import (
     AlreadyPaired,
@@ -30,6 +31,7 @@ from orchestrator.domain.tenant import Scope
 from orchestrator.services.connections import Qr
 from orchestrator.services.events import remaining_seconds, timestamp
 from orchestrator.wire import pairing as wire
+from orchestrator.wire.pages import Page
 
 LINK_ID = re.compile(r"[1-9][0-9]{0,17}")
 
@@ -65,8 +67,13 @@ async def create_link(request: web.Request) -> web.Response:
 
 
 async def list_links(request: web.Request) -> web.Response:
-    links = await request.app[SERVICES].pairing_links.list(request[TENANT], session_id(request))
-    return json_response(wire.PairingLinks(pairing_links=[wire.PairingLink(**_shown_link(link)) for link in links]))
+    page = read_query(request, Page)
+    found = await request.app[SERVICES].pairing_links.page(
+        request[TENANT], session_id(request), before=begins_after(page, Number), most=page.limit + 1
+    )
+    links, next_cursor = cut(found, page, lambda link: link.link_id)
+    shown = [wire.PairingLink(**_shown_link(link)) for link in links]
+    return json_response(wire.PairingLinks(pairing_links=shown, next_cursor=next_cursor))
 
 
 async def revoke_link(request: web.Request) -> web.Response:
@@ -232,9 +239,10 @@ OPERATIONS = (
         scope=Scope.MANAGE,
         tag="Pairing",
         summary="List the session's pairing links, newest first, for 30 days after their end.",
+        query=Page,
         gives=wire.PairingLinks,
         anywhere=True,
-        example_answer=wire.PairingLinks(pairing_links=[wire.PairingLink(**_EXAMPLE_LINK)]),
+        example_answer=wire.PairingLinks(pairing_links=[wire.PairingLink(**_EXAMPLE_LINK)], next_cursor=None),
     ),
     Operation(
         method="DELETE",

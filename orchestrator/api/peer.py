@@ -8,6 +8,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from orchestrator.api.admission import PEER_TOKEN
 from orchestrator.api.bodies import json_response
 from orchestrator.api.keys import SERVICES
 from orchestrator.domain.errors import Unauthorized
@@ -18,8 +19,6 @@ from orchestrator.services.events import EventBus, PeerSubscription
 #: Events that one message carries at most.
 _AT_ONCE = 200
 _HEARTBEAT_SECONDS = 5.0
-
-PEER_TOKEN = web.AppKey("peer_token", str)
 
 
 async def database(request: web.Request) -> web.Response:

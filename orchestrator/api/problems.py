@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem documents: the one table from error to status."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import math
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
@@ -8,9 +9,11 @@ import structlog
 from aiohttp import web
 from msgspec import UNSET
 
+from orchestrator.api.request_ids import REQUEST_ID, Handler
 from orchestrator.domain.errors import (
     BodyTooLarge,
     Conflict,
+    Forbidden,
     InvalidRequest,
     MalformedJson,
     MethodNotAllowed,
@@ -18,7 +21,7 @@ from orchestrator.domain.errors import (
     NotFound,
     OrchestratorError,
     PairingCodeRateLimited,
-    ScopeMissing,
+    RateLimited,
     SendFailed,
     SendUnconfirmed,
     Unauthorized,
@@ -28,13 +31,12 @@ from orchestrator.wire.problem import FieldProblem, Problem
 
 log = structlog.get_logger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 #: The nearest class in an error's ancestry decides.
 _STATUS: Mapping[type[OrchestratorError], HTTPStatus] = {
     MalformedJson: HTTPStatus.BAD_REQUEST,
     Unauthorized: HTTPStatus.UNAUTHORIZED,
-    ScopeMissing: HTTPStatus.FORBIDDEN,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     NotFound: HTTPStatus.NOT_FOUND,
     MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
@@ -57,21 +59,22 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except OrchestratorError as error:
-        return problem(error)
+        return problem(error, request)
     except web.HTTPException as error:
-        return _http_problem(error)
+        return _http_problem(error, request)
     except ConnectionResetError:
         raise  # the caller left; nobody is there to be told
     except Exception:
         log.exception("request failed", method=request.method, route=_route(request))
-        return problem(OrchestratorError())
+        return problem(OrchestratorError(), request)
 
 
 def status_of(error: type[OrchestratorError]) -> HTTPStatus:
     return next(_STATUS[kind] for kind in error.__mro__ if kind in _STATUS)
 
 
-def problem(error: OrchestratorError) -> web.Response:
+def problem(error: OrchestratorError, request: web.Request | None = None) -> web.Response:
+    """The answer; ``request`` adds its name."""
     status = status_of(type(error))
     errors = error.errors if isinstance(error, InvalidRequest) else ()
     body = Problem(
@@ -80,6 +83,7 @@ def problem(error: OrchestratorError) -> web.Response:
         status=status.value,
         code=error.code,
         detail=error.message,
+        request_id=UNSET if request is None else request.get(REQUEST_ID, UNSET),
         errors=[FieldProblem(field=e.field, message=e.message) for e in errors] or UNSET,
     )
     headers = {}
@@ -87,28 +91,30 @@ def problem(error: OrchestratorError) -> web.Response:
         headers["WWW-Authenticate"] = "Bearer"
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     return web.Response(
         body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/problem+json"
     )
 
 
-def _http_problem(error: web.HTTPException) -> web.StreamResponse:
+def _http_problem(error: web.HTTPException, request: web.Request) -> web.StreamResponse:
     """aiohttp's own exceptions: the router's and the body reader's."""
     match error:
         case web.HTTPNotFound():
-            return problem(NotFound())
+            return problem(NotFound(), request)
         case web.HTTPMethodNotAllowed():
-            response = problem(MethodNotAllowed())
+            response = problem(MethodNotAllowed(), request)
             response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
             return response
         case web.HTTPRequestEntityTooLarge():
-            return problem(BodyTooLarge())
+            return problem(BodyTooLarge(), request)
         case _ if error.status < HTTPStatus.BAD_REQUEST:
             raise error
         case _ if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return problem(InvalidRequest())
+            return problem(InvalidRequest(), request)
         case _:
-            return problem(OrchestratorError())
+            return problem(OrchestratorError(), request)
 
 
 def _route(request: web.Request) -> str:

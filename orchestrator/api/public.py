@@ -1,13 +1,26 @@
-"""The public API: the application, its operations, and who may enter."""
+"""The public API: the application and its operations."""
 
 from aiohttp import web
 
-from orchestrator.api import event_stream, health, messages, openapi, pairing, peer, seed, sessions
+from orchestrator.api import (
+    event_stream,
+    health,
+    messages,
+    openapi,
+    pairing,
+    peer,
+    seed,
+    sessions,
+    tenants,
+)
+from orchestrator.api.admission import PEER_TOKEN, PROXIES, admitted, tell_rate
+from orchestrator.api.compression import compressed
 from orchestrator.api.forwarding import forwarded
-from orchestrator.api.keys import CALLER, PUBLIC_URL, SERVICES, TENANT, Services
+from orchestrator.api.keys import PUBLIC_URL, SERVICES, Services
 from orchestrator.api.operations import BODY_LIMIT, Operation, operation_of, register
-from orchestrator.api.problems import Handler, problems
-from orchestrator.domain.errors import NotFound, ScopeMissing
+from orchestrator.api.problems import problems
+from orchestrator.api.record import recorded
+from orchestrator.api.request_ids import Handler, identified, tell_request_id
 from orchestrator.peer.client import DATABASE_PATH, EVENTS_PATH
 
 #: In the order in which the documentation shows them.
@@ -16,61 +29,33 @@ OPERATIONS: tuple[Operation, ...] = (
     *pairing.OPERATIONS,
     *messages.OPERATIONS,
     *event_stream.OPERATIONS,
+    *tenants.OPERATIONS,
     *health.OPERATIONS,
     *openapi.OPERATIONS,
     *seed.OPERATIONS,
 )
 
 
-#: Where pages are (orchestrator/pages).
-PAGES = ("/pair/", "/static/")
-
-
-def public_app(services: Services, peer_token: str, public_url: str | None) -> web.Application:
-    middlewares = [problems, seed.plain_answers, authenticated, bounded, forwarded]
+def public_app(
+    services: Services, peer_token: str, public_url: str | None = None, *, proxies: int = 0
+) -> web.Application:
+    """``proxies``: how many in front of us add an address to X-Forwarded-For."""
+    middlewares = [identified, compressed, problems, seed.plain_answers, admitted, recorded, bounded, forwarded]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_LIMIT)
     app[SERVICES] = services
-    app[peer.PEER_TOKEN] = peer_token
+    app[PEER_TOKEN] = peer_token
     app[PUBLIC_URL] = public_url
+    app[PROXIES] = proxies
+    app.on_response_prepare.extend([tell_request_id, tell_rate])
     register(app, OPERATIONS)
     app.add_routes([web.get(EVENTS_PATH, peer.events), web.get(DATABASE_PATH, peer.database)])
     return app
 
 
 @web.middleware
-async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let only a valid token in, before anything is looked up: the answer is the same whether a session exists."""
-    operation = operation_of(request)
-    if request.path.startswith(PAGES):  # a page lets in whom it knows
-        return await handler(request)
-    if request.path in (EVENTS_PATH, DATABASE_PATH):  # another replica has a token of its own
-        return await handler(request)
-    if operation is not None and operation.scope is None:
-        return await handler(request)
-    if not request.path.startswith(("/v1/", seed.PREFIX)):
-        raise NotFound
-    services = request.app[SERVICES]
-    if not services.access.ready:
-        services.readiness.require_started()
-    caller = services.access.caller(bearer(request) or seed.api_key(request))
-    services.readiness.require_started()
-    if operation is not None and operation.scope not in caller.scopes:
-        raise ScopeMissing
-    request[CALLER] = caller
-    request[TENANT] = caller.tenant_id
-    return await handler(request)
-
-
-@web.middleware
 async def bounded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse bodies beyond the operation's limit while they are read."""
+    """Refuse bodies beyond the operation's limit while they are read; compressed ones count as what they unfold to."""
     operation = operation_of(request)
     if operation is not None and operation.body_limit != BODY_LIMIT:
         request = request.clone(client_max_size=operation.body_limit)
     return await handler(request)
-
-
-def bearer(request: web.Request) -> str | None:
-    """The token of an Authorization header."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None

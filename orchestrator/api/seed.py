@@ -12,7 +12,8 @@ from aiohttp import web
 from orchestrator.api.bodies import json_response, read_json, read_query
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.api.operations import Operation
-from orchestrator.api.problems import Handler, status_of
+from orchestrator.api.problems import status_of
+from orchestrator.api.request_ids import Handler
 from orchestrator.domain.errors import (
     AuthStateRefused,
     BodyTooLarge,
@@ -21,8 +22,10 @@ from orchestrator.domain.errors import (
     NotFound,
     OrchestratorError,
     Overloaded,
+    SessionLimit,
     SessionNotFound,
     SessionRunning,
+    StorageLimit,
 )
 from orchestrator.domain.session import SESSION_ID, ConnectionState, Session
 from orchestrator.domain.tenant import Scope
@@ -138,10 +141,11 @@ OPERATIONS = (
         summary="Make what is stored of a session equal to a folder of Baileys' files.",
         takes=wire.PostedFolder,
         gives=wire.KeptFolder,
-        errors=(AuthStateRefused, SessionRunning, Overloaded),
+        errors=(AuthStateRefused, SessionRunning, SessionLimit, StorageLimit, Overloaded),
         example=wire.PostedFolder(session_id="loja-1", session_data=_CONTENTS),
         example_answer=wire.KeptFolder(session_id="loja-1", written=871, removed=0),
         body_limit=BODY_LIMIT,
+        nul=True,
         failure=wire.Failure,
     ),
     Operation(

@@ -7,6 +7,7 @@ from aiohttp import web
 from orchestrator.api.bodies import json_response, read_json, read_query
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.api.operations import Operation
+from orchestrator.api.pages import Name, Number, begins_after, cut
 from orchestrator.domain.errors import (
     ConfirmationRequired,
     FieldError,
@@ -16,10 +17,12 @@ from orchestrator.domain.errors import (
     InvalidRequest,
     JournalUndrained,
     SessionExists,
+    SessionLimit,
     SessionNotOpen,
     SessionQuarantined,
     SidecarGone,
     SidecarUnavailable,
+    StorageLimit,
 )
 from orchestrator.domain.generation import AuditEntry, Generation
 from orchestrator.domain.session import SESSION_ID, ConnectionState, DesiredState, SetAsideBy, existing_id
@@ -28,6 +31,7 @@ from orchestrator.services.connections import Verification
 from orchestrator.services.events import timestamp
 from orchestrator.services.sessions import SessionView
 from orchestrator.wire import sessions as wire
+from orchestrator.wire.pages import Page
 from orchestrator.wire.shape import NoFields
 
 GENERATION = re.compile(r"[1-9][0-9]{0,8}")
@@ -45,8 +49,11 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def index(request: web.Request) -> web.Response:
-    views = await request.app[SERVICES].sessions.list(request[TENANT])
-    return json_response(wire.Sessions(sessions=[shown(view) for view in views]))
+    page = read_query(request, Page)
+    after = begins_after(page, Name)
+    found = await request.app[SERVICES].sessions.page(request[TENANT], after=after, most=page.limit + 1)
+    views, next_cursor = cut(found, page, lambda view: view.session.session_id)
+    return json_response(wire.Sessions(sessions=[shown(view) for view in views], next_cursor=next_cursor))
 
 
 async def show(request: web.Request) -> web.Response:
@@ -76,13 +83,23 @@ async def log_out(request: web.Request) -> web.Response:
 
 
 async def generations(request: web.Request) -> web.Response:
-    kept = await request.app[SERVICES].history.generations(request[TENANT], session_id(request))
-    return json_response(wire.Generations(generations=[_shown_generation(generation) for generation in kept]))
+    page = read_query(request, Page)
+    found = await request.app[SERVICES].history.generations(
+        request[TENANT], session_id(request), before=begins_after(page, Number), most=page.limit + 1
+    )
+    kept, next_cursor = cut(found, page, lambda generation: generation.generation)
+    return json_response(
+        wire.Generations(generations=[_shown_generation(generation) for generation in kept], next_cursor=next_cursor)
+    )
 
 
 async def audit(request: web.Request) -> web.Response:
-    entries = await request.app[SERVICES].history.audit(request[TENANT], session_id(request))
-    return json_response(wire.SessionAudit(audit=[_shown_entry(entry) for entry in entries]))
+    page = read_query(request, Page)
+    found = await request.app[SERVICES].history.audit(
+        request[TENANT], session_id(request), before=begins_after(page, Number), most=page.limit + 1
+    )
+    entries, next_cursor = cut(found, page, lambda entry: entry.number)
+    return json_response(wire.SessionAudit(audit=[_shown_entry(entry) for entry in entries], next_cursor=next_cursor))
 
 
 async def restore(request: web.Request) -> web.Response:
@@ -212,7 +229,7 @@ OPERATIONS = (
         takes=wire.CreateSession,
         gives=wire.Session,
         status=201,
-        errors=(SessionExists,),
+        errors=(SessionExists, SessionLimit, StorageLimit),
         example=wire.CreateSession(session_id="loja-1"),
         example_answer=_SHOWN,
     ),
@@ -223,8 +240,9 @@ OPERATIONS = (
         scope=Scope.READ,
         tag=_TAG,
         summary="List the sessions, by id.",
+        query=Page,
         gives=wire.Sessions,
-        example_answer=wire.Sessions(sessions=[_SHOWN]),
+        example_answer=wire.Sessions(sessions=[_SHOWN], next_cursor=None),
     ),
     Operation(
         method="GET",
@@ -296,8 +314,9 @@ OPERATIONS = (
         scope=Scope.READ,
         tag=_TAG,
         summary="List a session's pairings, newest first; of a deleted session too.",
+        query=Page,
         gives=wire.Generations,
-        example_answer=wire.Generations(generations=[_SHOWN_GENERATION]),
+        example_answer=wire.Generations(generations=[_SHOWN_GENERATION], next_cursor=None),
         anywhere=True,
     ),
     Operation(
@@ -309,7 +328,7 @@ OPERATIONS = (
         summary="Have a session run with an earlier pairing again: one that was quarantined, replaced, logged out or deleted.",
         takes=wire.RestoreGeneration,
         gives=wire.Session,
-        errors=(GenerationNotFound, GenerationInUse, GenerationNotPaired, SessionExists),
+        errors=(GenerationNotFound, GenerationInUse, GenerationNotPaired, SessionExists, SessionLimit, StorageLimit),
         example=wire.RestoreGeneration(replace=True),
         example_answer=_SHOWN,
     ),
@@ -320,8 +339,9 @@ OPERATIONS = (
         scope=Scope.READ,
         tag=_TAG,
         summary="List what happened to a session's pairings, newest first.",
+        query=Page,
         gives=wire.SessionAudit,
-        example_answer=wire.SessionAudit(audit=[_SHOWN_ENTRY]),
+        example_answer=wire.SessionAudit(audit=[_SHOWN_ENTRY], next_cursor=None),
         anywhere=True,
     ),
 )

@@ -8,14 +8,25 @@
     │   ├── MalformedJson
     │   └── BodyTooLarge
     ├── Unauthorized
-    ├── ScopeMissing
+    │   └── TokenExpired
+    ├── Forbidden
+    │   ├── ScopeMissing
+    │   └── TenantBlocked
+    ├── RateLimited
     ├── NotFound
+    │   ├── TenantNotFound
+    │   ├── TokenNotFound
     │   ├── SessionNotFound
     │   ├── PairingLinkNotFound
     │   └── GenerationNotFound
     ├── MethodNotAllowed
     ├── NotAcceptable
     ├── Conflict
+    │   ├── TenantExists
+    │   ├── TenantInUse
+    │   ├── OperatorTenant
+    │   ├── SessionLimit
+    │   ├── StorageLimit
     │   ├── SessionExists
     │   ├── SessionNotOpen
     │   ├── SessionRunning
@@ -33,7 +44,9 @@
     ├── SendFailed
     ├── AuthStateCorrupt
     │   └── EncryptionKeyMissing
+    ├── UnexpectedAnswer
     └── Unavailable
+        ├── ServiceUnreachable
         ├── DatabaseUnavailable
         ├── ReplicaUnreachable
         ├── Overloaded
@@ -109,16 +122,56 @@ class Unauthorized(OrchestratorError):
     code = "unauthorized"
 
 
-class ScopeMissing(OrchestratorError):
+class TokenExpired(Unauthorized):
+    """This token is past its expiry; make a new one with POST /v1/tokens, or ask for one."""
+
+    code = "token_expired"
+
+
+class Forbidden(OrchestratorError):
+    """This token may not do that; ask whoever gave it to you."""
+
+    code = "forbidden"
+
+
+class ScopeMissing(Forbidden):
     """This token may not do that; use one with the scope that the operation needs."""
 
     code = "scope_missing"
+
+
+class TenantBlocked(Forbidden):
+    """The operator has blocked this tenant; ask the operator. Its sessions stay linked."""
+
+    code = "tenant_blocked"
+
+
+class RateLimited(OrchestratorError):
+    """Too many requests in a short time; wait as long as Retry-After says, then go on more slowly."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str | None = None, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class NotFound(OrchestratorError):
     """There is nothing at this address; check the path."""
 
     code = "not_found"
+
+
+class TenantNotFound(NotFound):
+    """There is no tenant with this id; create it with POST /v1/tenants."""
+
+    code = "tenant_not_found"
+
+
+class TokenNotFound(NotFound):
+    """There is no token with this id; list the tokens to see what there is."""
+
+    code = "token_not_found"
 
 
 class SessionNotFound(NotFound):
@@ -155,6 +208,36 @@ class Conflict(OrchestratorError):
     """The request does not fit the present state; read the state and decide anew."""
 
     code = "conflict"
+
+
+class TenantExists(Conflict):
+    """A tenant with this id exists or existed; choose another id."""
+
+    code = "tenant_exists"
+
+
+class TenantInUse(Conflict):
+    """The tenant has sessions; delete these first."""
+
+    code = "tenant_in_use"
+
+
+class OperatorTenant(Conflict):
+    """This is the operator's own tenant; it can't be blocked or deleted."""
+
+    code = "operator_tenant"
+
+
+class SessionLimit(Conflict):
+    """The tenant has as many sessions as it may have; delete one, or ask the operator for more."""
+
+    code = "session_limit"
+
+
+class StorageLimit(Conflict):
+    """The tenant's sessions take as much storage as they may; delete one, or ask the operator for more."""
+
+    code = "storage_limit"
 
 
 class SessionExists(Conflict):
@@ -259,10 +342,27 @@ class EncryptionKeyMissing(AuthStateCorrupt):
     code = "encryption_key_missing"
 
 
+class UnexpectedAnswer(OrchestratorError):
+    """The answer isn't one that this version of the client knows; check the address, and use the client of the service's version."""
+
+    code = "unexpected_answer"
+
+
 class Unavailable(OrchestratorError):
     """A part of the service is out of reach for the moment; try again."""
 
     code = "unavailable"
+
+
+class ServiceUnreachable(Unavailable):
+    """The API gave no answer; look whether the request was carried out before you repeat it."""
+
+    code = "service_unreachable"
+
+    def __init__(self, message: str | None = None, *, asked: bool = True) -> None:
+        super().__init__(message)
+        self.asked = asked
+        """False if it is certain that the request never arrived."""
 
 
 class DatabaseUnavailable(Unavailable):

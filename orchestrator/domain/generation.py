@@ -34,6 +34,7 @@ class Generation:
 class AuditEntry:
     """``actor``: who or what did it, a ``SetAsideBy`` or ``owner``, ``orchestrator``, ``retention``."""
 
+    number: int
     at: datetime
     action: str
     generation: int | None

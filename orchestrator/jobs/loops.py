@@ -11,6 +11,7 @@ import structlog
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.jobs.background import Loop, pause
+from orchestrator.services.access import Access
 from orchestrator.services.events import EventBus
 from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
@@ -18,6 +19,7 @@ from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.peers import Peers
 from orchestrator.services.replicas import Replicas
 from orchestrator.services.supervision import Supervision
+from orchestrator.services.tenants import Tenants
 from orchestrator.store.auth_state import AuthStateStore
 
 log = structlog.get_logger(__name__)
@@ -27,6 +29,7 @@ _HEARTBEAT_SECONDS = 1.0
 _CLAIM_JITTER_SECONDS = 0.1
 _MARK_SECONDS = 1.0
 _PEERS_SECONDS = 1.0
+_CONFIRM_SECONDS = 2.0
 _PRUNE_SECONDS = 600.0
 _PARENT_SECONDS = 1.0
 
@@ -121,8 +124,23 @@ def marking(incoming: IncomingMessages) -> Loop:
     return loop
 
 
+def confirming(access: Access) -> Loop:
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(Unavailable):  # what was read last goes on for a while
+                await access.confirm()
+            await pause(stop, _CONFIRM_SECONDS * random.uniform(0.8, 1.2))
+
+    return loop
+
+
 def pruning(
-    store: AuthStateStore, incoming: IncomingMessages, history: History, links: PairingLinks, retention_days: float
+    store: AuthStateStore,
+    incoming: IncomingMessages,
+    history: History,
+    links: PairingLinks,
+    tenants: Tenants,
+    retention_days: float,
 ) -> Loop:
     async def loop(stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -131,6 +149,7 @@ def pruning(
                 await incoming.prune(delivered_hours=DELIVERED_HOURS, undelivered_days=UNDELIVERED_DAYS)
                 await history.purge(retention_days=retention_days)
                 await links.forget_old()
+                await tenants.measure(every_seconds=_PRUNE_SECONDS / 2)
             except Unavailable as error:
                 log.warning("nothing pruned", error=error.message)
             await pause(stop, _PRUNE_SECONDS * random.uniform(0.8, 1.2))

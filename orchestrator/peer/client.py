@@ -19,6 +19,8 @@ from orchestrator.domain.replica import Replica
 
 #: Says that a request was forwarded already, so that it never goes round in a circle.
 FORWARDED_HEADER = "X-Forwarded-By-Replica"
+#: Shows that a request comes from a replica, which has counted it and put it on record. Never passed on.
+PEER_TOKEN_HEADER = "X-Peer-Token"  # noqa: S105 (a name)
 EVENTS_PATH = "/peer/v1/events"
 DATABASE_PATH = "/peer/v1/database"
 
@@ -30,7 +32,7 @@ _FORWARD_SECONDS = 60.0
 _HEARTBEAT_SECONDS = 5.0
 #: Headers that concern one connection only (RFC 9110 section 7.6.1), and what is made anew for ours.
 _NOT_PASSED_ON = frozenset(
-    "connection content-encoding content-length host keep-alive server date te trailer transfer-encoding upgrade".split()
+    "connection content-encoding content-length host keep-alive server date te trailer transfer-encoding upgrade x-peer-token".split()
 )
 
 
@@ -83,6 +85,8 @@ class PeerClient:
     async def forward(self, replica: Replica, call: Call) -> Reply:
         """Make the call there. ``ReplicaUnreachable`` when it wasn't reached; its cause is set when it may have been."""
         headers = _passed_on(call.headers) | {FORWARDED_HEADER: self._replica_id}
+        if replica.peer_token is not None:
+            headers[PEER_TOKEN_HEADER] = replica.peer_token
         timeout = aiohttp.ClientTimeout(total=_FORWARD_SECONDS, sock_connect=_CONNECT_SECONDS)
         try:
             async with self._http.request(

@@ -16,6 +16,10 @@ L = TypeVar("L", bound="Listener")
 BACKLOG = 10_000
 
 
+#: Whoever has one of these can link a session.
+_LINKING = frozenset({"session.qr", "session.pairing_code"})
+
+
 class Listener(Protocol):
     """Whoever wants events: a queue; None in it says that the listener was cut off or the service ends."""
 
@@ -34,10 +38,14 @@ class Subscription:
 
     tenant_id: str
     session_id: str | None
+    links: bool = True
+    """Whether it may link sessions, and so see what a phone scans or a person types."""
     queue: asyncio.Queue[Event | None] = field(default_factory=_queue)
 
     def wants(self, event: Event) -> bool:
-        return event.tenant_id == self.tenant_id and self.session_id in (None, event.session_id)
+        if event.tenant_id != self.tenant_id or self.session_id not in (None, event.session_id):
+            return False
+        return self.links or event.type not in _LINKING
 
 
 @dataclass(slots=True, eq=False)

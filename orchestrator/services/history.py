@@ -13,8 +13,6 @@ from orchestrator.store.generations import GenerationStore
 
 log = structlog.get_logger(__name__)
 
-#: The newest of what happened to a session.
-AUDIT_ENTRIES = 200
 #: Generations that one transaction purges: each is a thousand rows.
 PURGED_AT_ONCE = 20
 
@@ -34,15 +32,17 @@ class History:
         self._connections = connections
         self._supervision = supervision
 
-    async def generations(self, tenant_id: str, session_id: str) -> Sequence[Generation]:
-        """All of the session, newest first; of a deleted one, as long as they are kept."""
-        return await self._generations.list(tenant_id, session_id)
+    async def generations(
+        self, tenant_id: str, session_id: str, *, before: int | None, most: int
+    ) -> Sequence[Generation]:
+        """Of the session, newest first, before the one of that number; of a deleted one, as long as they are kept."""
+        return await self._generations.page(tenant_id, session_id, before=before, most=most)
 
-    async def audit(self, tenant_id: str, session_id: str) -> Sequence[AuditEntry]:
+    async def audit(self, tenant_id: str, session_id: str, *, before: int | None, most: int) -> Sequence[AuditEntry]:
         """The newest entries, newest first; ``SessionNotFound`` if there never was such a session."""
-        entries = await self._audit.of_session(tenant_id, session_id, AUDIT_ENTRIES)
+        entries = await self._audit.of_session(tenant_id, session_id, most, before)
         if not entries:
-            await self._generations.list(tenant_id, session_id)
+            await self._generations.page(tenant_id, session_id, before=None, most=1)
         return entries
 
     async def restore(self, tenant_id: str, session_id: str, generation: int, *, replace: bool) -> None:

@@ -35,10 +35,10 @@ class PairingLinks:
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         return NewPairingLink(await self._store.add(tenant_id, session_id, token, requested_by, lives), token)
 
-    async def list(self, tenant_id: str, session_id: str) -> Sequence[PairingLink]:
-        """Newest first; ``SessionNotFound``."""
+    async def page(self, tenant_id: str, session_id: str, *, before: int | None, most: int) -> Sequence[PairingLink]:
+        """Newest first, before the one of that number; ``SessionNotFound``."""
         await self._sessions.get(tenant_id, session_id)
-        return await self._store.list(tenant_id, session_id)
+        return await self._store.page(tenant_id, session_id, before=before, most=most)
 
     async def revoke(self, tenant_id: str, session_id: str, link_id: int) -> None:
         """Its page is gone from now on; ``PairingLinkNotFound``."""

@@ -5,7 +5,7 @@ from then on it is ours, and what is posted is refused.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -96,7 +96,7 @@ class PostedFolders:
         await self._sessions.delete(session.session_ref, session.generation)
         log.warning("posted folder set aside", session_id=session_id)
 
-    async def known(self, tenant_id: str, session_id: str | None) -> list[Session]:
+    async def known(self, tenant_id: str, session_id: str | None) -> Sequence[Session]:
         """All sessions, or the one of this id if there is one."""
         if session_id is None:
             return await self._sessions.list(tenant_id)

@@ -1,5 +1,6 @@
 """What an owner does with sessions: create, look, start, stop, log out, delete."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -58,8 +59,9 @@ class Sessions:
         self._supervision.wanted.set()
         return self._view(session)
 
-    async def list(self, tenant_id: str) -> list[SessionView]:
-        return [self._view(session) for session in await self._store.list(tenant_id)]
+    async def page(self, tenant_id: str, *, after: str | None, most: int) -> Sequence[SessionView]:
+        """By id, from the one after ``after``."""
+        return [self._view(session) for session in await self._store.page(tenant_id, after=after, most=most)]
 
     async def get(self, tenant_id: str, session_id: str) -> SessionView:
         return self._view(await self._store.get(tenant_id, session_id))

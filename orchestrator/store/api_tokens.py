@@ -1,13 +1,30 @@
-"""Tokens of the public API, kept as digests."""
+"""Tokens of the public API, kept as digests: the admin's, and those of tenants."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from orchestrator.domain.errors import TenantNotFound, TokenNotFound
+from orchestrator.domain.tenant import ApiToken, Grant, Scope
 from orchestrator.store.database import Database
-from orchestrator.store.tables import api_tokens
+from orchestrator.store.tables import api_tokens, tenants
+
+_t = api_tokens.c
+
+_TOUCH = sa.text(
+    """
+    UPDATE api_tokens t SET last_used_at = v.used_at
+    FROM unnest(:token_ids, :times) AS v (token_id, used_at)
+    WHERE t.name = v.token_id AND t.tenant_id IS NOT NULL AND (t.last_used_at IS NULL OR t.last_used_at < v.used_at)
+    """
+).bindparams(
+    sa.bindparam("token_ids", type_=sa.ARRAY(sa.Text)),
+    sa.bindparam("times", type_=sa.ARRAY(sa.DateTime(timezone=True))),
+)
 
 
 def digest(token: str) -> bytes:
@@ -16,24 +33,116 @@ def digest(token: str) -> bytes:
 
 
 class ApiTokenStore:
+    """Every method raises ``DatabaseUnavailable`` when it can't know."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, name: str, token: str, show: Callable[[str], None]) -> bool:
+    async def add_admin(self, name: str, token: str, show: Callable[[str], None]) -> bool:
         """Keep the token under this name unless there is one already; True if it was added.
 
         ``show`` is called before the commit: a token that nobody saw must not become the only valid one.
         """
         async with self._database.begin() as connection:
             insert = postgresql.insert(api_tokens).values(digest=digest(token), name=name).on_conflict_do_nothing()
-            added = (await connection.execute(insert.returning(api_tokens.c.name))).scalar_one_or_none() is not None
+            added = (await connection.execute(insert.returning(_t.name))).scalar_one_or_none() is not None
             if added:
                 show(token)
             return added
 
-    async def get(self, name: str) -> bytes | None:
+    async def admin_digest(self, name: str) -> bytes | None:
         """The digest kept under this name."""
         async with self._database.begin() as connection:
-            return (
-                await connection.execute(sa.select(api_tokens.c.digest).where(api_tokens.c.name == name))
-            ).scalar_one_or_none()
+            return (await connection.execute(sa.select(_t.digest).where(_t.name == name))).scalar_one_or_none()
+
+    async def add(self, token: ApiToken, secret: str) -> ApiToken:
+        """Keep a tenant's token; ``TenantNotFound``."""
+        values = {
+            "digest": digest(secret),
+            "name": token.token_id,
+            "tenant_id": token.tenant_id,
+            "label": token.name,
+            "hint": token.hint,
+            "scopes": sorted(token.scopes),
+            "created_by": token.created_by,
+            "created_at": token.created_at,
+            "expires_at": token.expires_at,
+        }
+        exists = sa.select(tenants.c.tenant_id).where(
+            tenants.c.tenant_id == token.tenant_id, tenants.c.deleted_at.is_(None)
+        )
+        async with self._database.begin() as connection:
+            if (await connection.execute(exists.with_for_update(read=True))).one_or_none() is None:
+                raise TenantNotFound
+            await connection.execute(sa.insert(api_tokens).values(**values))
+        return token
+
+    async def page(self, tenant_id: str, *, before: tuple[datetime, str] | None, most: int) -> list[ApiToken]:
+        """The tenant's tokens, newest first, revoked ones too; those made before a (time, id)."""
+        statement = sa.select(api_tokens).where(_t.tenant_id == tenant_id)
+        if before is not None:
+            statement = statement.where(sa.tuple_(_t.created_at, _t.name) < sa.tuple_(*map(sa.literal, before)))
+        async with self._database.begin() as connection:
+            rows = await connection.execute(statement.order_by(_t.created_at.desc(), _t.name.desc()).limit(most))
+            return [_from_row(row) for row in rows]
+
+    async def revoke(self, tenant_id: str, token_id: str) -> None:
+        """From now on the token opens nothing; ``TokenNotFound`` unless it is this tenant's. A second time does nothing."""
+        revoke = (
+            sa.update(api_tokens)
+            .where(_t.tenant_id == tenant_id, _t.name == token_id)
+            .values(revoked_at=sa.func.coalesce(_t.revoked_at, sa.func.now()))
+        )
+        async with self._database.begin() as connection:
+            if (await connection.execute(revoke.returning(_t.name))).one_or_none() is None:
+                raise TokenNotFound
+
+    async def grants(self, digests: Collection[bytes]) -> Mapping[bytes, Grant]:
+        """What those of these tokens open that are there and not revoked; expired ones are among them."""
+        statement = (
+            sa.select(
+                _t.digest,
+                _t.name,
+                _t.tenant_id,
+                _t.scopes,
+                _t.expires_at,
+                tenants.c.blocked_at,
+                tenants.c.messages_per_minute,
+            )
+            .join(tenants, tenants.c.tenant_id == _t.tenant_id)
+            .where(
+                _t.digest == sa.func.any(sa.literal(list(digests), sa.ARRAY(sa.LargeBinary))), _t.revoked_at.is_(None)
+            )
+        )
+        async with self._database.begin() as connection:
+            return {
+                bytes(row.digest): Grant(
+                    token_id=row.name,
+                    tenant_id=row.tenant_id,
+                    scopes=frozenset(map(Scope, row.scopes)),
+                    expires_at=row.expires_at,
+                    blocked=row.blocked_at is not None,
+                    messages_per_minute=row.messages_per_minute,
+                )
+                for row in await connection.execute(statement)
+            }
+
+    async def touch(self, used: Mapping[str, datetime]) -> None:
+        """Record when tokens were used last."""
+        async with self._database.begin() as connection:
+            await connection.execute(_TOUCH, {"token_ids": list(used), "times": list(used.values())})
+
+
+def _from_row(row: Any) -> ApiToken:
+    return ApiToken(
+        token_id=row.name,
+        tenant_id=row.tenant_id,
+        name=row.label,
+        hint=row.hint,
+        scopes=frozenset(map(Scope, row.scopes)),
+        created_by=row.created_by,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+        last_used_at=row.last_used_at,
+    )

@@ -33,14 +33,18 @@ class AuditStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def of_session(self, tenant_id: str, session_id: str, most: int) -> list[AuditEntry]:
-        """The newest entries of all sessions that had this id, newest first."""
+    async def of_session(
+        self, tenant_id: str, session_id: str, most: int, before: int | None = None
+    ) -> list[AuditEntry]:
+        """The newest entries of all sessions that had this id, newest first; those before the number ``before``."""
         a = session_audit.c
         statement = (
-            sa.select(a.at, a.action, a.generation, a.actor, a.reason)
+            sa.select(a.audit_id, a.at, a.action, a.generation, a.actor, a.reason)
             .where(a.tenant_id == tenant_id, a.session_id == session_id)
             .order_by(a.audit_id.desc())
             .limit(most)
         )
+        if before is not None:
+            statement = statement.where(a.audit_id < before)
         async with self._database.begin() as connection:
             return [AuditEntry(*row) for row in await connection.execute(statement)]

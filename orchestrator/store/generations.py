@@ -15,6 +15,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.generation import Action, Generation
 from orchestrator.domain.session import ConnectionState, DesiredState, SetAsideBy
+from orchestrator.store import tenants
 from orchestrator.store.audit import record
 from orchestrator.store.database import Database
 from orchestrator.store.tables import creds, generations, leases, sessions
@@ -65,15 +66,21 @@ class GenerationStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self, tenant_id: str, session_id: str) -> Sequence[Generation]:
-        """All of a session, newest first; of a deleted one as long as they are kept. ``SessionNotFound``."""
+    async def page(self, tenant_id: str, session_id: str, *, before: int | None, most: int) -> Sequence[Generation]:
+        """The newest of a session, newest first; of a deleted one as long as they are kept. ``SessionNotFound``.
+
+        ``before``: those before that generation.
+        """
         async with self._database.begin() as connection:
             session = await _session(connection, tenant_id, session_id)
             statement = (
                 sa.select(generations, _HAS_CREDS)
                 .where(generations.c.session_ref == session.session_ref)
                 .order_by(generations.c.generation.desc())
+                .limit(most)
             )
+            if before is not None:
+                statement = statement.where(generations.c.generation < before)
             rows = await connection.execute(statement)
             return [
                 Generation(
@@ -98,6 +105,7 @@ class GenerationStore:
         """
         async with self._database.begin() as connection:
             session = await _session(connection, tenant_id, session_id, lock=True)
+            limits = await tenants.lock(connection, tenant_id)
             ref = session.session_ref
             wanted = await _generation(connection, ref, generation)
             if wanted.paired_at is None or not wanted.has_creds:
@@ -133,6 +141,8 @@ class GenerationStore:
                 )
             except sa.exc.IntegrityError as error:
                 raise SessionExists from error
+            if session.deleted_at is not None:
+                await tenants.room_for_new(connection, tenant_id, limits)
             await record(connection, ref, generation, Action.RESTORED, actor, None)
 
     async def purge(self, *, days: float, most: int) -> int:

@@ -58,10 +58,12 @@ class PairingLinkStore:
                 raise SessionNotFound
             return _from_row((await connection.execute(_SELECT.where(_l.link_id == link_id))).one())
 
-    async def list(self, tenant_id: str, session_id: str) -> Sequence[PairingLink]:
-        """Those of a session that are kept, newest first."""
+    async def page(self, tenant_id: str, session_id: str, *, before: int | None, most: int) -> Sequence[PairingLink]:
+        """Those of a session that are kept, newest first, before the one of that number."""
         of_session = (sessions.c.tenant_id == tenant_id) & (sessions.c.session_id == session_id)
-        statement = _SELECT.where(of_session & sessions.c.deleted_at.is_(None)).order_by(_l.link_id.desc())
+        statement = _SELECT.where(of_session & sessions.c.deleted_at.is_(None)).order_by(_l.link_id.desc()).limit(most)
+        if before is not None:
+            statement = statement.where(_l.link_id < before)
         async with self._database.begin() as connection:
             return [_from_row(row) for row in await connection.execute(statement)]
 

@@ -20,6 +20,7 @@ from orchestrator.domain.errors import (
     SessionNotFound,
     SessionQuarantined,
     SessionRunning,
+    TenantNotFound,
 )
 from orchestrator.domain.generation import Action
 from orchestrator.domain.portable_state import PortableState
@@ -27,6 +28,7 @@ from orchestrator.domain.session import ConnectionState, DesiredState, SetAsideB
 from orchestrator.store.audit import RECORD
 from orchestrator.store.database import Database
 from orchestrator.store.sealing import Sealer, place_of
+from orchestrator.store.tenants import COUNT_SESSIONS, LOCK_TENANT, require_room
 
 _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -217,8 +219,14 @@ class PortableStateStore:
     async def _locked(self, connection: _Connection, tenant_id: str, session_id: str) -> _Place:
         """The session's current generation, made if there is no such session, locked and run by nobody."""
         parameters = {"tenant_id": tenant_id, "session_id": session_id}
+        limits = await (await connection.execute(LOCK_TENANT, parameters)).fetchone()
+        if limits is None:
+            raise TenantNotFound
         new = await (await connection.execute(_NEW_SESSION, parameters)).fetchone()
         if new is not None:
+            number = await (await connection.execute(COUNT_SESSIONS, parameters)).fetchone()
+            assert number is not None
+            require_room(limits, number[0])
             await connection.execute(_TAKE_FREE_LEASE, {"session_ref": new[0]})
             return _Place(tenant_id, new[0], generation=0, usable=False)
         row = await (await connection.execute(_SESSION + "FOR UPDATE OF s", parameters)).fetchone()

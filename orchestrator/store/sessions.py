@@ -1,5 +1,6 @@
 """Sessions and their generations."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain.errors import SessionExists, SessionNotFound
 from orchestrator.domain.generation import Action
 from orchestrator.domain.session import ConnectionState, DesiredState, Lease, Session, SetAsideBy
+from orchestrator.store import tenants
 from orchestrator.store.audit import record
 from orchestrator.store.database import Database
 from orchestrator.store.generations import set_aside
@@ -81,8 +83,12 @@ class SessionStore:
         self._database = database
 
     async def create(self, tenant_id: str, session_id: str) -> Session:
-        """Add a session with an unpaired first generation; ``SessionExists`` if the tenant has one of this id."""
+        """Add a session with an unpaired first generation; ``SessionExists`` if the tenant has one of this id.
+
+        ``SessionLimit`` or ``StorageLimit`` if the tenant may have no further one; ``TenantNotFound``.
+        """
         async with self._database.begin() as connection:
+            limits = await tenants.lock(connection, tenant_id)
             insert = (
                 postgresql.insert(sessions)
                 .values(
@@ -98,17 +104,23 @@ class SessionStore:
             session_ref = (await connection.execute(insert)).scalar_one_or_none()
             if session_ref is None:
                 raise SessionExists
+            await tenants.room_for_new(connection, tenant_id, limits)
             await connection.execute(sa.insert(generations).values(session_ref=session_ref, generation=1))
             await connection.execute(sa.insert(leases).values(session_ref=session_ref, epoch=0))
             await connection.execute(TELL_CHANGED)
             return _from_row((await connection.execute(_SELECT.where(sessions.c.session_ref == session_ref))).one())
 
-    async def list(self, tenant_id: str) -> list[Session]:
+    async def list(self, tenant_id: str) -> Sequence[Session]:
+        """All of the tenant, by id."""
+        return await self.page(tenant_id, after=None, most=None)
+
+    async def page(self, tenant_id: str, *, after: str | None, most: int | None) -> Sequence[Session]:
+        """By id, from the one after ``after``."""
+        statement = _SELECT.where(sessions.c.tenant_id == tenant_id).order_by(sessions.c.session_id).limit(most)
+        if after is not None:
+            statement = statement.where(sessions.c.session_id > after)
         async with self._database.begin() as connection:
-            rows = await connection.execute(
-                _SELECT.where(sessions.c.tenant_id == tenant_id).order_by(sessions.c.session_id)
-            )
-            return [_from_row(row) for row in rows]
+            return [_from_row(row) for row in await connection.execute(statement)]
 
     async def get(self, tenant_id: str, session_id: str) -> Session:
         """The session, or ``SessionNotFound``."""

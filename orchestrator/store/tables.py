@@ -1,6 +1,7 @@
 """The tables, as SQLAlchemy sees them; alembic/ makes them, and a test holds the two together."""
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -38,12 +39,36 @@ def _created_at() -> Column[object]:
     return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
 
 
+#: A deleted tenant keeps its row: its set-aside sessions and what is on record bear its id.
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("max_sessions", Integer),
+    Column("messages_per_minute", Integer),
+    Column("storage_bytes", BigInteger),
+    Column("chat_retention_days", Integer, nullable=False, server_default=text("0")),
+    Column("stored_bytes", BigInteger),
+    Column("measured_at", DateTime(timezone=True)),
+    Column("blocked_at", DateTime(timezone=True)),
+    Column("blocked_reason", Text),
+    Column("deleted_at", DateTime(timezone=True)),
+    _created_at(),
+    CheckConstraint("tenant_id <> ''", name="tenant_id"),
+    CheckConstraint("max_sessions >= 0", name="max_sessions"),
+    CheckConstraint("messages_per_minute >= 0", name="messages_per_minute"),
+    CheckConstraint("storage_bytes >= 0", name="storage_bytes"),
+    CheckConstraint("chat_retention_days >= 0", name="chat_retention_days"),
+    CheckConstraint("tenant_id <> 'operator' OR (blocked_at IS NULL AND deleted_at IS NULL)", name="operator"),
+)
+
 #: A deleted session keeps its row, and so its generations, until their retention ends; its id is free again.
 sessions = Table(
     "sessions",
     metadata,
     Column("session_ref", BigInteger, Identity(always=True), primary_key=True),
-    Column("tenant_id", Text, nullable=False),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False),
     Column("session_id", Text, nullable=False),
     Column("desired_state", Text, nullable=False),
     Column("connection_state", Text, nullable=False),
@@ -237,12 +262,45 @@ incoming_messages = Table(
     postgresql_partition_by="HASH (session_ref)",
 )
 
-#: Tokens of the public API, by digest: the token itself is shown once and never stored.
+#: Tokens of the public API, by digest: the token itself is shown once and never stored. The admin's is named so and belongs
+#: to no tenant; the ``name`` of a tenant's token is its id, and ``label`` what its owner calls it.
 api_tokens = Table(
     "api_tokens",
     metadata,
     Column("digest", LargeBinary, primary_key=True),
     Column("name", Text, nullable=False),
     _created_at(),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id")),
+    Column("label", Text),
+    Column("hint", Text),
+    Column("scopes", ARRAY(Text)),
+    Column("created_by", Text),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
+    Column("last_used_at", DateTime(timezone=True)),
     UniqueConstraint("name"),
+    CheckConstraint("scopes <@ ARRAY['read', 'send', 'manage']", name="scopes"),
+    CheckConstraint(
+        "CASE WHEN tenant_id IS NULL THEN name = 'admin' "
+        "ELSE name <> 'admin' AND num_nulls(label, hint, scopes, created_by) = 0 END",
+        name="tenant_id",
+    ),
+    Index("api_tokens_tenant_id_created_at_name_idx", "tenant_id", "created_at", "name"),
+)
+
+#: What the admin did, and what anybody did with tokens. Written before it is done; ``status`` is how it was answered.
+acts = Table(
+    "acts",
+    metadata,
+    Column("act_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("tenant_id", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("status", Integer),
+    Column("result", Text),
+    Column("request_id", Text, nullable=False),
+    Column("address", Text),
+    Index("acts_tenant_id_act_id_idx", "tenant_id", "act_id"),
 )

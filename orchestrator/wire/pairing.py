@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from orchestrator.wire.pages import NextCursor
 from orchestrator.wire.shape import Answer, Request, Timestamp, text
 
 
@@ -59,3 +60,4 @@ class NewPairingLink(PairingLink, frozen=True):
 
 class PairingLinks(Answer, frozen=True):
     pairing_links: list[PairingLink]
+    next_cursor: NextCursor

@@ -22,4 +22,5 @@ class Problem(Answer, frozen=True):
     status: int
     code: Annotated[str, Meta(description="Stable; one of those that are listed for the operation.")]
     detail: str
+    request_id: Annotated[str | UnsetType, Meta(description="Names this request in the log.")] = UNSET
     errors: Annotated[list[FieldProblem] | UnsetType, Meta(description="For bad input: the fields.")] = UNSET

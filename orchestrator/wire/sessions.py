@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from orchestrator.domain.session import ConnectionState, DesiredState, SetAsideBy
+from orchestrator.wire.pages import NextCursor
 from orchestrator.wire.shape import Answer, Request, SessionId, Timestamp
 
 
@@ -61,6 +62,7 @@ class Session(Answer, frozen=True):
 
 class Sessions(Answer, frozen=True):
     sessions: list[Session]
+    next_cursor: NextCursor
 
 
 class Generation(Answer, frozen=True):
@@ -79,6 +81,7 @@ class Generation(Answer, frozen=True):
 
 class Generations(Answer, frozen=True):
     generations: list[Generation]
+    next_cursor: NextCursor
 
 
 class SessionAuditEntry(Answer, frozen=True):
@@ -93,3 +96,4 @@ class SessionAuditEntry(Answer, frozen=True):
 
 class SessionAudit(Answer, frozen=True):
     audit: list[SessionAuditEntry]
+    next_cursor: NextCursor

@@ -72,7 +72,7 @@ class Stage:
         """Wait until what follows a pairing is over: pre-keys are stored, verification backups made."""
 
         async def verified() -> bool:
-            listed = await self.product.call("GET", "/v1/sessions")
+            listed = await self.product.call("GET", "/v1/sessions?limit=200")
             return listed.status == 200 and all(session["verification"] for session in listed.json["sessions"])
 
         await eventually(verified, seconds=120, what="a verification backup of every session")

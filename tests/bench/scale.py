@@ -111,7 +111,7 @@ async def _fill(database: Database, first: int, number: int, owners: list[str]) 
             )
         for statement in (
             "INSERT INTO sessions (session_ref, tenant_id, session_id, desired_state, connection_state, generation) "
-            f"OVERRIDING SYSTEM VALUE SELECT n, 't', 's' || n, 'running', 'open', 1 FROM generate_series({first}, {last}) n",
+            f"OVERRIDING SYSTEM VALUE SELECT n, 'operator', 's' || n, 'running', 'open', 1 FROM generate_series({first}, {last}) n",
             "INSERT INTO generations (session_ref, generation, paired_at) "
             f"SELECT n, 1, now() FROM generate_series({first}, {last}) n",
             "INSERT INTO leases (session_ref, owner, epoch) "

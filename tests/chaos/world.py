@@ -119,7 +119,7 @@ class World:
 
     async def states(self) -> dict[str, str]:
         """The state of each session as the replicas tell it; empty when none answers."""
-        status, answer = await self.call("GET", "/v1/sessions", seconds=10)
+        status, answer = await self.call("GET", "/v1/sessions?limit=200", seconds=10)
         return {s["session_id"]: s["connection_state"] for s in answer["sessions"]} if status == 200 else {}
 
     @contextlib.asynccontextmanager

@@ -1,10 +1,12 @@
 """The public API in the test's own process: the real parts on a real database, and no loop that runs by itself."""
 
 import contextlib
+import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -13,6 +15,7 @@ from orchestrator.api.keys import Services
 from orchestrator.bootstrap import assembled, public
 from orchestrator.config import ProcessSettings, Settings
 from orchestrator.store.database import Database
+from tests.support.serving import Answer
 
 
 @dataclass
@@ -26,11 +29,48 @@ class PublicApi:
     peer_token: str = field(repr=False)
     http: aiohttp.ClientSession
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = "",
+        raw: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """``token`` "" is the admin's and None sends none."""
+        token = self.token if token == "" else token
+        authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        async with self.http.request(
+            method, self.url + path, data=data, headers={**authorization, **(headers or {})}
+        ) as response:
+            return Answer(response.status, dict(response.headers), await response.read())
+
+    async def tenant(self, tenant_id: str, **limits: int) -> str:
+        """A new tenant; a token of it that may do everything that a tenant's can."""
+        body = {"tenant_id": tenant_id, "name": tenant_id, "limits": limits}
+        assert (await self.call("POST", "/v1/tenants", body)).status == 201
+        return await self.tenant_token(tenant_id)
+
+    async def tenant_token(self, tenant_id: str, *scopes: str, **more: str) -> str:
+        body = {"name": "for a test", "scopes": list(scopes or ("read", "send", "manage")), **more}
+        made = await self.call("POST", f"/v1/tenants/{tenant_id}/tokens", body)
+        assert made.status == 201
+        return str(made.json["token"])
+
 
 @contextlib.asynccontextmanager
-async def public_api(database_url: str, replica_id: str = "a" * 32) -> AsyncIterator[PublicApi]:
+async def public_api(
+    database_url: str, replica_id: str = "a" * 32, *, token: str | None = None, **settings: Any
+) -> AsyncIterator[PublicApi]:
     """The database is migrated already. At the end all streams are cut off, as when the process ends."""
-    token = secrets.token_hex(16)
+    token = token or secrets.token_hex(16)
     nowhere = Path("/nonexistent")
     process = ProcessSettings(
         replica_id=replica_id,
@@ -41,10 +81,10 @@ async def public_api(database_url: str, replica_id: str = "a" * 32) -> AsyncIter
         database_url=database_url,
         database_embedded=False,
     )
-    settings = Settings(admin_token=token)
-    async with assembled(settings, process) as parts, aiohttp.ClientSession() as http:
+    made = Settings(admin_token=token, **settings)
+    async with assembled(made, process) as parts, aiohttp.ClientSession() as http:
         parts.services.readiness.started = True
-        runner = web.AppRunner(public(parts, settings), shutdown_timeout=1.0)
+        runner = web.AppRunner(public(parts, made), shutdown_timeout=1.0)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:

@@ -88,7 +88,7 @@ class Tree:
 
         async def condition() -> bool:
             try:
-                answer = await self.call("GET", "/v1/sessions")
+                answer = await self.call("GET", "/v1/sessions?limit=200")
             except (aiohttp.ClientError, OSError):
                 return False
             if answer.status == 503:

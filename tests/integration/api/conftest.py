@@ -2,7 +2,9 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
+from orchestrator.store.database import Database
 from tests.support.postgres import fresh_database
+from tests.support.public_api import PublicApi, public_api
 from tests.support.serving import Serving, serving
 from tests.support.waiting import eventually
 
@@ -18,3 +20,16 @@ async def orchestrator(postgres_server: str) -> AsyncIterator[Serving]:
 
             await eventually(started)
             yield served
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_api(postgres_server: str) -> AsyncIterator[PublicApi]:
+    """The public API on a database of the module's own, in this process. Rates are beyond what tests reach by themselves."""
+    with fresh_database(postgres_server) as database_url:
+        database = Database(database_url)
+        await database.open()
+        await database.migrate()
+        await database.close()
+        plenty = 1_000_000
+        async with public_api(database_url, requests_per_minute=plenty, failed_logins_per_minute=plenty) as api:
+            yield api

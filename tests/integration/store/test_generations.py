@@ -62,7 +62,7 @@ async def test_a_quarantined_generation_comes_back_and_runs_under_a_higher_epoch
 ) -> None:
     lease = await quarantined(database, sessions)
     store = GenerationStore(database)
-    (before,) = await store.list("t", "s")
+    (before,) = await store.page("t", "s", before=None, most=9)
     assert (before.restorable, before.current, before.set_aside_by) == (True, True, SetAsideBy.WHATSAPP)
     await store.restore("t", "s", 1, replace=False, actor="owner")
     session = await sessions.get("t", "s")
@@ -83,7 +83,7 @@ async def test_an_older_generation_takes_the_place_of_a_newer_one_only_when_that
     assert await LeaseStore(database, "a", 30.0).is_ours(newer)
     await store.restore("t", "s", 1, replace=True, actor="owner")
     assert not await LeaseStore(database, "a", 30.0).is_ours(newer)
-    kept = {g.generation: (g.current, g.set_aside_by) for g in await store.list("t", "s")}
+    kept = {g.generation: (g.current, g.set_aside_by) for g in await store.page("t", "s", before=None, most=9)}
     assert kept == {1: (True, None), 2: (False, SetAsideBy.REPLACED)}
     await sessions.begin_generation(lease.session_ref, after=1)
     assert (await sessions.get("t", "s")).generation == 3
@@ -154,10 +154,10 @@ async def test_only_what_was_set_aside_long_ago_and_has_a_successor_is_purged_wh
     await execute(database, "UPDATE sessions SET deleted_at = deleted_at - interval '31 days'")
     assert await store.purge(days=30, most=10) == 2
     assert await store.purge(days=30, most=10) == 0
-    assert [g.generation for g in await store.list("t", "replaced")] == [2]
-    assert [g.restorable for g in await store.list("t", "quarantined")] == [True]
+    assert [g.generation for g in await store.page("t", "replaced", before=None, most=9)] == [2]
+    assert [g.restorable for g in await store.page("t", "quarantined", before=None, most=9)] == [True]
     with pytest.raises(SessionNotFound):
-        await store.list("t", "deleted")
+        await store.page("t", "deleted", before=None, most=9)
     for table in ("creds", "signal_keys", "sent_messages"):
         assert await count(database, table) == 1
     (entry, *_) = await AuditStore(database).of_session("t", "deleted", 10)

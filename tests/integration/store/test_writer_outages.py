@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from orchestrator.domain.auth_state import AuthStateWrite, StateAddress
 from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.domain.tenant import OPERATOR_TENANT
 from orchestrator.launcher.embedded_postgres import EmbeddedPostgres
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
@@ -35,9 +36,9 @@ def value(text: bytes) -> AuthStateWrite:
 
 async def an_address(database: Database) -> StateAddress:
     """A new session's auth state, whose lease "a" holds."""
-    await SessionStore(database).create("t", "s")
+    await SessionStore(database).create(OPERATOR_TENANT, "s")
     (lease,) = await LeaseStore(database, "a", 300.0).claim(1)
-    return StateAddress("t", lease.session_ref, lease.generation, "a", lease.epoch)
+    return StateAddress(OPERATOR_TENANT, lease.session_ref, lease.generation, "a", lease.epoch)
 
 
 @pytest.fixture

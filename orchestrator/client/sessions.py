@@ -1,0 +1,87 @@
+"""Sessions, their pairing and their messages."""
+
+from collections.abc import AsyncIterator
+
+from orchestrator.client.transport import Transport, segment
+from orchestrator.wire import messages, pairing
+from orchestrator.wire import sessions as wire
+from orchestrator.wire.shape import NoFields
+
+
+class Sessions:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def create(self, session_id: str) -> wire.Session:
+        """A session that starts at once; ``SessionExists``."""
+        body = wire.CreateSession(session_id=session_id)
+        return await self._transport.call("POST", "/v1/sessions", wire.Session, body=body)
+
+    def list(self) -> AsyncIterator[wire.Session]:
+        """All of them, by id."""
+        return self._transport.pages("/v1/sessions", wire.Sessions, lambda page: page.sessions)
+
+    async def get(self, session_id: str) -> wire.Session:
+        return await self._transport.call("GET", _path(session_id), wire.Session)
+
+    async def start(self, session_id: str, *, new_pairing: bool = False) -> wire.Session:
+        """Have it run; one whose pairing is set aside needs ``new_pairing`` (``SessionQuarantined``)."""
+        body = wire.StartSession(new_pairing=new_pairing)
+        return await self._transport.call("POST", _path(session_id, "start"), wire.Session, body=body)
+
+    async def stop(self, session_id: str) -> wire.Session:
+        return await self._transport.call("POST", _path(session_id, "stop"), wire.Session, body=NoFields())
+
+    async def log_out(self, session_id: str) -> wire.Session:
+        """Have WhatsApp remove the device; ``SessionNotOpen``."""
+        return await self._transport.call("POST", _path(session_id, "logout"), wire.Session, body=NoFields())
+
+    async def delete(self, session_id: str) -> None:
+        """Close and hide it. The device stays linked on the phone: log out first to remove it there."""
+        await self._transport.done("DELETE", _path(session_id), query={"confirm": session_id})
+
+    def generations(self, session_id: str) -> AsyncIterator[wire.Generation]:
+        """Its pairings, newest first; of a deleted session too."""
+        return self._transport.pages(_path(session_id, "generations"), wire.Generations, lambda page: page.generations)
+
+    async def restore(self, session_id: str, generation: int, *, replace: bool = False) -> wire.Session:
+        """Have it run with an earlier pairing again; ``replace`` one that works."""
+        path = _path(session_id, f"generations/{generation}/restore")
+        return await self._transport.call("POST", path, wire.Session, body=wire.RestoreGeneration(replace=replace))
+
+    def audit(self, session_id: str) -> AsyncIterator[wire.SessionAuditEntry]:
+        """What happened to its pairings, newest first."""
+        return self._transport.pages(_path(session_id, "audit"), wire.SessionAudit, lambda page: page.audit)
+
+    async def qr(self, session_id: str) -> pairing.Qr:
+        """The QR code that a phone accepts now; ``QrNotReady``, ``AlreadyPaired``, ``NotPairing``."""
+        return await self._transport.call("GET", _path(session_id, "qr"), pairing.Qr)
+
+    async def pairing_code(self, session_id: str, phone: str) -> pairing.PairingCode:
+        """A code that the owner of ``phone`` (digits with country code) types into WhatsApp."""
+        body = pairing.RequestPairingCode(phone=phone)
+        return await self._transport.call("POST", _path(session_id, "pairing-code"), pairing.PairingCode, body=body)
+
+    async def create_pairing_link(self, session_id: str, body: pairing.CreatePairingLink) -> pairing.NewPairingLink:
+        """A page on which whoever holds the phone links the session; ``AlreadyPaired``."""
+        path = _path(session_id, "pairing-links")
+        return await self._transport.call("POST", path, pairing.NewPairingLink, body=body)
+
+    def pairing_links(self, session_id: str) -> AsyncIterator[pairing.PairingLink]:
+        """Newest first."""
+        path = _path(session_id, "pairing-links")
+        return self._transport.pages(path, pairing.PairingLinks, lambda page: page.pairing_links)
+
+    async def revoke_pairing_link(self, session_id: str, link_id: int) -> None:
+        """Its page is gone at once."""
+        await self._transport.done("DELETE", _path(session_id, f"pairing-links/{link_id}"))
+
+    async def send_text(self, session_id: str, to: str, text: str) -> messages.SentMessage:
+        """Send to a number or jid. Not asked again when it may have been sent: ``SendUnconfirmed``, ``ServiceUnreachable``."""
+        body = messages.SendMessage(to=to, type="text", text=text)
+        return await self._transport.call("POST", _path(session_id, "messages"), messages.SentMessage, body=body)
+
+
+def _path(session_id: str, action: str | None = None) -> str:
+    path = f"/v1/sessions/{segment(session_id)}"
+    return path if action is None else f"{path}/{action}"

@@ -1,0 +1,163 @@
+"""Requests, their answers as values, and what is asked again when that is safe."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from orchestrator.client.errors import NOTHING_DONE, error_of
+from orchestrator.domain.errors import OrchestratorError, RateLimited, ServiceUnreachable, Unavailable, UnexpectedAnswer
+
+
+class Listed(Protocol):
+    """One page of a list."""
+
+    @property
+    def next_cursor(self) -> str | None: ...
+
+
+T = TypeVar("T")
+P = TypeVar("P", bound=Listed)
+
+#: Asking again does no more than asking once (RFC 9110 section 9.2.2).
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_IDEMPOTENCY_KEY = "Idempotency-Key"
+
+_ATTEMPTS = 4
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
+_CONNECT_SECONDS = 10.0
+
+
+class Transport:
+    """One token's connection to the API. ``tenant_id`` is for the admin token: whose things it asks for."""
+
+    def __init__(
+        self, http: aiohttp.ClientSession, base_url: str, token: str, tenant_id: str | None, timeout_seconds: float
+    ) -> None:
+        self._http = http
+        self._base_url = base_url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"}
+        if tenant_id is not None:
+            self._headers["X-Tenant"] = tenant_id
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        gives: type[T],
+        *,
+        body: msgspec.Struct | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        """Ask, and again where that is safe; raises the error that the answer tells, or ``ServiceUnreachable``."""
+        answer = await self._asked(method, path, body, query, headers or {})
+        try:
+            return msgspec.json.decode(answer, type=gives)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise UnexpectedAnswer from error
+
+    async def done(self, method: str, path: str, *, query: Mapping[str, str] | None = None) -> None:
+        """Ask for what has no answer but that it is done."""
+        await self._asked(method, path, None, query, {})
+
+    async def pages(
+        self, path: str, gives: type[P], things: Callable[[P], Sequence[T]], query: Mapping[str, str] | None = None
+    ) -> AsyncIterator[T]:
+        """All things of a list, page by page."""
+        asked = dict(query or {})
+        while True:
+            page = await self.call("GET", path, gives, query=asked)
+            for thing in things(page):
+                yield thing
+            if page.next_cursor is None:
+                return
+            asked["cursor"] = page.next_cursor
+
+    @asynccontextmanager
+    async def opened(
+        self, path: str, query: Mapping[str, str], headers: Mapping[str, str], silence_seconds: float
+    ) -> AsyncIterator[aiohttp.StreamReader]:
+        """A stream that is given up after so much silence."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence_seconds)
+        async with self._http.get(
+            self._base_url + path, params=query, headers={**self._headers, **headers}, timeout=timeout
+        ) as response:
+            if response.status >= 400:
+                raise error_of(response.status, await response.read(), _retry_after(response))
+            yield response.content
+
+    async def _asked(
+        self,
+        method: str,
+        path: str,
+        body: msgspec.Struct | None,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+    ) -> bytes:
+        repeatable = method in _IDEMPOTENT or _IDEMPOTENCY_KEY in headers
+        data = None if body is None else msgspec.json.encode(body)
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return await self._asked_once(method, path, data, query, headers)
+            except OrchestratorError as error:
+                if not _may_ask_again(error, repeatable=repeatable):
+                    raise
+                await asyncio.sleep(_pause_seconds(error, attempt))
+        return await self._asked_once(method, path, data, query, headers)
+
+    async def _asked_once(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+    ) -> bytes:
+        sent: dict[str, Any] = {"headers": {**self._headers, **headers}, "timeout": self._timeout}
+        if data is not None:
+            sent["headers"]["Content-Type"] = "application/json"
+        try:
+            async with self._http.request(
+                method, self._base_url + path, data=data, params=query, allow_redirects=False, **sent
+            ) as response:
+                answer = await response.read()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise ServiceUnreachable("The API can't be reached; nothing was asked of it.", asked=False) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ServiceUnreachable from error
+        if response.status >= 300:
+            raise error_of(response.status, answer, _retry_after(response))
+        return answer
+
+
+def segment(text: str) -> str:
+    """A text as one segment of a path."""
+    return quote(text, safe="")
+
+
+def _may_ask_again(error: OrchestratorError, *, repeatable: bool) -> bool:
+    if isinstance(error, RateLimited) and error.retry_after_seconds > _LONGEST_PAUSE_SECONDS:
+        return False
+    if isinstance(error, NOTHING_DONE) or (isinstance(error, ServiceUnreachable) and not error.asked):
+        return True
+    return repeatable and isinstance(error, Unavailable)
+
+
+def _pause_seconds(error: OrchestratorError, attempt: int) -> float:
+    """Exponential with full jitter, and never shorter than the API asks for."""
+    pause = random.uniform(0, _FIRST_PAUSE_SECONDS * 2.0**attempt)
+    asked_for = error.retry_after_seconds if isinstance(error, RateLimited) else 0.0
+    return min(_LONGEST_PAUSE_SECONDS, max(pause, asked_for))
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() else None
