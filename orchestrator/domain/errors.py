@@ -8,7 +8,9 @@
     │   ├── MalformedJson
     │   └── BodyTooLarge
     ├── Unauthorized
-    │   └── TokenExpired
+    │   ├── TokenExpired
+    │   └── NotificationNotSigned
+    ├── PaymentRequired
     ├── Forbidden
     │   ├── ScopeMissing
     │   └── TenantBlocked
@@ -16,6 +18,8 @@
     ├── NotFound
     │   ├── TenantNotFound
     │   ├── TokenNotFound
+    │   ├── PlanNotFound
+    │   ├── ChargeNotFound
     │   ├── SessionNotFound
     │   ├── PairingLinkNotFound
     │   ├── ProcessNotFound
@@ -26,6 +30,10 @@
     │   ├── TenantExists
     │   ├── TenantInUse
     │   ├── OperatorTenant
+    │   ├── BillingOff
+    │   ├── PlanExists
+    │   ├── PlanNotAvailable
+    │   ├── NothingToPay
     │   ├── SessionLimit
     │   ├── StorageLimit
     │   ├── SessionExists
@@ -44,6 +52,7 @@
     │   └── LeaseLost
     ├── PairingCodeRateLimited
     ├── SendFailed
+    ├── PaymentRefused
     ├── AuthStateCorrupt
     │   └── EncryptionKeyMissing
     ├── UnexpectedAnswer
@@ -51,6 +60,7 @@
         ├── ServiceUnreachable
         ├── DatabaseUnavailable
         ├── ReplicaUnreachable
+        ├── PaymentProviderUnavailable
         ├── Overloaded
         ├── SidecarUnavailable
         │   ├── SidecarGone
@@ -130,6 +140,18 @@ class TokenExpired(Unauthorized):
     code = "token_expired"
 
 
+class NotificationNotSigned(Unauthorized):
+    """The notification doesn't bear a signature of MercadoPago's; check that MERCADOPAGO_WEBHOOK_SECRET is the one of its panel."""
+
+    code = "notification_not_signed"
+
+
+class PaymentRequired(OrchestratorError):
+    """The subscription has ended and the sessions are paused; pay with POST /v1/charges, which brings them back without a QR code."""
+
+    code = "payment_required"
+
+
 class Forbidden(OrchestratorError):
     """This token may not do that; ask whoever gave it to you."""
 
@@ -174,6 +196,18 @@ class TokenNotFound(NotFound):
     """There is no token with this id; list the tokens to see what there is."""
 
     code = "token_not_found"
+
+
+class PlanNotFound(NotFound):
+    """There is no plan with this id; list the plans to see what there is."""
+
+    code = "plan_not_found"
+
+
+class ChargeNotFound(NotFound):
+    """There is no charge with this id; create one with POST /v1/charges."""
+
+    code = "charge_not_found"
 
 
 class SessionNotFound(NotFound):
@@ -234,6 +268,30 @@ class OperatorTenant(Conflict):
     """This is the operator's own tenant; it can't be blocked or deleted."""
 
     code = "operator_tenant"
+
+
+class BillingOff(Conflict):
+    """No payments are taken here, so everybody may use everything; to take them, set MERCADOPAGO_ACCESS_TOKEN."""
+
+    code = "billing_off"
+
+
+class PlanExists(Conflict):
+    """A plan with this id exists already; choose another id or change that one."""
+
+    code = "plan_exists"
+
+
+class PlanNotAvailable(Conflict):
+    """This plan can't be bought any more; list the plans and choose one that is available."""
+
+    code = "plan_not_available"
+
+
+class NothingToPay(Conflict):
+    """The tenant's subscription never ends, so there is nothing to pay."""
+
+    code = "nothing_to_pay"
 
 
 class SessionLimit(Conflict):
@@ -344,6 +402,12 @@ class SendFailed(OrchestratorError):
     code = "send_failed"
 
 
+class PaymentRefused(OrchestratorError):
+    """MercadoPago has refused the request; check the payer's e-mail address, the amount and MERCADOPAGO_ACCESS_TOKEN."""
+
+    code = "payment_refused"
+
+
 class AuthStateCorrupt(OrchestratorError):
     """The stored auth state exists and cannot be opened; check SESSION_ENCRYPTION_KEYS and the database."""
 
@@ -389,6 +453,12 @@ class ReplicaUnreachable(Unavailable):
     """The session runs on another machine, which can't be reached now; try again in a few seconds."""
 
     code = "replica_unreachable"
+
+
+class PaymentProviderUnavailable(Unavailable):
+    """MercadoPago doesn't answer at the moment; try again, nothing is paid twice by that."""
+
+    code = "payment_provider_unavailable"
 
 
 class Overloaded(Unavailable):

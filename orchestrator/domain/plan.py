@@ -1,0 +1,67 @@
+"""A plan: what a tenant can buy, and how long one payment lasts."""
+
+import calendar
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from orchestrator.domain.errors import PlanNotFound
+
+#: PIX is Brazil's: days begin and end as they do there.
+TIME_ZONE = ZoneInfo("America/Sao_Paulo")
+
+CURRENCY = "BRL"
+
+PLAN_ID = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,64}")
+
+
+class PeriodUnit(StrEnum):
+    DAY = "day"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    unit: PeriodUnit
+    count: int
+
+    def last_day(self, first: date, anchor_day: int) -> date:
+        """The first day that isn't paid any more, of a period that begins on ``first``.
+
+        ``anchor_day`` is the day of the month on which it should end: January 31 is followed by the last of February, and
+        that by March 31.
+        """
+        if self.unit is PeriodUnit.DAY:
+            return first + timedelta(days=self.count)
+        months = first.year * 12 + first.month - 1 + self.count
+        year, month = divmod(months, 12)
+        return date(year, month + 1, min(anchor_day, calendar.monthrange(year, month + 1)[1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    plan_id: str
+    name: str
+    price_cents: int
+    period: Period
+    sessions: int | None
+    """None: as many as the tenant's own limit allows."""
+    available: bool
+    created_at: datetime
+
+
+def local_date(moment: datetime) -> date:
+    return moment.astimezone(TIME_ZONE).date()
+
+
+def begin_of(day: date) -> datetime:
+    return datetime.combine(day, time(), TIME_ZONE)
+
+
+def existing_plan_id(text: str) -> str:
+    """A plan id as it came in a request; ``PlanNotFound`` at once for what can't be one."""
+    if not PLAN_ID.fullmatch(text):
+        raise PlanNotFound
+    return text
