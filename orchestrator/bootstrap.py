@@ -8,7 +8,7 @@ import logging
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -31,10 +31,13 @@ from orchestrator.config import (
     webhook_secret,
 )
 from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.domain.media import MIB
+from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.rate_limit import Rate
 from orchestrator.domain.session import SetAsideBy
 from orchestrator.jobs import loops
 from orchestrator.jobs.background import Background, pause
+from orchestrator.outbound.client import OutboundClient
 from orchestrator.pages import pairing as pages
 from orchestrator.peer.client import PeerClient
 from orchestrator.services.access import Access
@@ -48,6 +51,8 @@ from orchestrator.services.host import Host
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.key_rotation import KeyRotation
 from orchestrator.services.leases import LeaseBook
+from orchestrator.services.link_previews import LinkPreviews
+from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.moving import Moving
 from orchestrator.services.pairing import Pairing
@@ -76,6 +81,7 @@ from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
+from orchestrator.store.messages import MessageStore
 from orchestrator.store.overview import OverviewStore
 from orchestrator.store.pairing_links import PairingLinkStore
 from orchestrator.store.portable_states import PortableStateStore
@@ -223,15 +229,25 @@ async def _start(
     background.start("mark", loops.marking(services.incoming))
     retention = settings.quarantine_retention_days
     background.start("access", loops.confirming(services.access))
-    pruning = loops.pruning(
-        parts.auth_states, services.incoming, services.history, services.pairing_links, services.tenants, retention
-    )
-    background.start("prune", pruning)
+    background.start("prune", loops.pruning(*_prunings(parts, retention)))
     background.start("host", loops.telling(parts.host))
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
         await pause(stop, 0.1)
     if not stop.is_set():
         _show(_banner(settings))
+
+
+def _prunings(parts: Parts, retention_days: float) -> Sequence[Callable[[], Awaitable[object]]]:
+    services = parts.services
+    return (
+        lambda: parts.auth_states.prune_sent_messages(
+            days=loops.SENT_MESSAGE_DAYS, most=loops.SENT_MESSAGES_PER_SESSION
+        ),
+        lambda: services.incoming.prune(delivered_hours=loops.DELIVERED_HOURS, undelivered_days=loops.UNDELIVERED_DAYS),
+        lambda: services.history.purge(retention_days=retention_days),
+        services.pairing_links.forget_old,
+        lambda: services.tenants.measure(every_seconds=loops.PRUNE_SECONDS / 2),
+    )
 
 
 async def _mark_the_last(services: Services) -> None:
@@ -251,6 +267,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
     await database.open()
     # No limit: sends that wait for WhatsApp must not keep the supervision from asking the sidecar.
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    outbound = OutboundClient(AddressRules(settings.outbound_allowed_networks))
     try:
         supervisord = SupervisordClient(process.supervisor_socket, SUPERVISOR_USERNAME, process.supervisor_password)
         sessions = SessionStore(database)
@@ -276,6 +293,8 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             settle_seconds=settings.rebalance_after_seconds,
         )
         quarantine = Quarantine(sessions, leases, events, shards)
+        media = MediaFiles(process.media_dir, outbound, settings.media_max_mib * MIB)
+        media.clear()
         supervision = Supervision(sessions, leases, connections, events, shards, replicas)
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)
@@ -302,7 +321,15 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
             incoming=incoming,
             leases=leases,
-            messaging=Messaging(sessions, leases, shards),
+            messaging=Messaging(
+                sessions,
+                MessageStore(database, sealer),
+                leases,
+                connections,
+                shards,
+                media,
+                LinkPreviews(outbound, media),
+            ),
             overview=overview,
             pairing=Pairing(sessions, connections, shards),
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),
@@ -320,6 +347,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         await peers.close()
         await replicas.close()
     finally:
+        await outbound.close()
         await http.close()
         await writer.close()
         await database.close()

@@ -17,6 +17,8 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from orchestrator.domain.outbound import Network, parsed_network
+
 WHATSAPP_WEB_URL: Final = "wss://web.whatsapp.com/ws/chat"
 """WhatsApp's own WebSocket, the same default as in Baileys."""
 
@@ -106,6 +108,10 @@ class Settings:
     """What the sidecar's journal may take of the disk while PostgreSQL is away."""
     quarantine_retention_days: int = 30
     """How long what was set aside, or deleted, is kept once something took its place."""
+    outbound_allowed_networks: tuple[Network, ...] = ()
+    """Networks that media and webhooks may come from and go to although they aren't public."""
+    media_max_mib: int = 100
+    """The largest file that is sent; phones take less of some kinds."""
     lease_ttl_seconds: float = 15.0
     keep_alive_seconds: float = 30.0
     requests_per_minute: int = 3000
@@ -153,6 +159,8 @@ class Settings:
             quarantine_retention_days=read.whole_number(
                 "QUARANTINE_RETENTION_DAYS", default=30, lowest=1, highest=3650
             ),
+            outbound_allowed_networks=read.networks("OUTBOUND_ALLOWED_NETWORKS"),
+            media_max_mib=read.whole_number("MEDIA_MAX_MIB", default=100, lowest=1, highest=2048),
             lease_ttl_seconds=read.seconds("LEASE_TTL_SECONDS", default=15.0, lowest=1.0, highest=3600.0),
             keep_alive_seconds=read.seconds("KEEP_ALIVE_SECONDS", default=30.0, lowest=1.0, highest=3600.0),
             requests_per_minute=read.whole_number("REQUESTS_PER_MINUTE", default=3000, lowest=1, highest=10_000_000),
@@ -197,6 +205,8 @@ class ProcessSettings:
     database_url: str = field(repr=False)
     """Where PostgreSQL is, embedded or not; libpq's form."""
     database_embedded: bool
+    media_dir: Path | None = None
+    """A private folder for files on their way to the sidecar; None: files can't be sent."""
     sidecar_shards: int = 1
     api_socket: Path | None = None
     """Where the public API also listens, for processes of this tree."""
@@ -215,6 +225,7 @@ class ProcessSettings:
             supervisor_password=read.given_by_launcher("SUPERVISOR_PASSWORD"),
             database_url=read.database_url("DATABASE_URL") or read.given_by_launcher("DATABASE_URL"),
             database_embedded=read.choice("DATABASE_EMBEDDED", default="0", choices=("0", "1")) == "1",
+            media_dir=read.directory("MEDIA_DIR", default=".") if environ.get("MEDIA_DIR") else None,
             sidecar_shards=read.whole_number("SIDECAR_SHARDS", default=1, lowest=1, highest=MOST_SHARDS),
             api_socket=Path(environ["API_SOCKET"]) if environ.get("API_SOCKET") else None,
             bot_api_token=environ.get("BOT_API_TOKEN") or None,
@@ -397,6 +408,17 @@ class _Reader:
             return text
         self.refuse(f"{name} is {_shown(text)}; set it to http://host:port, or leave it out.")
         return None
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        found: list[Network] = []
+        for part in (self._text(name) or "").split(","):
+            text = part.strip()
+            network = parsed_network(text)
+            if network is not None:
+                found.append(network)
+            elif text:
+                self.refuse(f"{name}: {_shown(text)} is no network; write 10.0.0.0/8 or fd00::/8, with commas between.")
+        return tuple(found)
 
     def root_key(self, name: str) -> str | None:
         text = self._text(name)

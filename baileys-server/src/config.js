@@ -15,6 +15,7 @@
  * @property {number} backupInitialDelayMs
  * @property {number} keepAliveMs
  * @property {string | null} journalDir null: no journal
+ * @property {string | null} mediaDir where the orchestrator puts files that are to be sent; null: no media
  * @property {number} journalMaxBytes
  * @property {readonly Buffer[]} journalKeys each 32 bytes; the first seals, all of them open
  * @property {string} logLevel
@@ -55,6 +56,7 @@ export function readConfig(env) {
     backupInitialDelayMs: read.seconds('BACKUP_INITIAL_DELAY_SECONDS', 10),
     keepAliveMs: read.seconds('KEEP_ALIVE_SECONDS', 30),
     journalDir: read.optional('JOURNAL_DIR'),
+    mediaDir: read.optional('MEDIA_DIR'),
     journalMaxBytes: read.integer('JOURNAL_MAX_MIB', 256, 1, 1024) * MIB,
     journalKeys: read.keys('JOURNAL_KEYS', 32),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info')

@@ -12,6 +12,7 @@ import { StartSlots } from './connections/start-slots.js'
 import { WebVersion } from './connections/web-version.js'
 import { createControlApi } from './control-api.js'
 import { createLog, safeError } from './log.js'
+import { Media } from './messages/media.js'
 import { JournalRecovery } from './connections/journal-recovery.js'
 import { OrchestratorClient } from './orchestrator/client.js'
 import { CredsLoader } from './orchestrator/creds-loader.js'
@@ -49,6 +50,7 @@ const outbox = new EventOutbox({ client, instance, clock, log })
 const credsLoader = new CredsLoader(client)
 const startSlots = new StartSlots(SOCKETS_STARTING_AT_ONCE)
 const webVersion = new WebVersion({ webSocketUrl: config.whatsappWebUrl, clock, log })
+const media = new Media(config.mediaDir, log)
 const registry = new Registry(session => ({
   credsLoader,
   backup: new SessionBackup(client, session),
@@ -56,6 +58,7 @@ const registry = new Registry(session => ({
   journal,
   startSlots,
   webVersion,
+  media,
   clock,
   random: Math.random,
   log,

@@ -4,7 +4,7 @@ import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { initAuthCreds } from '@whiskeysockets/baileys'
+import { initAuthCreds, proto } from '@whiskeysockets/baileys'
 import { createControlApi } from '../src/control-api.js'
 import { ControlError } from '../src/connections/control-error.js'
 import { AuthState } from '../src/auth-state/auth-state.js'
@@ -17,6 +17,7 @@ import { decodeOutcomes, encodeFrame } from '../src/orchestrator/write-frame.js'
 import { errorFromAnswer } from '../src/orchestrator/errors.js'
 import { FakeClock, settled } from './support/clock.js'
 import { TOKEN } from './support/orchestrator.js'
+import { Polls } from '../src/messages/polls.js'
 
 /** The golden examples of tests/contract: this side sends exactly these requests and understands these answers. */
 
@@ -140,7 +141,7 @@ test('write: the auth state itself makes exactly the example', async () => {
   const { creds, account } = requestOf('auth-state-write-creds')
   const { me, account: signed } = decode(creds)
   const authState = AuthState.restored({ creds: encode({ ...initAuthCreds(), me, account: signed }), account },
-    { store, journal: null, writeRetries: 0, clock: new FakeClock(), onClosed: () => {}, onDegraded: () => {}, onLost: () => {}, messageIn: () => null })
+    { store, journal: null, writeRetries: 0, clock: new FakeClock(), onClosed: () => {}, onDegraded: () => {}, onLost: () => {}, messageIn: () => null, polls: new Polls() })
   const data = {}
   for (const [type, id, text] of request.set) (data[type] ??= {})[id] = decode(text)
   for (const [type, id] of request.delete) (data[type] ??= {})[id] = null
@@ -196,13 +197,22 @@ test('every example was used', () => {
   assert.deepEqual(Object.keys(examples).filter(name => !used.has(name)), [])
 })
 
+/** A message as the control API took it, in the form in which it came. */
+function asRequested(message) {
+  const referred = ({ message: content, ...reference }) => Object.fromEntries(Object.entries({
+    ...reference, message: content && Buffer.from(proto.Message.encode(content).finish()).toString('base64')
+  }).filter(([, value]) => value !== null))
+  const { target, quoted } = message
+  return { ...message, ...(target ? { target: referred(target) } : {}), ...(quoted ? { quoted: referred(quoted) } : {}) }
+}
+
 async function controlAnswer(name, call, request, { status, body }) {
   const outcome = value => {
     if (status >= 400) throw new ControlError(body.code, body.detail)
     return value
   }
   const connection = {
-    send: async message => { assert.deepEqual({ type: 'text', ...message }, request); return outcome(body.message_id) },
+    send: async message => { assert.deepEqual(asRequested(message), request); return outcome(body) },
     logout: async () => outcome(),
     requestPairingCode: async phone => { assert.equal(phone, request.phone); return outcome(body) }
   }

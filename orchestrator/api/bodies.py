@@ -31,10 +31,15 @@ async def read_json(request: web.Request, type_: Any) -> Any:
         body = await request.read()
     except web.RequestPayloadError as error:
         raise MalformedJson("The body can't be read: its transfer or content encoding is broken.") from error
-    if _NUL.search(body) and not _may_hold_nul(request):
+    return from_json(body or b"{}", type_, nul=_may_hold_nul(request))
+
+
+def from_json(body: bytes, type_: Any, *, nul: bool = False) -> Any:
+    """JSON as ``type_``, a struct or a tagged union; ``MalformedJson``, or ``InvalidRequest`` with the field."""
+    if not nul and _NUL.search(body):
         raise InvalidRequest(errors=[FieldError(_field_with_nul(body), "must not contain the character NUL")])
     try:
-        return msgspec.json.decode(body or b"{}", type=type_)
+        return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:
         raise InvalidRequest(errors=[_field_error(str(error))]) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

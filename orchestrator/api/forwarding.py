@@ -3,12 +3,12 @@
 from aiohttp import web
 
 from orchestrator.api.keys import CALLER, SERVICES, TENANT
-from orchestrator.api.operations import operation_of
+from orchestrator.api.operations import BODY_LIMIT, FORM, LONGEST_SECONDS, operation_of
 from orchestrator.api.request_ids import HEADER, REQUEST_ID, Handler
 from orchestrator.domain.errors import ReplicaUnreachable, SendUnconfirmed
 from orchestrator.domain.session import existing_id
 from orchestrator.domain.tenant import BOT
-from orchestrator.peer.client import FOR_BOT_HEADER, FORWARDED_HEADER, Call
+from orchestrator.peer.client import FOR_BOT_HEADER, FORWARDED_HEADER, Call, Reply
 
 #: Seconds that a session which was made just now may take to be taken by a replica.
 _OWNER_SECONDS = 5.0
@@ -37,7 +37,7 @@ async def forwarded(request: web.Request, handler: Handler) -> web.StreamRespons
 
 async def from_owner(
     request: web.Request, tenant_id: str, session_id: str, *, wait_seconds: float
-) -> web.Response | None:
+) -> web.StreamResponse | None:
     """What the other replica that runs the session answers to this request; None when it is ours to answer.
 
     Raises ``SessionNotFound``, ``DatabaseUnavailable`` and ``ReplicaUnreachable``.
@@ -52,6 +52,28 @@ async def from_owner(
     headers.pop(FOR_BOT_HEADER, None)
     if request[CALLER] is BOT:  # its token is this tree's own
         headers[FOR_BOT_HEADER] = "1"
-    call = Call(request.method, request.path_qs, headers, await request.read())
-    reply = await forwarding.forward(owner, call)
-    return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+    operation = operation_of(request)
+    # A form may be as large as a file may.
+    body = request.content.iter_any() if request.content_type == FORM else await request.read()
+    seconds = LONGEST_SECONDS if operation is None else operation.longest_seconds
+    async with forwarding.forward(owner, Call(request.method, request.path_qs, headers, body, seconds)) as reply:
+        return await _answer(request, reply)
+
+
+async def _answer(request: web.Request, reply: Reply) -> web.StreamResponse:
+    """The owner's answer; one that is large, or whose size isn't known, while it comes."""
+    if reply.length is not None and reply.length <= BODY_LIMIT:
+        body = b"".join([chunk async for chunk in reply.chunks])
+        return web.Response(status=reply.status, headers=reply.headers, body=body)
+    response = web.StreamResponse(status=reply.status, headers=reply.headers)
+    await response.prepare(request)
+    try:
+        async for chunk in reply.chunks:
+            await response.write(chunk)
+    except ReplicaUnreachable as error:
+        # The part must not be taken for the whole, and it is too late for a problem document.
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError from error
+    await response.write_eof()
+    return response

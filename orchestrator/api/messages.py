@@ -1,14 +1,32 @@
-"""Messages over HTTP."""
+"""Messages over HTTP: what is sent, and the files of what came."""
 
-from aiohttp import web
+import re
+from collections.abc import AsyncIterator
+from urllib.parse import quote
 
-from orchestrator.api.bodies import json_response, read_json
+import aiohttp
+from aiohttp import BodyPartReader, web
+
+from orchestrator.api.bodies import from_json, json_response, read_json, read_query
 from orchestrator.api.keys import SERVICES, TENANT
-from orchestrator.api.operations import Operation
+from orchestrator.api.operations import BODY_LIMIT, FORM, JSON, Operation
 from orchestrator.api.sessions import session_id
 from orchestrator.domain.errors import (
+    BodyTooLarge,
     FieldError,
     InvalidRequest,
+    MalformedJson,
+    MediaAddressForbidden,
+    MediaExpired,
+    MediaHostUnreachable,
+    MediaNotFound,
+    MediaTooLarge,
+    MediaTypeRefused,
+    MediaUnreachable,
+    MessageAmbiguous,
+    MessageNotForwardable,
+    MessageNotFound,
+    NotOnWhatsapp,
     SendFailed,
     SendUnconfirmed,
     SessionNotOpen,
@@ -16,23 +34,92 @@ from orchestrator.domain.errors import (
     SidecarUnavailable,
 )
 from orchestrator.domain.tenant import Scope
+from orchestrator.services.media import Upload
 from orchestrator.wire import messages as wire
 
-#: Characters of a text, in UTF-16 units.
-TEXT_LIMIT = 65_536
+#: A file in base64 is a third larger: 18 MiB of it. Larger ones come by URL or as a part of a form.
+_MESSAGE_LIMIT = 24 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+#: A fetch of 60 s, an upload to WhatsApp's media host and a send.
+_LONGEST_SECONDS = 330.0
+_SAFE_TYPE = re.compile(r"[a-zA-Z0-9][\w.+-]{0,80}/[a-zA-Z0-9][\w.+-]{0,80}(; ?[\x20-\x7e]{1,80})?", re.ASCII)
 
 
 async def send(request: web.Request) -> web.Response:
-    body = await read_json(request, wire.SendMessage)
-    # WhatsApp counts as JavaScript does: an emoji is two.
-    if len(body.text.encode("utf-16-le")) > 2 * TEXT_LIMIT:
-        raise InvalidRequest(errors=[FieldError("text", f"must be at most {TEXT_LIMIT} characters")])
+    message: wire.OutgoingMessage
+    if request.content_type == FORM:
+        message, upload = await _form(request)
+    else:
+        message, upload = await read_json(request, wire.OutgoingMessage), None
     messaging = request.app[SERVICES].messaging
-    message_id, jid = await messaging.send_text(request[TENANT], session_id(request), body.to, body.text)
-    return json_response(wire.SentMessage(message_id=message_id, to=jid), status=201)
+    sent = await messaging.send(request[TENANT], session_id(request), message, upload=upload)
+    return json_response(wire.SentMessage(message_id=sent.message_id, to=sent.to), status=201)
 
 
-_EXAMPLE = wire.SendMessage(to="5511988887777", type="text", text="Olá!")
+async def media(request: web.Request) -> web.StreamResponse:
+    query = read_query(request, wire.FindMessage)
+    messaging = request.app[SERVICES].messaging
+    message_id = request.match_info["message_id"]
+    if "\x00" in message_id:
+        raise MessageNotFound
+    async with messaging.media(request[TENANT], session_id(request), message_id, query.chat, query.sender) as stream:
+        # Whoever sent it chose what is in it: a browser must save it, not show it as a page of this address.
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": stream.mimetype
+                if _SAFE_TYPE.fullmatch(stream.mimetype)
+                else "application/octet-stream",
+                "Content-Disposition": f"attachment; filename*=UTF-8''{quote(message_id, safe='')}",
+                "Content-Security-Policy": "sandbox; default-src 'none'",
+                "X-Content-Type-Options": "nosniff",
+                "Cache-Control": "private, no-store",
+            }
+        )
+        await response.prepare(request)
+        try:
+            async for chunk in stream.chunks:
+                await response.write(chunk)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            # The part must not be taken for the whole, and it is too late for a problem document.
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError from error
+        await response.write_eof()
+        return response
+
+
+async def _form(request: web.Request) -> tuple[wire.OutgoingMessage, Upload]:
+    """A form with the message as its first part, and the file, which is read while it is sent on, as its second."""
+    try:
+        reader = await request.multipart()
+        part = await reader.next()
+        if not isinstance(part, BodyPartReader) or part.name != "message":
+            raise InvalidRequest(errors=[FieldError("message", "must be the first part of the form")])
+        text = bytearray()
+        while chunk := await part.read_chunk(_CHUNK_BYTES):
+            text += chunk
+            if len(text) > BODY_LIMIT:
+                raise BodyTooLarge
+        message = from_json(bytes(text), wire.OutgoingMessage)
+        part = await reader.next()
+    except (ValueError, aiohttp.ClientPayloadError, web.RequestPayloadError) as error:
+        raise _unreadable() from error
+    if not isinstance(part, BodyPartReader) or part.name != "file":
+        raise InvalidRequest(errors=[FieldError("file", "must be the second part of the form")])
+    return message, Upload(_chunks(part), part.headers.get("Content-Type"), part.filename)
+
+
+async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+    try:
+        while chunk := await part.read_chunk(_CHUNK_BYTES):
+            yield bytes(chunk)
+    except (ValueError, aiohttp.ClientPayloadError, web.RequestPayloadError) as error:
+        raise _unreadable() from error
+
+
+def _unreadable() -> MalformedJson:
+    return MalformedJson("The form can't be read: it breaks off, or its parts aren't those of multipart/form-data.")
+
 
 OPERATIONS = (
     Operation(
@@ -43,11 +130,52 @@ OPERATIONS = (
         sends_message=True,
         tag="Messages",
         summary="Send a message; the answer comes once it is written to WhatsApp's socket.",
-        takes=wire.SendMessage,
+        details="A file comes by `media.url`, in base64 as `media.data`, or in a form: the part `message` is this body, and the "
+        "part `file` after it the file. What refers to another message needs that it is known here: messages that came in are "
+        "for 24 hours after their delivery, those sent through here for 14 days.",
+        takes=wire.OutgoingMessage,
         gives=wire.SentMessage,
         status=201,
-        errors=(SessionNotOpen, SendFailed, SendUnconfirmed, SidecarUnavailable, SidecarGone),
-        example=_EXAMPLE,
+        errors=(
+            MessageNotFound,
+            MessageAmbiguous,
+            SessionNotOpen,
+            MediaTooLarge,
+            MediaTypeRefused,
+            MediaAddressForbidden,
+            MediaUnreachable,
+            NotOnWhatsapp,
+            MessageNotForwardable,
+            SendFailed,
+            SendUnconfirmed,
+            SidecarUnavailable,
+            SidecarGone,
+        ),
+        body_limit=_MESSAGE_LIMIT,
+        body_types=(JSON, FORM),
+        longest_seconds=_LONGEST_SECONDS,
+        example=wire.TextMessage(to="5511988887777", text="Olá!"),
         example_answer=wire.SentMessage(message_id="3EB0A1B2C3D4E5F60718", to="5511988887777@s.whatsapp.net"),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/sessions/{session_id}/messages/{message_id}/media",
+        handler=media,
+        scope=Scope.READ,
+        tag="Messages",
+        summary="Download the file of a message, decrypted while it is read.",
+        details="For as long as the message is known here, and WhatsApp keeps the file. A download that breaks off was not the whole.",
+        query=wire.FindMessage,
+        errors=(
+            MessageNotFound,
+            MediaNotFound,
+            MessageAmbiguous,
+            SessionNotOpen,
+            MediaExpired,
+            MediaHostUnreachable,
+            SidecarUnavailable,
+            SidecarGone,
+        ),
+        answer_types=("*/*",),
     ),
 )

@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from orchestrator.api.admission import TENANT_HEADER
-from orchestrator.api.operations import DOCUMENTED, JSON, PATH_PARAMETERS, Operation
+from orchestrator.api.operations import DOCUMENTED, FORM, JSON, PATH_PARAMETERS, Operation
 from orchestrator.api.problems import status_of
 from orchestrator.api.request_ids import HEADER
 from orchestrator.domain.errors import (
@@ -185,9 +185,21 @@ def _described(operation: Operation, shapes: _Shapes) -> Json:
             content["example"] = _builtins(operation.example)
         described["requestBody"] = {
             "required": any("required" in schema for schema in _structs(operation.takes, shapes)),
-            "content": dict.fromkeys(operation.body_types, content),
+            "content": {kind: _form(content) if kind == FORM else content for kind in operation.body_types},
         }
     return described
+
+
+def _form(content: Json) -> Json:
+    """A form whose first part is the body in JSON, and whose second is a file."""
+    return {
+        "schema": {
+            "type": "object",
+            "properties": {"message": content["schema"], "file": {"type": "string", "format": "binary"}},
+            "required": ["message", "file"],
+        },
+        "encoding": {"message": {"contentType": JSON}},
+    }
 
 
 def _answers(operation: Operation, shapes: _Shapes) -> Json:

@@ -19,13 +19,18 @@ from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.tenant import Scope
 from orchestrator.wire.bot import DocumentName
 from orchestrator.wire.overview import ProcessName
-from orchestrator.wire.shape import SessionId
+from orchestrator.wire.shape import SessionId, text
 from orchestrator.wire.tenants import TenantId, TokenId
 
 #: Bytes of a request's body, unless the operation says otherwise.
 BODY_LIMIT = 1024 * 1024
 
+#: Seconds; a send may take 45 at the sidecar.
+LONGEST_SECONDS = 60.0
+
 JSON = "application/json"
+#: The body as the part ``message``, and a file as the part ``file`` after it.
+FORM = "multipart/form-data"
 EVENT_STREAM = "text/event-stream"
 
 #: A struct, or a tagged union of structs.
@@ -39,6 +44,7 @@ PATH_PARAMETERS: Mapping[str, object] = {
     "token_id": TokenId,
     "process": ProcessName,
     "document": DocumentName,
+    "message_id": Annotated[str, text("WhatsApp's id of the message.", example="3EB0A1B2C3D4E5F60718")],
     "generation": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
 }
 
@@ -84,6 +90,8 @@ class Operation:
     """Whoever does it is put on record. What the admin does with another tenant's sessions is in any case."""
     sends_message: bool = False
     """A request counts as one message of the tenant's messages per minute. One that sends many counts them itself."""
+    longest_seconds: float = LONGEST_SECONDS
+    """How long the session's owner may take to begin its answer, when another replica asks it."""
     failure: type[msgspec.Struct] | None = None
     """How it tells errors, if not as problem documents: the old API only."""
     called: str = ""

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 # What a cursor can hold: somebody else's must not become an error of the database.
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._-]{1,64}$")]
+Name = Annotated[str, msgspec.Meta(pattern="^[^\x00]*$", max_length=512)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 

@@ -16,6 +16,9 @@ from orchestrator.domain.errors import (
     Forbidden,
     InvalidRequest,
     MalformedJson,
+    MediaExpired,
+    MediaHostUnreachable,
+    MediaTypeRefused,
     MethodNotAllowed,
     NotAcceptable,
     NotFound,
@@ -26,6 +29,7 @@ from orchestrator.domain.errors import (
     RateLimited,
     SendFailed,
     SendUnconfirmed,
+    SessionNotOpen,
     Unauthorized,
     Unavailable,
 )
@@ -45,8 +49,11 @@ _STATUS: Mapping[type[OrchestratorError], HTTPStatus] = {
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     Conflict: HTTPStatus.CONFLICT,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    MediaTypeRefused: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     PairingCodeRateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    MediaExpired: HTTPStatus.GONE,
+    MediaHostUnreachable: HTTPStatus.BAD_GATEWAY,
     SendFailed: HTTPStatus.BAD_GATEWAY,
     PaymentRefused: HTTPStatus.BAD_GATEWAY,
     SendUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
@@ -89,6 +96,7 @@ def problem(error: OrchestratorError, request: web.Request | None = None) -> web
         detail=error.message,
         request_id=UNSET if request is None else request.get(REQUEST_ID, UNSET),
         errors=[FieldProblem(field=e.field, message=e.message) for e in errors] or UNSET,
+        connection_state=(error.connection_state or UNSET) if isinstance(error, SessionNotOpen) else UNSET,
     )
     headers = {}
     if isinstance(error, Unauthorized):

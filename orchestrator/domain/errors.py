@@ -4,9 +4,17 @@
 
     OrchestratorError
     ├── InvalidRequest
+    │   ├── AddressForbidden
+    │   │   └── MediaAddressForbidden
+    │   ├── AddressUnreachable
+    │   │   └── MediaUnreachable
+    │   ├── MediaTypeRefused
+    │   ├── NotOnWhatsapp
+    │   ├── MessageNotForwardable
     │   ├── AuthStateRefused
     │   ├── MalformedJson
     │   └── BodyTooLarge
+    │       └── MediaTooLarge
     ├── Unauthorized
     │   ├── TokenExpired
     │   └── NotificationNotSigned
@@ -23,7 +31,9 @@
     │   ├── SessionNotFound
     │   ├── PairingLinkNotFound
     │   ├── ProcessNotFound
-    │   └── GenerationNotFound
+    │   ├── GenerationNotFound
+    │   ├── MessageNotFound
+    │   └── MediaNotFound
     ├── MethodNotAllowed
     ├── NotAcceptable
     ├── Conflict
@@ -47,10 +57,13 @@
     │   ├── NotPairing
     │   ├── PairingCodeRefused
     │   ├── QrNotReady
+    │   ├── MessageAmbiguous
     │   ├── LeaseBusy
     │   ├── BotLeaseLost
     │   └── LeaseLost
     ├── PairingCodeRateLimited
+    ├── MediaExpired
+    ├── MediaHostUnreachable
     ├── SendFailed
     ├── PaymentRefused
     ├── AuthStateCorrupt
@@ -120,6 +133,54 @@ class BodyTooLarge(InvalidRequest):
     """The body is larger than this address takes; send less at a time."""
 
     code = "body_too_large"
+
+
+class MediaTooLarge(BodyTooLarge):
+    """The file is larger than phones or this service take for this kind of message; make it smaller, or send it as a document."""
+
+    code = "media_too_large"
+
+
+class AddressForbidden(InvalidRequest):
+    """The address leads to a private, local or reserved network, which is never called from here; give a public one."""
+
+    code = "address_forbidden"
+
+
+class AddressUnreachable(InvalidRequest):
+    """The address did not give a complete answer; check that it can be reached from the internet."""
+
+    code = "address_unreachable"
+
+
+class MediaAddressForbidden(AddressForbidden):
+    """The media's address leads to a private, local or reserved network, which is never called from here; upload the file."""
+
+    code = "media_address_forbidden"
+
+
+class MediaUnreachable(AddressUnreachable):
+    """The media's address did not give the file; check that it can be reached from the internet, or upload the file."""
+
+    code = "media_unreachable"
+
+
+class MediaTypeRefused(InvalidRequest):
+    """Phones don't show a file of this type as this kind of message; convert it, or send it as a document."""
+
+    code = "media_type_refused"
+
+
+class NotOnWhatsapp(InvalidRequest):
+    """This number is not on WhatsApp; check it, country code included."""
+
+    code = "not_on_whatsapp"
+
+
+class MessageNotForwardable(InvalidRequest):
+    """This kind of message can't be forwarded; send its text anew."""
+
+    code = "message_not_forwardable"
 
 
 class AuthStateRefused(InvalidRequest):
@@ -234,6 +295,18 @@ class ProcessNotFound(NotFound):
     code = "process_not_found"
 
 
+class MessageNotFound(NotFound):
+    """The message is not known here, or not any more; check its id and its chat."""
+
+    code = "message_not_found"
+
+
+class MediaNotFound(NotFound):
+    """The message has no file with it; look at its type first."""
+
+    code = "media_not_found"
+
+
 class MethodNotAllowed(OrchestratorError):
     """This address does not take that method; look up which one it takes."""
 
@@ -317,6 +390,10 @@ class SessionNotOpen(Conflict):
 
     code = "session_not_open"
 
+    def __init__(self, message: str | None = None, connection_state: str | None = None) -> None:
+        super().__init__(message)
+        self.connection_state = connection_state
+
 
 class SessionRunning(Conflict):
     """This service runs the session itself, so nobody else may; stop it here first."""
@@ -372,6 +449,12 @@ class QrNotReady(Conflict):
     code = "qr_not_ready"
 
 
+class MessageAmbiguous(Conflict):
+    """Several messages have this id, which their senders choose; name the chat, and in a group the sender."""
+
+    code = "message_ambiguous"
+
+
 class LeaseBusy(Conflict):
     """The lease of a process that ended has not run out; ask again in a second."""
 
@@ -394,6 +477,18 @@ class PairingCodeRateLimited(OrchestratorError):
     """WhatsApp was asked for too many pairing codes for this number; scan the QR code instead, or wait some hours."""
 
     code = "pairing_code_rate_limited"
+
+
+class MediaExpired(OrchestratorError):
+    """WhatsApp doesn't keep this file any more; ask its sender to send it again."""
+
+    code = "media_expired"
+
+
+class MediaHostUnreachable(OrchestratorError):
+    """WhatsApp's media host did not give the file; try again."""
+
+    code = "media_host_unreachable"
 
 
 class SendFailed(OrchestratorError):

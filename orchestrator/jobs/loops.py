@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -13,15 +13,11 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.jobs.background import Loop, pause
 from orchestrator.services.access import Access
 from orchestrator.services.events import EventBus
-from orchestrator.services.history import History
 from orchestrator.services.host import Host
 from orchestrator.services.incoming import IncomingMessages
-from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.peers import Peers
 from orchestrator.services.replicas import Replicas
 from orchestrator.services.supervision import Supervision
-from orchestrator.services.tenants import Tenants
-from orchestrator.store.auth_state import AuthStateStore
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +28,8 @@ _MARK_SECONDS = 1.0
 _PEERS_SECONDS = 1.0
 _CONFIRM_SECONDS = 2.0
 _TELL_SECONDS = 5.0
-_PRUNE_SECONDS = 600.0
+#: Between two looks for what has become old.
+PRUNE_SECONDS = 600.0
 _PARENT_SECONDS = 1.0
 
 #: How long and how many sent messages of a session are kept for phones that ask again.
@@ -148,25 +145,17 @@ def telling(host: Host) -> Loop:
     return loop
 
 
-def pruning(
-    store: AuthStateStore,
-    incoming: IncomingMessages,
-    history: History,
-    links: PairingLinks,
-    tenants: Tenants,
-    retention_days: float,
-) -> Loop:
+def pruning(*rounds: Callable[[], Awaitable[object]]) -> Loop:
+    """Every ten minutes all of these, each of which forgets, or measures, what has become old."""
+
     async def loop(stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                await store.prune_sent_messages(days=SENT_MESSAGE_DAYS, most=SENT_MESSAGES_PER_SESSION)
-                await incoming.prune(delivered_hours=DELIVERED_HOURS, undelivered_days=UNDELIVERED_DAYS)
-                await history.purge(retention_days=retention_days)
-                await links.forget_old()
-                await tenants.measure(every_seconds=_PRUNE_SECONDS / 2)
+                for prune in rounds:
+                    await prune()
             except Unavailable as error:
                 log.warning("nothing pruned", error=error.message)
-            await pause(stop, _PRUNE_SECONDS * random.uniform(0.8, 1.2))
+            await pause(stop, PRUNE_SECONDS * random.uniform(0.8, 1.2))
 
     return loop
 

@@ -55,6 +55,11 @@ class RunFolder:
         return self.path / "supervisor.sock"
 
     @property
+    def media(self) -> Path:
+        """Files on their way from the orchestrator to a sidecar."""
+        return self.path / "media"
+
+    @property
     def failure(self) -> Path:
         """Written by the process watcher: why the tree ends."""
         return self.path / "failure"

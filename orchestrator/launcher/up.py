@@ -84,7 +84,7 @@ def make_folders(data_dir: Path) -> RunFolder:
         if not data_dir.exists():
             data_dir.mkdir(parents=True)
             data_dir.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        for folder in (run.path, journal_folder(data_dir)):
+        for folder in (run.path, run.media, journal_folder(data_dir)):
             folder.mkdir(mode=0o700, exist_ok=True)
             folder.chmod(0o700)
     except OSError as error:
@@ -189,6 +189,8 @@ def clean(run: RunFolder) -> None:
     run.failure.unlink(missing_ok=True)
     for stale in run.path.glob("*.sock*"):
         stale.unlink()
+    for file in run.media.glob("*"):
+        file.unlink()
 
 
 def environment_of_children(
@@ -210,8 +212,11 @@ def environment_of_children(
         "JOURNAL_MAX_MIB": str(settings.journal_max_mib),
         "KEEP_ALIVE_SECONDS": f"{settings.keep_alive_seconds:g}",
         "LOG_LEVEL": settings.log_level,
+        "MEDIA_DIR": str(run.media),
+        "MEDIA_MAX_MIB": str(settings.media_max_mib),
         "NODE_ENV": "production",
         "ORCHESTRATOR_SOCKET": str(run.orchestrator_socket),
+        "OUTBOUND_ALLOWED_NETWORKS": ",".join(map(str, settings.outbound_allowed_networks)),
         "PORT": str(settings.port),
         "PYTHONUNBUFFERED": "1",
         "REPLICA_ID": uuid.uuid4().hex,

@@ -8,6 +8,7 @@ can hand it to the one that runs the session.
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Awaitable, Callable
 from datetime import UTC
 from pathlib import Path
@@ -18,10 +19,11 @@ import msgspec
 from aiohttp import web
 from markupsafe import Markup
 
+from orchestrator.api.admission import address_of
 from orchestrator.api.forwarding import from_owner
 from orchestrator.api.keys import SERVICES
 from orchestrator.api.pairing import qr_image
-from orchestrator.domain.errors import InvalidRequest, OrchestratorError, PairingLinkNotFound, Unavailable
+from orchestrator.domain.errors import InvalidRequest, OrchestratorError, PairingLinkNotFound, RateLimited, Unavailable
 from orchestrator.domain.language import Language, preferred_language
 from orchestrator.domain.pairing_failure import EXPLANATIONS, Explanation, pairing_failure
 from orchestrator.domain.pairing_link import PairingLink
@@ -252,10 +254,28 @@ def _guarded(handler: Handler) -> Handler:
                 "again": request.method == "GET",
             }
             return _page(request, "notice.html", status=503, **fields)
-        except OrchestratorError:
-            return _page(request, "notice.html", status=404, heading=texts.gone_title, sentence=texts.gone, again=False)
+        except PairingLinkNotFound:
+            return _refused(request, texts)
+        except OrchestratorError:  # the session is gone, or something that a person can't mend
+            return _gone(request, texts)
 
     return guarded
+
+
+def _refused(request: web.Request, texts: PairingTexts) -> web.Response:
+    """Whoever guesses tokens is slowed down; a token that is right is never counted."""
+    try:
+        request.app[SERVICES].rate_limits.failed_login(address_of(request))
+    except RateLimited as error:
+        fields = {"heading": texts.too_many_title, "sentence": texts.too_many, "again": False}
+        response = _page(request, "notice.html", status=429, **fields)
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+        return response
+    return _gone(request, texts)
+
+
+def _gone(request: web.Request, texts: PairingTexts) -> web.Response:
+    return _page(request, "notice.html", status=404, heading=texts.gone_title, sentence=texts.gone, again=False)
 
 
 def _page(request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:

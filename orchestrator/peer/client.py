@@ -6,8 +6,9 @@ sends ``{"tenant_ids": [...]}`` whenever that changes and gets arrays of events.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+import io
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -28,8 +29,6 @@ DATABASE_PATH = "/peer/v1/database"
 
 _CONNECT_SECONDS = 3.0
 _QUESTION_SECONDS = 1.0
-#: A send may take 45 s at the sidecar; the owner answers before this is over.
-_FORWARD_SECONDS = 60.0
 #: A connection without any answer for that long is dead.
 _HEARTBEAT_SECONDS = 5.0
 #: Headers that concern one connection only (RFC 9110 section 7.6.1), and what is made anew for ours.
@@ -57,14 +56,19 @@ class Call:
     method: str
     path_and_query: str
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | AsyncIterable[bytes]
+    seconds: float
+    """How long the answer may take to begin; its owner gives up before that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    """``chunks`` raises ``ReplicaUnreachable`` when the body breaks off; ``length`` is None when it isn't known."""
+
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    length: int | None
+    chunks: AsyncIterator[bytes]
 
 
 class PeerClient:
@@ -84,26 +88,29 @@ class PeerClient:
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
             return None
 
-    async def forward(self, replica: Replica, call: Call) -> Reply:
+    @asynccontextmanager
+    async def forward(self, replica: Replica, call: Call) -> AsyncIterator[Reply]:
         """Make the call there. ``ReplicaUnreachable`` when it wasn't reached; its cause is set when it may have been."""
         headers = _passed_on(call.headers) | {FORWARDED_HEADER: self._replica_id}
         if replica.peer_token is not None:
             headers[PEER_TOKEN_HEADER] = replica.peer_token
-        timeout = aiohttp.ClientTimeout(total=_FORWARD_SECONDS, sock_connect=_CONNECT_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=call.seconds)
+        asked = self._http.request(
+            call.method,
+            f"{replica.address}{call.path_and_query}",
+            headers=headers,
+            data=(io.BytesIO(call.body) if call.body else None) if isinstance(call.body, bytes) else call.body,
+            timeout=timeout,
+            allow_redirects=False,
+        )
         try:
-            async with self._http.request(
-                call.method,
-                f"{replica.address}{call.path_and_query}",
-                headers=headers,
-                data=call.body or None,
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
-                return Reply(response.status, _passed_on(response.headers), await response.read())
+            response = await asked
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise ReplicaUnreachable from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ReplicaUnreachable from error
+        async with response:
+            yield Reply(response.status, _passed_on(response.headers), response.content_length, _chunks(response))
 
     async def events(self, replica: Replica, interests: AsyncGenerator[frozenset[str]]) -> AsyncGenerator[Event]:
         """What happens there, for the tenants in the newest of ``interests``; raises ``ReplicaUnreachable`` at its end."""
@@ -131,6 +138,14 @@ async def _tell(socket: aiohttp.ClientWebSocketResponse, interests: AsyncGenerat
     async with aclosing(interests):
         async for tenant_ids in interests:
             await socket.send_bytes(msgspec.json.encode(Interests(tenant_ids)))
+
+
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.content.iter_any():
+            yield chunk
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise ReplicaUnreachable from error
 
 
 def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:

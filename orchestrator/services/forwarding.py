@@ -1,6 +1,7 @@
 """Requests about a session that another replica runs: made again there, with the caller's own token."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 
 from orchestrator.domain.errors import ReplicaUnreachable
 from orchestrator.domain.replica import Replica
@@ -37,9 +38,9 @@ class Forwarding:
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         return None
 
-    async def forward(self, replica: Replica, call: Call) -> Reply:
+    def forward(self, replica: Replica, call: Call) -> AbstractAsyncContextManager[Reply]:
         """Make the call there; raises ``ReplicaUnreachable``."""
-        return await self._client.forward(replica, call)
+        return self._client.forward(replica, call)
 
     def _reachable(self, owner: str) -> Replica:
         replica = self._replicas.others.get(owner)

@@ -1,6 +1,8 @@
 """The sidecar's control API (docs/internal-api.md), and the one place where its errors become ours."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiohttp
@@ -11,6 +13,12 @@ from orchestrator.domain.errors import (
     InvalidRequest,
     JournalUndrained,
     LeaseLost,
+    MediaExpired,
+    MediaHostUnreachable,
+    MediaNotFound,
+    MessageNotForwardable,
+    MessageNotFound,
+    NotOnWhatsapp,
     NotPairing,
     OrchestratorError,
     PairingCodeRateLimited,
@@ -26,8 +34,13 @@ from orchestrator.domain.session import ConnectionState, Lease
 T = TypeVar("T", bound=msgspec.Struct)
 
 _CALL_SECONDS = 10.0
+_FIRST_ERROR = 400
 #: A send asks WhatsApp for devices and keys first, each with a time-out of its own inside Baileys.
 _SEND_SECONDS = 45.0
+#: With a file, which goes to WhatsApp's media host before.
+_MEDIA_SEND_SECONDS = 240.0
+#: A download takes as long as it takes, as long as it moves.
+_MEDIA_SILENCE_SECONDS = 60.0
 #: A stop waits for the connection's writes to become durable.
 _STOP_SECONDS = 20.0
 
@@ -42,6 +55,12 @@ _ERRORS: Mapping[str, type[OrchestratorError]] = {
     "send_failed": SendFailed,
     "undrained": JournalUndrained,
     "invalid_request": InvalidRequest,
+    "not_on_whatsapp": NotOnWhatsapp,
+    "message_not_found": MessageNotFound,
+    "message_not_forwardable": MessageNotForwardable,
+    "media_not_found": MediaNotFound,
+    "media_expired": MediaExpired,
+    "media_host_unreachable": MediaHostUnreachable,
 }
 
 
@@ -113,9 +132,19 @@ class Listing(msgspec.Struct, frozen=True):
     sessions: list[Connection]
 
 
-class _Sent(msgspec.Struct):
+class Sent(msgspec.Struct, frozen=True):
+    """A message that was written to WhatsApp's socket: its id, and the jid that it went to."""
+
     message_id: str
     to: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaStream:
+    """A file as it comes."""
+
+    mimetype: str
+    chunks: AsyncIterator[bytes]
 
 
 class _Problem(msgspec.Struct):
@@ -155,17 +184,39 @@ class SidecarClient:
         )
         return _decoded(answer, ShownCode)
 
-    async def send_text(self, session_ref: int, to: str, text: str) -> tuple[str, str]:
-        """Send and return (message id, jid). ``SendUnconfirmed`` when the answer didn't come: it may have been sent."""
-        body = {"to": to, "type": "text", "text": text}
+    async def send(self, session_ref: int, order: Mapping[str, Any]) -> Sent:
+        """Send a message of the control API. ``SendUnconfirmed`` when the answer didn't come: it may have been sent."""
+        seconds = _MEDIA_SEND_SECONDS if "media" in order else _SEND_SECONDS
         try:
-            answer = await self._call("POST", f"/v1/sessions/{session_ref}/messages", body, seconds=_SEND_SECONDS)
+            answer = await self._call("POST", f"/v1/sessions/{session_ref}/messages", order, seconds=seconds)
         except SidecarUnavailable as error:
             if error.__cause__ is None or isinstance(error, SidecarGone):
                 raise  # it said no, or was never reached
             raise SendUnconfirmed from error
-        sent = _decoded(answer, _Sent)
-        return sent.message_id, sent.to
+        return _decoded(answer, Sent)
+
+    @asynccontextmanager
+    async def media(self, session_ref: int, message: str) -> AsyncIterator[MediaStream]:
+        """The file of a message, given in base64, while it is read. ``MediaHostUnreachable`` when it breaks off."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CALL_SECONDS, sock_read=_MEDIA_SILENCE_SECONDS)
+        try:
+            response = await self._http.post(
+                f"{self._base}/v1/sessions/{session_ref}/media",
+                json={"message": message},
+                headers=self._headers,
+                timeout=timeout,
+            )
+        except aiohttp.ClientConnectorError as error:
+            raise SidecarGone from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise SidecarUnavailable from error
+        async with response:
+            if response.status >= _FIRST_ERROR:
+                raise _error_of(await response.read())
+            try:
+                yield MediaStream(response.headers.get("Content-Type", ""), response.content.iter_any())
+            except (aiohttp.ClientPayloadError, TimeoutError) as error:
+                raise MediaHostUnreachable from error
 
     async def _call(self, method: str, path: str, body: Any = None, *, seconds: float = _CALL_SECONDS) -> bytes:
         timeout = aiohttp.ClientTimeout(total=seconds)
@@ -179,7 +230,7 @@ class SidecarClient:
             raise SidecarGone from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SidecarUnavailable from error
-        if status < 400:
+        if status < _FIRST_ERROR:
             return content
         raise _error_of(content)
 

@@ -147,7 +147,14 @@ class IncomingMessageStore:
 
 
 def event_data(text: bytes) -> dict[str, Any]:
-    """The JSON object of an incoming message; ``AuthStateCorrupt`` if it is none."""
+    """The data of the event in an incoming message; ``AuthStateCorrupt`` if it is no JSON object."""
+    data = message_data(text)
+    data.pop("origin", None)  # kept to refer to the message, not told
+    return data
+
+
+def message_data(text: bytes) -> dict[str, Any]:
+    """All of an incoming message's JSON object; ``AuthStateCorrupt`` if it is none."""
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -24,3 +24,6 @@ class Problem(Answer, frozen=True):
     detail: str
     request_id: Annotated[str | UnsetType, Meta(description="Names this request in the log.")] = UNSET
     errors: Annotated[list[FieldProblem] | UnsetType, Meta(description="For bad input: the fields.")] = UNSET
+    connection_state: Annotated[
+        str | UnsetType, Meta(description="With session_not_open: what the session's connection is.")
+    ] = UNSET

@@ -67,6 +67,21 @@ async def sends_both_ways(a: Tree, b: Tree, whatsapp: FakeWhatsApp, heard: tuple
     assert (await whatsapp.idle(30))["idle"]
 
 
+async def files_go_through_either(a: Tree, b: Tree, whatsapp: FakeWhatsApp) -> None:
+    """A file that came to the wrong replica is sent on while it is read, both ways."""
+    contact, content = await whatsapp.contact(), os.urandom(2_000_000)
+    for session_id in PHONES:
+        for through in (a, b):
+            message = f'{{"to": "{contact}", "type": "document"}}'
+            answer = await through.upload(session_id, message, content, "a.bin", "application/x-test")
+            assert answer.status == 201, answer.body
+            message_id = answer.json["message_id"]
+            assert (await whatsapp.read_by(contact, message_id))["media"]["size"] == len(content)
+            back = await through.call("GET", f"/v1/sessions/{session_id}/messages/{message_id}/media")
+            assert (back.status, back.body == content) == (200, True)
+            assert back.headers["Content-Type"] == "application/x-test"
+
+
 def whole_tree(product: Tree) -> list[int]:
     return [product.child.pid, *descendants(product.child.pid)]
 
@@ -82,6 +97,7 @@ async def test_two_replicas_share_answer_for_one_another_and_take_over(
             await shared(a, b)
             async with listening(a) as at_a, listening(b) as at_b:
                 await sends_both_ways(a, b, whatsapp, (at_a, at_b))
+            await files_go_through_either(a, b, whatsapp)
 
             # Frozen for longer than its leases last, then woken: it neither writes nor keeps a socket.
             frozen = whole_tree(b)

@@ -50,7 +50,7 @@ class PublicApi:
         async with self.http.request(
             method, self.url + path, data=data, headers={**authorization, **(headers or {})}
         ) as response:
-            return Answer(response.status, dict(response.headers), await response.read())
+            return Answer(response.status, response.headers, await response.read())
 
     async def tenant(self, tenant_id: str, **limits: int) -> str:
         """A new tenant; a token of it that may do everything that a tenant's can."""

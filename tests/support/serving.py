@@ -25,7 +25,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 @dataclass
 class Answer:
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
 
     @property
@@ -68,13 +68,13 @@ class Serving:
         async with self.http.request(
             method, f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers
         ) as response:
-            return Answer(response.status, dict(response.headers), await response.read())
+            return Answer(response.status, response.headers, await response.read())
 
     async def internal(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> Answer:
         """Call the backup API as the sidecar does."""
         headers = {"Authorization": f"Bearer {token or self.internal_token}"}
         async with self.unix.request(method, f"http://orchestrator{path}", json=body, headers=headers) as response:
-            return Answer(response.status, dict(response.headers), await response.read())
+            return Answer(response.status, response.headers, await response.read())
 
     async def started(self) -> None:
         """Wait until it has reached its database."""

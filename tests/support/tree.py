@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import secrets
@@ -70,6 +71,15 @@ class Tree:
 
     async def send(self, session_id: str, to: str, text: str) -> Answer:
         return await self.call("POST", f"/v1/sessions/{session_id}/messages", {"to": to, "type": "text", "text": text})
+
+    async def upload(self, session_id: str, message: str, content: bytes, name: str, mimetype: str) -> Answer:
+        """Send a file as `curl -F message=... -F file=@...` does."""
+        form = aiohttp.FormData()
+        form.add_field("message", message, content_type="application/json")
+        form.add_field("file", io.BytesIO(content), filename=name, content_type=mimetype)
+        url = f"http://127.0.0.1:{self.port}/v1/sessions/{session_id}/messages"
+        async with self.http.post(url, data=form, headers={"Authorization": f"Bearer {self.token}"}) as response:
+            return Answer(response.status, dict(response.headers), await response.read())
 
     async def ready(self, seconds: float = 60.0) -> None:
         """Wait until the database and the sidecar answer."""

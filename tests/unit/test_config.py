@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,8 @@ ACCEPTED = [
     ("BACKUP_INTERVAL_SECONDS", "60", "backup_interval_seconds", 60.0),
     ("BACKUP_INITIAL_DELAY_SECONDS", "0.1", "backup_initial_delay_seconds", 0.1),
     ("JOURNAL_MAX_MIB", "64", "journal_max_mib", 64),
+    ("OUTBOUND_ALLOWED_NETWORKS", "10.0.0.0/8, ::1", "outbound_allowed_networks", (ip_network("10.0.0.0/8"), ip_network("::1"))),
+    ("MEDIA_MAX_MIB", "2048", "media_max_mib", 2048),
     ("LEASE_TTL_SECONDS", "1", "lease_ttl_seconds", 1.0),
     ("KEEP_ALIVE_SECONDS", "5", "keep_alive_seconds", 5.0),
     ("LOG_LEVEL", "DEBUG", "log_level", "debug"),
@@ -97,6 +100,7 @@ REFUSED = [
     ("LEASE_TTL_SECONDS", "0.9", "from 1 to"),
     *(("BACKUP_ATTEMPTS", text, "a whole number from 1 to 20") for text in ("0", "21", "3.0")),
     *(("JOURNAL_MAX_MIB", text, "a whole number from 1 to 1024") for text in ("0", "1025", "1G")),
+    *(("OUTBOUND_ALLOWED_NETWORKS", text, "no network") for text in ("10.0.0.0/33", "localhost", "10.0.0.0/8,x")),
     ("LOG_LEVEL", "loud", "debug, info, warn, error"),
     *(("DATABASE_URL", text, "postgresql://user:password@host:port/database") for text in (
         f"mysql://u:{SECRET}@h/x", f"u:{SECRET}@h/x", SECRET, f"http://{SECRET}",

@@ -1,10 +1,11 @@
-import { initAuthCreds } from '@whiskeysockets/baileys'
+import { initAuthCreds, proto } from '@whiskeysockets/baileys'
 import { mustStop } from './batch.js'
 import { decode, digest, encode } from './codec.js'
 import { DECRYPTED_MESSAGE, DecryptedMessages } from './decrypted-messages.js'
 import { KeyStore } from './key-store.js'
 import { WriteQueue } from './write-queue.js'
 import { makeRatchetSafeSignalRepository } from './ratchet-safe-signal.js'
+import { POLL } from '../messages/polls.js'
 import { checkIdentity, credsOf, missingKeys } from './restore-check.js'
 
 /**
@@ -22,6 +23,7 @@ import { checkIdentity, credsOf, missingKeys } from './restore-check.js'
  * @property {(degraded: boolean, reason: string | null) => void} onDegraded writes wait for the store
  * @property {(error: Error) => void} onLost a write was refused after it was promised to be durable, or creds could not be journaled
  * @property {import('./decrypted-messages.js').MessageIn} messageIn
+ * @property {import('../messages/polls.js').Polls} polls
  */
 
 /**
@@ -37,6 +39,7 @@ export class AuthState {
   /** Whether the keys that the store has were brought, as far as they fit. */
   #prefetched = false
   #store
+  #polls
 
   /**
    * A new identity. Only for a generation that is proven absent.
@@ -62,9 +65,10 @@ export class AuthState {
    * @param {import('@whiskeysockets/baileys').AuthenticationCreds} creds
    * @param {Parts} parts
    */
-  constructor(creds, { store, journal, writeRetries, clock, onClosed, onDegraded, onLost, messageIn }) {
+  constructor(creds, { store, journal, writeRetries, clock, onClosed, onDegraded, onLost, messageIn, polls }) {
     this.creds = creds
     this.#store = store
+    this.#polls = polls
     this.#queue = new WriteQueue({
       clock,
       journal,
@@ -143,10 +147,12 @@ export class AuthState {
    * A retry receipt may ask for this message after a restart: it becomes durable not later than the message number
    * that it is sent with.
    * @param {string} messageId
-   * @param {Uint8Array} message encoded proto.Message
+   * @param {import('@whiskeysockets/baileys').proto.IMessage} message
    */
   stageSentMessage(messageId, message) {
-    this.#queue.enqueue({ sentMessages: [[messageId, message]] })
+    const { id, lid } = this.creds.me ?? {}
+    this.#keyStore.stage(this.#polls.keep(messageId, message, [id, lid]))
+    this.#queue.enqueue({ sentMessages: [[messageId, proto.Message.encode(message).finish()]] })
   }
 
   /**
@@ -198,6 +204,7 @@ export class AuthState {
   #takeKeys(keys, complete) {
     this.#prefetched = true
     this.#keyStore.prefetched(keys, complete)
+    this.#polls.restore(keys.filter(([type]) => type === POLL).map(([, , text]) => decode(text)))
     this.#decrypted.restore(keys.filter(([type]) => type === DECRYPTED_MESSAGE).map(([, , text]) => decode(text)))
   }
 

@@ -13,7 +13,8 @@ import { createHash } from 'node:crypto'
  * With it goes the message itself, as it will be delivered to people: once WhatsApp is told that it arrived, it is ours.
  *
  * @typedef {[messageKey: string, text: string]} Incoming an entry of `incoming_messages` in docs/internal-api.md
- * @typedef {(ciphertext: Uint8Array, plaintext: Uint8Array) => Incoming | null} MessageIn null when there is nothing for a person
+ * @typedef {(ciphertext: Uint8Array, plaintext: Uint8Array) => {incoming: Incoming | null, keys: import('./key-store.js').KeysByType} | null} MessageIn
+ *   `incoming` null when there is nothing for a person; `keys` become durable in the same write
  */
 
 export const DECRYPTED_MESSAGE = 'decrypted-message'
@@ -63,8 +64,8 @@ export class DecryptedMessages {
 
   /** @param {import('./key-store.js').KeysByType} kept @param {Uint8Array} ciphertext @param {Uint8Array} plaintext */
   #stage(kept, ciphertext, plaintext) {
-    const message = this.#messageIn(ciphertext, plaintext)
-    this.#keyStore.stage(kept, message ? [message] : [])
+    const { incoming, keys } = this.#messageIn(ciphertext, plaintext) ?? { incoming: null, keys: {} }
+    this.#keyStore.stage({ ...kept, ...keys }, incoming ? [incoming] : [])
   }
 
   /** @param {object} socket @param {string} digest @param {Uint8Array} plaintext */

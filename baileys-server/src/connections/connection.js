@@ -9,6 +9,7 @@ import { backOffMs, decideAfterDisconnect } from './disconnect-policy.js'
 import { IncomingMessages } from './incoming-messages.js'
 import { SocketAttempt } from './socket-attempt.js'
 import { Sender } from './sender.js'
+import { Polls } from '../messages/polls.js'
 import { ControlError } from './control-error.js'
 
 /**
@@ -22,6 +23,7 @@ import { ControlError } from './control-error.js'
  * @property {import('../auth-state/journal.js').Journal | null} journal
  * @property {import('./start-slots.js').StartSlots} startSlots
  * @property {import('./web-version.js').WebVersion} webVersion
+ * @property {import('../messages/media.js').Media} media
  * @property {import('../clock.js').Clock} clock
  * @property {() => number} random
  * @property {import('../log.js').Logger} log
@@ -81,6 +83,7 @@ export class Connection {
   /** @type {number | null} when this pairing began; null when the account is linked */
   #pairingSince = null
   #pairingRetries = 0
+  #polls = new Polls()
   #parts
   #log
   #incoming
@@ -94,7 +97,7 @@ export class Connection {
     this.#parts = parts
     this.#version = parts.webVersion.current
     this.#log = parts.log.child({ session_id: session.sessionId, session_ref: session.sessionRef, epoch: session.epoch })
-    this.#incoming = new IncomingMessages(this.#log)
+    this.#incoming = new IncomingMessages(this.#log, this.#polls)
   }
 
   /**
@@ -131,14 +134,27 @@ export class Connection {
   }
 
   /**
-   * @param {{to: string, text: string}} message
-   * @returns {Promise<string>} its id, after it was written to WhatsApp's socket
+   * @param {import('../messages/content.js').OutgoingMessage} message
+   * @returns {Promise<{message_id: string, to: string}>} after it was written to WhatsApp's socket
    */
   send(message) {
+    return this.#openSender().send(message)
+  }
+
+  /**
+   * The media of a message, as a stream.
+   * @param {import('@whiskeysockets/baileys').proto.IMessage} message
+   * @param {AbortSignal} signal
+   */
+  download(message, signal) {
+    return this.#openSender().download(message, signal)
+  }
+
+  #openSender() {
     if (this.#state !== 'open' || !this.#sender || this.#stopping.signal.aborted) {
       throw new ControlError('session_not_open', `The session is ${this.#state}.`)
     }
-    return this.#sender.send(message)
+    return this.#sender
   }
 
   /** @param {string} phone digits @returns {Promise<import('./pairing-driver.js').PairingCode>} */
@@ -262,14 +278,14 @@ export class Connection {
 
   /** One socket, from its creation to its end. @returns {Promise<import('./socket-attempt.js').SocketEnd>} */
   async #connect() {
-    const { clock, options, startSlots, backup } = this.#parts
+    const { clock, options, startSlots, backup, media } = this.#parts
     const authState = /** @type {AuthState} */ (this.#authState)
     const releaseSlot = await startSlots.take(this.#stopping.signal)
     try {
       if (this.#stopping.signal.aborted || !(await this.#wake(authState, releaseSlot))) return NEVER_CONNECTED
       if (this.#state !== 'connecting') this.#enter('connecting', null)
       this.#pairingSince = authState.isPaired ? null : this.#pairingSince ?? clock.uptime()
-      const sender = new Sender({ authState, backup, clock, log: this.#log, report: this.#parts.report })
+      const sender = new Sender({ authState, backup, media, clock, log: this.#log, report: this.#parts.report })
       this.#version = this.#parts.webVersion.current
       const socketOptions = { ...options.socket, version: this.#version }
       const attempt = new SocketAttempt(authState, sender, { makeWASocket, incoming: this.#incoming, clock, log: this.#log, options: socketOptions }, {
@@ -401,7 +417,8 @@ export class Connection {
       onClosed: this.#onStoreClosed,
       onDegraded: this.#onDegraded,
       onLost: error => this.#log.error(safeError(error), 'write_not_kept'),
-      messageIn: this.#incoming.messageIn
+      messageIn: this.#incoming.messageIn,
+      polls: this.#polls
     }
   }
 

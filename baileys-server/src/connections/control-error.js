@@ -2,7 +2,8 @@
  * Why a control call can't be done now; `code` is the one of docs/internal-api.md. The control API knows its status.
  *
  * @typedef {'session_not_open' | 'already_paired' | 'not_pairing' | 'pairing_code_refused' | 'pairing_code_rate_limited' | 'send_failed' | 'stale_epoch' | 'session_not_running'
- *   | 'draining' | 'shutting_down' | 'undrained'} ControlErrorCode
+ *   | 'draining' | 'shutting_down' | 'undrained' | 'not_on_whatsapp' | 'message_not_found' | 'message_not_forwardable'
+ *   | 'media_missing' | 'media_not_found' | 'media_expired' | 'media_host_unreachable'} ControlErrorCode
  */
 export class ControlError extends Error {
   /**

@@ -1,6 +1,8 @@
 import { cleanMessage, decodeMessageNode, proto, unpadRandomMax16 } from '@whiskeysockets/baileys'
 import { digest } from '../auth-state/codec.js'
 import { safeError } from '../log.js'
+import { isOfItsOwn } from '../messages/described.js'
+import { authorsOf } from '../messages/polls.js'
 import { receivedMessage } from './messages.js'
 
 /**
@@ -15,17 +17,21 @@ import { receivedMessage } from './messages.js'
  */
 
 const REMEMBERED_KEYS = 1000
+/** A row's share of a frame; only thumbnails make a message larger than a text can be. */
+const MAX_ORIGIN_BYTES = 256 * 1024
 
 export class IncomingMessages {
   /** @type {WeakMap<Uint8Array, {stanza: any, me: any}>} by the ciphertext: the object itself reaches the Signal repository */
   #stanzas = new WeakMap()
+  #polls
   /** @type {Set<string>} of the messages that are on their way or durable, oldest first */
   #staged = new Set()
   #log
 
-  /** @param {import('../log.js').Logger} log */
-  constructor(log) {
+  /** @param {import('../log.js').Logger} log @param {import('../messages/polls.js').Polls} polls */
+  constructor(log, polls) {
     this.#log = log
+    this.#polls = polls
   }
 
   /**
@@ -44,7 +50,7 @@ export class IncomingMessages {
    * For the auth state: the message in what was decrypted, if there is one for a person.
    * @param {Uint8Array} ciphertext
    * @param {Uint8Array} plaintext
-   * @returns {Incoming | null}
+   * @returns {{incoming: Incoming | null, keys: import('../auth-state/key-store.js').KeysByType} | null} keys: what goes with it
    */
   messageIn = (ciphertext, plaintext) => {
     const received = this.#stanzas.get(ciphertext)
@@ -55,9 +61,9 @@ export class IncomingMessages {
       const content = proto.Message.decode(unpadRandomMax16(plaintext))
       const message = { ...fullMessage, message: content.deviceSentMessage?.message ?? content }
       cleanMessage(message, me.id, me.lid ?? '')
-      const incoming = incomingOf(message, me.id)
+      const incoming = this.#incomingOf(message, me)
       if (incoming) this.#noteStaged(incoming)
-      return incoming
+      return { incoming, keys: this.#polls.keep(message.key.id ?? '', message.message, authorsOf(message.key, me)) }
     } catch (error) {
       // Baileys fails in the same way, and asks for the message again.
       this.#log.warn(safeError(error), 'message_not_understood')
@@ -76,7 +82,7 @@ export class IncomingMessages {
   /** @param {any} message @param {import('../auth-state/auth-state.js').AuthState} authState */
   #stageUnlessStaged(message, authState) {
     try {
-      const incoming = incomingOf(message, authState.creds.me?.id ?? '')
+      const incoming = this.#incomingOf(message, authState.creds.me)
       if (!incoming || this.#staged.has(incoming[0])) return
       this.#noteStaged(incoming)
       authState.stageIncoming(incoming).catch(error => this.#log.warn(safeError(error), 'message_not_durable_yet'))
@@ -91,17 +97,40 @@ export class IncomingMessages {
     this.#staged.add(messageKey)
     if (this.#staged.size > REMEMBERED_KEYS) this.#staged.delete(/** @type {string} */ (this.#staged.values().next().value))
   }
+
+  /**
+   * @param {import('@whiskeysockets/baileys').WAMessage} message
+   * @param {any} me
+   * @returns {Incoming | null}
+   */
+  #incomingOf(message, me) {
+    const data = receivedMessage(message, me?.id ?? '')
+    if (!data) return null
+    if (data.type === 'poll_vote') data.options = this.#polls.choice(message.message, authorsOf(message.key, me))
+    const origin = isOfItsOwn(data) ? { origin: originOf(message) } : {}
+    return [messageKey(data), JSON.stringify({ ...data, ...origin })]
+  }
 }
 
 /**
- * @param {import('@whiskeysockets/baileys').WAMessage} message
- * @param {string} ownJid
- * @returns {Incoming | null}
+ * Digests, because the id is whatever its sender chose. The first half finds a message by its id alone, the whole is one
+ * message: an id may come from several senders.
+ * @param {Record<string, any>} data
  */
-function incomingOf(message, ownJid) {
-  const data = receivedMessage(message, ownJid)
-  if (!data) return null
-  // A digest, because the id is whatever its sender chose.
-  const messageKey = digest(JSON.stringify([data.chat, data.sender, data.message_id]))
-  return [messageKey, JSON.stringify(data)]
+function messageKey({ chat, sender, message_id: id }) {
+  return digest(id).slice(0, 32) + digest(JSON.stringify([chat, sender, id])).slice(0, 32)
+}
+
+/**
+ * What is kept with a message, so that it can be quoted, forwarded and its media opened: where it came from as WhatsApp says it,
+ * and its content.
+ * @param {import('@whiskeysockets/baileys').WAMessage} message
+ */
+function originOf({ key, message }) {
+  const content = proto.Message.encode(/** @type {proto.IMessage} */ (message)).finish()
+  return {
+    chat: key.remoteJid,
+    participant: key.participant || null,
+    message: content.length <= MAX_ORIGIN_BYTES ? Buffer.from(content).toString('base64') : null
+  }
 }

@@ -1,24 +1,7 @@
-import { getContentType, isJidGroup, isJidNewsletter, isJidStatusBroadcast, isLidUser, jidNormalizedUser, normalizeMessageContent, proto, toNumber }
-  from '@whiskeysockets/baileys'
+import { areJidsSameUser, isJidGroup, isJidNewsletter, isJidStatusBroadcast, isLidUser, jidNormalizedUser, proto, toNumber } from '@whiskeysockets/baileys'
+import { describe } from '../messages/described.js'
 
 /** From Baileys' messages and receipts to the events of docs/internal-api.md. */
-
-/** @type {Record<string, string>} */
-const TYPES = {
-  conversation: 'text',
-  extendedTextMessage: 'text',
-  imageMessage: 'image',
-  videoMessage: 'video',
-  ptvMessage: 'video',
-  audioMessage: 'audio',
-  documentMessage: 'document',
-  stickerMessage: 'sticker',
-  contactMessage: 'contact',
-  contactsArrayMessage: 'contact',
-  locationMessage: 'location',
-  liveLocationMessage: 'location',
-  reactionMessage: 'reaction'
-}
 
 const Status = proto.WebMessageInfo.Status
 
@@ -34,26 +17,42 @@ const STATUSES = new Map([
 /**
  * @param {import('@whiskeysockets/baileys').WAMessage} message
  * @param {string} ownJid
- * @returns {Record<string, unknown> | null} null when there is nothing in it for a person
+ * @returns {Record<string, any> & {type: string} | null} null when there is nothing in it for a person
  */
 export function receivedMessage(message, ownJid) {
   const { key } = message
-  const content = normalizeMessageContent(message.message)
-  const contentType = content && getContentType(content)
-  if (!key.id || !key.remoteJid || !content || !contentType || contentType === 'protocolMessage') return null
-  if (isJidStatusBroadcast(key.remoteJid) || isJidNewsletter(key.remoteJid)) return null
+  if (!key.id || !key.remoteJid || isJidStatusBroadcast(key.remoteJid) || isJidNewsletter(key.remoteJid)) return null
+  const description = describe(message.message)
+  if (!description) return null
   const chat = phoneNumberJid(key.remoteJid, key.remoteJidAlt)
   const author = key.participant ? phoneNumberJid(key.participant, key.participantAlt) : chat
+  const sender = key.fromMe ? jidNormalizedUser(ownJid) : author
   return {
     message_id: key.id,
     chat,
-    sender: key.fromMe ? jidNormalizedUser(ownJid) : author,
+    sender,
     from_me: Boolean(key.fromMe),
     timestamp: toNumber(message.messageTimestamp ?? 0),
     push_name: message.pushName ?? null,
-    type: TYPES[contentType] ?? 'unknown',
-    text: textOf(content)
+    ...description,
+    ...(description.target ? { target: targetSeenFromHere(/** @type {any} */ (description), { chat, sender, ownJid, fromMe: Boolean(key.fromMe) }) } : {})
   }
+}
+
+/**
+ * Who wrote the message that this one is about. Baileys turns reactions and votes around to our side; an edit or a deletion
+ * says "from me" of its own author, and an admin names whose message he deletes.
+ * @param {{type: string, target: {message_id: string, from_me: boolean, sender: string | null}}} description
+ * @param {{chat: string, sender: string, ownJid: string, fromMe: boolean}} seen
+ */
+function targetSeenFromHere({ type, target }, { chat, sender, ownJid, fromMe }) {
+  const own = jidNormalizedUser(ownJid)
+  if (type === 'edit' || type === 'delete') {
+    if (target.from_me || !target.sender) return { ...target, from_me: fromMe, sender }
+    return { ...target, from_me: areJidsSameUser(target.sender, own) }
+  }
+  if (target.from_me) return { ...target, sender: own }
+  return { ...target, sender: isJidGroup(chat) ? target.sender : chat }
 }
 
 /**
@@ -84,10 +83,4 @@ export function receiptFromMember({ key, receipt }) {
  */
 function phoneNumberJid(jid, alternative) {
   return jidNormalizedUser(isLidUser(jid) && alternative && !isLidUser(alternative) ? alternative : jid)
-}
-
-/** @param {proto.IMessage} content */
-function textOf(content) {
-  return content.conversation ?? content.extendedTextMessage?.text ?? content.imageMessage?.caption ?? content.videoMessage?.caption ??
-    content.documentMessage?.caption ?? content.reactionMessage?.text ?? null
 }

@@ -1,7 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { generateMessageIDV2, generateWAMessage, proto } from '@whiskeysockets/baileys'
+import { generateMessageIDV2, proto } from '@whiskeysockets/baileys'
 import { LRUCache } from 'lru-cache'
-import { baileysLogger, safeError } from '../log.js'
+import { safeError } from '../log.js'
+import { makeContent } from '../messages/content.js'
+import { Recipients } from '../messages/recipients.js'
 import { ControlError } from './control-error.js'
 
 /** Receivers ask for a message again within minutes, and mostly within seconds. */
@@ -22,8 +24,10 @@ export class Sender {
   #sending = new AsyncLocalStorage()
   /** @type {any} Baileys' socket */
   #sock = null
+  #recipients
   #authState
   #backup
+  #media
   #report
   #clock
   #log
@@ -32,13 +36,16 @@ export class Sender {
    * @param {object} parts
    * @param {import('../auth-state/auth-state.js').AuthState} parts.authState
    * @param {import('../orchestrator/session-backup.js').SessionBackup} parts.backup
+   * @param {import('../messages/media.js').Media} parts.media
    * @param {(type: string, data: Record<string, unknown>) => void} parts.report
    * @param {import('../clock.js').Clock} parts.clock
    * @param {import('../log.js').Logger} parts.log
    */
-  constructor({ authState, backup, report, clock, log }) {
+  constructor({ authState, backup, media, report, clock, log }) {
+    this.#recipients = new Recipients(log)
     this.#authState = authState
     this.#backup = backup
+    this.#media = media
     this.#report = report
     this.#clock = clock
     this.#log = log
@@ -52,15 +59,23 @@ export class Sender {
   }
 
   /**
-   * @param {{to: string, text: string}} message
-   * @returns {Promise<string>} the message id, after the stanza was written to the socket
+   * @param {import('../messages/content.js').OutgoingMessage} message
+   * @returns {Promise<{message_id: string, to: string}>} after the stanza was written to the socket
    */
-  send({ to, text }) {
+  send(message) {
     if (this.#refusing) throw new ControlError('shutting_down', 'The session is being closed; send again when it is back.')
-    const sending = this.#send(to, text)
+    const sending = this.#send(message)
     this.#inFlight.add(sending)
     sending.catch(() => {}).finally(() => this.#inFlight.delete(sending))
     return sending
+  }
+
+  /**
+   * @param {proto.IMessage} message
+   * @param {AbortSignal} signal
+   */
+  download(message, signal) {
+    return this.#media.download(this.#sock, message, signal)
   }
 
   refuse() {
@@ -107,26 +122,32 @@ export class Sender {
     return 0
   }
 
-  /** @param {string} to @param {string} text */
-  async #send(to, text) {
+  /** @param {import('../messages/content.js').OutgoingMessage} message */
+  async #send(message) {
     const userJid = /** @type {string} */ (this.#authState.creds.me?.id)
-    const messageId = generateMessageIDV2(userJid)
+    const messageId = message.message_id ?? generateMessageIDV2(userJid)
     const sending = { written: false }
     try {
-      const options = /** @type {any} */ ({ userJid, messageId, logger: baileysLogger(this.#log) })
-      const { message } = await generateWAMessage(to, { text }, options)
-      const content = /** @type {proto.IMessage} */ (message)
+      const to = await this.#recipients.find(this.#sock, message.to)
+      const { content, relay } = await makeContent({ ...message, to }, {
+        userJid,
+        messageId,
+        upload: (kind, file) => this.#media.upload(this.#sock, kind, file),
+        path: file => this.#media.path(file),
+        log: this.#log
+      })
       this.#sent.set(messageId, { to, message: content })
       // Ahead of the ratchet step in the same ordered queue, so durable before the stanza can leave.
-      this.#authState.stageSentMessage(messageId, proto.Message.encode(content).finish())
+      this.#authState.stageSentMessage(messageId, content)
       this.#unacknowledged.set(messageId, this.#clock.uptime())
-      await this.#sending.run(sending, () => this.#sock.relayMessage(to, content, { messageId }))
-      return messageId
+      await this.#sending.run(sending, () => this.#sock.relayMessage(to, content, { messageId, ...relay }))
+      return { message_id: messageId, to }
     } catch (error) {
+      if (error instanceof ControlError) throw error
       if (sending.written) {
         // Sent it is, and its ratchets were durable before; what is lost is a cache, such as a device list.
         this.#log.error(safeError(error), 'send_not_committed')
-        return messageId
+        return { message_id: messageId, to: this.chatOf(messageId) ?? message.to }
       }
       this.#unacknowledged.delete(messageId)
       this.#log.warn(safeError(error), 'send_failed')

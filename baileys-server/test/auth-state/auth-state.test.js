@@ -6,6 +6,7 @@ import { encode } from '../../src/auth-state/codec.js'
 import { UnusableCreds } from '../../src/auth-state/restore-check.js'
 import { FakeClock, settled } from '../support/clock.js'
 import { MemoryStore, failure } from '../support/store.js'
+import { Polls } from '../../src/messages/polls.js'
 
 const PAIRED = { me: { id: '1:2@s.whatsapp.net', lid: '9:2@lid', name: 'x' }, account: { details: Buffer.from('d') } }
 const ACCOUNT = { jid: '1:2@s.whatsapp.net', lid: '9:2@lid' }
@@ -19,7 +20,7 @@ beforeEach(() => {
   clock = new FakeClock()
   store = new MemoryStore()
   degraded = []
-  parts = { store, journal: null, writeRetries: 0, clock, onClosed: () => {}, onDegraded: (...change) => degraded.push(change), onLost: () => {}, messageIn: () => null }
+  parts = { store, journal: null, writeRetries: 0, clock, onClosed: () => {}, onDegraded: (...change) => degraded.push(change), onLost: () => {}, messageIn: () => null, polls: new Polls() }
 })
 
 test('an unpaired identity writes nothing, not even after a pairing code set its number', async () => {

@@ -6,6 +6,7 @@ import { digest, encode } from '../../src/auth-state/codec.js'
 import { VerificationBackup } from '../../src/auth-state/verification.js'
 import { FakeClock, settled } from '../support/clock.js'
 import { MemoryStore, failure } from '../support/store.js'
+import { Polls } from '../../src/messages/polls.js'
 
 const TIMING = { initialDelayMs: 10_000, throttleMs: 30_000, intervalMs: 300_000 }
 
@@ -20,7 +21,7 @@ beforeEach(async () => {
   const creds = encode({ ...initAuthCreds(), me: { id: '1@s.whatsapp.net', name: 'x' }, account: { details: Buffer.from('d') } })
   store.creds = creds
   store.keys.set('session a', '"1"').set('session b', '"2"')
-  authState = AuthState.restored({ creds, account: { jid: '1@s.whatsapp.net', lid: null } }, { store, journal: null, writeRetries: 0, clock, onClosed: () => {}, onDegraded: () => {}, onLost: () => {}, messageIn: () => null })
+  authState = AuthState.restored({ creds, account: { jid: '1@s.whatsapp.net', lid: null } }, { store, journal: null, writeRetries: 0, clock, onClosed: () => {}, onDegraded: () => {}, onLost: () => {}, messageIn: () => null, polls: new Polls() })
   await authState.wake()
   backup = new VerificationBackup({
     authState,

@@ -193,11 +193,11 @@ test('a message that left is not called unsent because the commit after it faile
     failed += 1
     return { status: 503, body: { code: 'database_unavailable' } }
   }
-  const sent = await registry.get(17).send({ to: `${contact.phone}@s.whatsapp.net`, text: 'left' })
-  assert.match(sent, /^[0-9A-F]+$/)
+  const sent = await registry.get(17).send({ to: `${contact.phone}@s.whatsapp.net`, type: 'text', text: 'left' })
+  assert.match(sent.message_id, /^[0-9A-F]+$/)
   assert.ok(failed > 0)
   orchestrator.behave = call => call === 'auth-state/write' ? { status: 503, body: { code: 'database_unavailable' } } : undefined
-  await assert.rejects(registry.get(17).send({ to: `${contact.phone}@s.whatsapp.net`, text: 'did not leave' }), { code: 'send_failed' })
+  await assert.rejects(registry.get(17).send({ to: `${contact.phone}@s.whatsapp.net`, type: 'text', text: 'did not leave' }), { code: 'send_failed' })
 })
 
 test('a receipt that cannot be reported costs neither the next one nor the end of the connection', async () => {
@@ -206,7 +206,7 @@ test('a receipt that cannot be reported costs neither the next one nor the end o
   let odd = 0
   const isDelivery = ({ status }) => status === 'delivered'
   onReport = (_type, data) => { if (isDelivery(data) && odd++ === 0) throw new Error('odd') }
-  for (const text of ['odd', 'even']) await registry.get(17).send({ to: contact.jid, text })
+  for (const text of ['odd', 'even']) await registry.get(17).send({ to: contact.jid, type: 'text', text })
   await until('the next one', () => reports.some(isDelivery))
   const opened = () => reports.filter(({ state }) => state === 'open').length
   const before = opened()

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import { IncomingMessages } from '../../src/connections/incoming-messages.js'
+import { Polls } from '../../src/messages/polls.js'
 import { settled } from '../support/clock.js'
 import { InProcess, PHONE, SESSION, silentLog } from '../support/in-process.js'
 import { until } from '../support/until.js'
@@ -44,7 +45,7 @@ test('a message is in the write of its ratchet step, the first of a contact and 
     await whatsapp.post('/send', { from: contact.phone, to: PHONE, text })
     const data = await assertInTheWriteOfItsRatchetStep(text)
     assert.deepEqual([data.chat, data.sender, data.from_me, data.push_name, data.type], [contact.jid, contact.jid, false, 'Ana', 'text'])
-    await registry.get(17).send({ to: contact.jid, text: 'an answer makes the next one an ordinary message' })
+    await registry.get(17).send({ to: contact.jid, type: 'text', text: 'an answer makes the next one an ordinary message' })
   }
 })
 
@@ -106,7 +107,7 @@ test('protocol messages and sender keys are not messages for a person', async ()
 
 test('what is emitted without having been decrypted here is staged once', async () => {
   const staged = []
-  const incoming = new IncomingMessages(silentLog)
+  const incoming = new IncomingMessages(silentLog, new Polls())
   const listeners = {}
   const authState = { creds: { me: { id: `${PHONE}:7@s.whatsapp.net` } }, stageIncoming: async message => { staged.push(message) } }
   incoming.attach({ ws: { prependListener: () => {} }, ev: { on: (name, listener) => { listeners[name] = listener } } }, authState)

@@ -29,10 +29,12 @@ const CONTENTS = [
   [{ extendedTextMessage: { text: 't' } }, 'text', 't'],
   [{ imageMessage: { caption: 'c' } }, 'image', 'c'],
   [{ ephemeralMessage: { message: { videoMessage: { caption: 'v' } } } }, 'video', 'v'],
-  [{ audioMessage: { ptt: true } }, 'audio', null],
+  [{ audioMessage: {} }, 'audio', null],
+  [{ audioMessage: { ptt: true } }, 'voice', null],
   [{ documentWithCaptionMessage: { message: { documentMessage: { caption: 'd' } } } }, 'document', 'd'],
   [{ reactionMessage: { text: '👍' } }, 'reaction', '👍'],
-  [{ pollCreationMessage: { name: 'p' } }, 'unknown', null]
+  [{ pollCreationMessage: { name: 'p' } }, 'poll', 'p'],
+  [{ orderMessage: {} }, 'unknown', null]
 ]
 for (const [message, type, text] of CONTENTS) {
   test(`content ${Object.keys(message)[0]} is ${type}`, () => {
@@ -43,7 +45,7 @@ for (const [message, type, text] of CONTENTS) {
 
 test('what is not for a person is left out: stubs, protocol messages, status posts', () => {
   assert.equal(receivedMessage({ key, messageStubType: 2, messageStubParameters: ['No session record'] }, OWN), null)
-  assert.equal(receivedMessage({ key, message: { protocolMessage: { type: 0 } } }, OWN), null)
+  assert.equal(receivedMessage({ key, message: { protocolMessage: { type: 3 } } }, OWN), null)
   assert.equal(receivedMessage({ key, message: { senderKeyDistributionMessage: { groupId: 'g' } } }, OWN), null)
   assert.equal(receivedMessage({ key: { ...key, remoteJid: 'status@broadcast' }, message: { conversation: 'x' } }, OWN), null)
 })

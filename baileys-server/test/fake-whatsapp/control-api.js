@@ -1,4 +1,5 @@
 /** The HTTP API that tests, `make demo` and people use to drive the fake. JSON in, JSON out; described in README.md. */
+import { proto } from '@whiskeysockets/baileys'
 import { ControlError } from './control-error.js'
 import { kick } from './kick.js'
 import { applyLastingFailures } from './login.js'
@@ -6,7 +7,7 @@ import { notifyPreKeysLow } from './key-queries.js'
 import { refreshQr, scan } from './pairing.js'
 import { enterCode } from './pairing-code.js'
 import { digits } from './registry.js'
-import { sendFromContact } from './to-companion.js'
+import { sendFromContact, voteContent } from './to-companion.js'
 
 /** @typedef {import('node:http').IncomingMessage} IncomingMessage */
 /** @typedef {import('node:http').ServerResponse} ServerResponse */
@@ -35,6 +36,7 @@ export class ControlApi {
       'POST /contacts': body => this.#createContact(body),
       'POST /groups': body => this.#createGroup(body),
       'POST /send': body => this.#send(body),
+      'POST /media': body => this.#breakMedia(body),
       'POST /traffic': body => this.#startTraffic(body),
       'GET /traffic': (_body, query) => ({ traffic: traffic.list(query.get('phone') ?? undefined) }),
       'DELETE /traffic': () => traffic.stopAll(),
@@ -87,8 +89,9 @@ export class ControlApi {
   }
 
   /** @param {Body} body */
-  #createContact({ phone, name, addressing }) {
+  #createContact({ phone, name, addressing, also }) {
     const user = phone ? this.#account(phone) : this.world.registry.newContact()
+    if (also) this.world.registry.byPhone.set(digits(String(also)), user)
     if (name) user.name = String(name)
     if (addressing) user.writesAsLid = addressing === 'lid'
     return { phone: user.phone, jid: user.pn, lid: user.lid }
@@ -101,12 +104,24 @@ export class ControlApi {
   }
 
   /** @param {Body} body */
-  #send({ from, to, text, group }) {
+  async #send({ from, to, text, group, content, media, vote }) {
     const { registry } = this.world
-    if (typeof text !== 'string' || !text) throw new ControlError(400, 'no_text', 'text is missing')
+    if (!content && !vote && (typeof text !== 'string' || !text)) throw new ControlError(400, 'no_text', 'text is missing')
     if (!group && !to) throw new ControlError(400, 'no_recipient', 'to or group is missing')
-    const recipient = to ? registry.find(to) : undefined
-    return { id: sendFromContact(this.world, { from: registry.find(from), to: recipient, group, text }) }
+    const order = { from: registry.find(from), to: to ? registry.find(to) : undefined, group, text: text ?? '' }
+    if (vote) return { id: sendFromContact(this.world, { ...order, content: voteContent(this.world, order, vote) }) }
+    if (!content) return { id: sendFromContact(this.world, order) }
+    for (const [field, file] of Object.entries(media ?? {})) {
+      Object.assign(content[field], await this.world.media.put(field, Buffer.from(file, 'base64')))
+    }
+    return { id: sendFromContact(this.world, { ...order, content: proto.Message.fromObject(content) }) }
+  }
+
+  /** @param {Body} body */
+  #breakMedia({ status, forget = false }) {
+    this.world.media.failWith = status ?? undefined
+    if (forget) this.world.media.files.clear()
+    return {}
   }
 
   /** @param {Body} body */
@@ -178,6 +193,7 @@ export class ControlApi {
       phone: text('phone'),
       status: text('status'),
       ownPhone: text('own_phone') === 'true',
+      content: text('content') === 'true',
     })
     return { seq: this.world.ledger.seq, messages }
   }

@@ -6,7 +6,7 @@ import { jidNormalizedUser } from '@whiskeysockets/baileys'
 import { messageNumberOf } from './message-numbers.js'
 import { messageKey } from './mailbox.js'
 import { openCopy } from './peer-inbox.js'
-import { child, children, isGroup, isLid, node, nowSeconds } from './stanza.js'
+import { child, children, isGroup, isLid, isStatus, node, nowSeconds } from './stanza.js'
 import { garble } from './garble.js'
 
 /** @typedef {import('./connection.js').Connection} Connection */
@@ -75,7 +75,7 @@ function copiesOf(world, sender, stanza) {
   }
   // Beside `participants`: a group's one ciphertext for all, or a resend for one device.
   for (const enc of children(stanza, 'enc')) {
-    if (enc.attrs.type === 'skmsg') for (const target of groupDevices(world, sender, to)) add(target, enc)
+    if (enc.attrs.type === 'skmsg') for (const target of groupDevices(world, sender, stanza)) add(target, enc)
     else add(world.registry.target(stanza.attrs.participant ?? to), enc)
   }
   return [...copies.values()]
@@ -84,14 +84,28 @@ function copiesOf(world, sender, stanza) {
 /**
  * @param {World} world
  * @param {Device} sender
- * @param {string} group
+ * @param {BinaryNode} stanza
  * @returns {Target[]}
  */
-function groupDevices(world, sender, group) {
-  return world.registry.audience(group, sender.user).flatMap(user => [
+function groupDevices(world, sender, stanza) {
+  const { to } = stanza.attrs
+  const readers = isStatus(to) ? statusReaders(world, stanza) : world.registry.audience(to, sender.user)
+  return readers.flatMap(user => [
     { user, device: undefined },
     ...[...user.companions.values()].filter(device => device !== sender).map(device => ({ user, device })),
   ])
+}
+
+/**
+ * A status post names its readers: they all get the sender key with it.
+ *
+ * @param {World} world
+ * @param {BinaryNode} stanza
+ * @returns {User[]}
+ */
+function statusReaders(world, stanza) {
+  const targets = children(child(stanza, 'participants'), 'to').map(({ attrs }) => world.registry.target(attrs.jid))
+  return [...new Set(targets.flatMap(target => target?.user ?? []))]
 }
 
 /**

@@ -30,6 +30,7 @@ const ANSWERS = {
   'abt props': (_world, connection, _device, iq) => connection.send(answerProps(iq)),
   'w props': (_world, connection, _device, iq) => connection.send(answerProps(iq)),
   'privacy privacy': (_world, connection, _device, iq) => connection.send(answerPrivacy(iq)),
+  'w:m media_conn': (world, connection, _device, iq) => connection.send(answerMediaConn(world, iq)),
   'blocklist ': (_world, connection, _device, iq) => connection.send(iqResult(iq, [node('list', {}, [])])),
   'w:sync:app:state sync': (_world, connection, _device, iq) => connection.send(answerAppState(iq)),
   'md remove-companion-device': logOut,
@@ -77,6 +78,12 @@ function answerProps(iq) {
 function answerPrivacy(iq) {
   const categories = PRIVACY_CATEGORIES.map(name => node('category', { name, value: 'all' }))
   return iqResult(iq, [node('privacy', {}, categories)])
+}
+
+/** @param {World} world @param {BinaryNode} iq */
+function answerMediaConn(world, iq) {
+  const attrs = { auth: world.media.auth, ttl: '300', auth_ttl: '21600', max_buckets: '12' }
+  return iqResult(iq, [node('media_conn', attrs, [node('host', { hostname: world.media.hostname, type: 'primary' })])])
 }
 
 /** @param {BinaryNode} iq */

@@ -1,5 +1,6 @@
 /** The record of every message in both directions: what became of it, and what is still outstanding. */
 import { EventEmitter } from 'node:events'
+import { proto } from '@whiskeysockets/baileys'
 
 /**
  * Contact to companion: `queued` (no socket to send it on), `sent`, `receipted`, `nacked`, `retrying`.
@@ -17,6 +18,9 @@ import { EventEmitter } from 'node:events'
  * @property {string} to
  * @property {string} chat
  * @property {string | null} text
+ * @property {import('@whiskeysockets/baileys').proto.IMessage | null} content out: what the phone decrypted
+ * @property {import('./media-host.js').SeenMedia | null} media out: what the phone made of its file
+ * @property {string | null} edit out: what the stanza says that the message does to an earlier one
  * @property {Status} status
  * @property {number} tries how often it was sent (in) or failed to decrypt (out)
  * @property {string | null} receipt the type of the companion's receipt, `delivered` when it names none
@@ -52,6 +56,9 @@ export class Ledger {
     const record = {
       seq: ++this.seq,
       text: null,
+      content: null,
+      media: null,
+      edit: null,
       tries: 0,
       receipt: null,
       nack: null,
@@ -82,17 +89,19 @@ export class Ledger {
   }
 
   /**
-   * @param {{direction?: string, since?: number, phone?: string, status?: string, ownPhone?: boolean}} filter
-   * @returns {MessageRecord[]}
+   * @param {{direction?: string, since?: number, phone?: string, status?: string, ownPhone?: boolean, content?: boolean}} filter
+   *   content: with what was in it, as plain objects
    */
-  list({ direction, since = 0, phone, status, ownPhone = false }) {
+  list({ direction, since = 0, phone, status, ownPhone = false, content: withContent = false }) {
     this.#giveUpOverdue()
     return [...this.records.values()]
       .filter(record => record.seq > since && (ownPhone || !record.own_phone))
       .filter(record => (!direction || record.direction === direction) && (!phone || record.account === phone))
       .filter(record => !status || record.status === status)
       .sort((a, b) => a.seq - b.seq)
-      .map(({ nacksExpected: _nacks, retryAskedAt: _asked, ...shown }) => shown)
+      .map(({ nacksExpected: _nacks, retryAskedAt: _asked, content, media, edit, ...shown }) =>
+        withContent ? { ...shown, content: content && plain(content), media, edit } : shown
+      )
   }
 
   totals() {
@@ -138,6 +147,11 @@ export class Ledger {
     else this.outstanding.add(record)
     this.changes.emit('change')
   }
+}
+
+/** @param {import('@whiskeysockets/baileys').proto.IMessage} content */
+function plain(content) {
+  return proto.Message.toObject(/** @type {any} */ (content), { longs: Number, enums: String, bytes: String })
 }
 
 /**

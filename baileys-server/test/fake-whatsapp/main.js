@@ -1,11 +1,12 @@
 /**
  * Runs the fake WhatsApp as a process of its own.
  *
- *     node main.js [--port 0] [--control-port 0] [--socket-grace-ms 1000] ...
+ *     node main.js [--port 0] [--control-port 0] [--media-certificate PATH] [--socket-grace-ms 1000] ...
  *
  * Prints one JSON line when it is ready; SIGTERM and SIGINT end it at once.
  */
 import './quiet.js'
+import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { startFakeWhatsApp } from './server.js'
 
@@ -13,6 +14,7 @@ const { values } = parseArgs({
   options: {
     port: { type: 'string', default: '0' },
     'control-port': { type: 'string', default: '0' },
+    'media-certificate': { type: 'string' },
     'handshake-pause-ms': { type: 'string' },
     'socket-grace-ms': { type: 'string' },
     'registration-timeout-ms': { type: 'string' },
@@ -42,6 +44,7 @@ const server = await startFakeWhatsApp({
   phoneSync: !values['no-phone-sync'],
   ...given,
 })
+if (values['media-certificate']) writeFileSync(values['media-certificate'], server.mediaCertificate)
 process.stdout.write(
   JSON.stringify({ ws_url: server.wsUrl, control_url: server.controlUrl, root_key: server.rootKey }) + '\n'
 )

@@ -5,11 +5,12 @@
 import { proto, unpadRandomMax16 } from '@whiskeysockets/baileys'
 import { bundleNodes } from './key-queries.js'
 import { receiptKey } from './mailbox.js'
-import { bigEndian, isGroup, node, nowSeconds } from './stanza.js'
+import { bigEndian, isGroup, isStatus, node, nowSeconds } from './stanza.js'
 
 /** @typedef {import('./from-companion.js').Copy} Copy */
 /** @typedef {import('./ledger.js').Tracked} Tracked */
 /** @typedef {import('./world.js').World} World */
+/** @typedef {import('@whiskeysockets/baileys').proto.IMessage} Content */
 
 /** Phones ask for a resend without keys first. */
 const FIRST_TRY_WITH_KEYS = 2
@@ -40,30 +41,32 @@ export function openCopy(world, copy) {
  * @param {Tracked} record
  */
 async function read(world, copy, record) {
-  const { text, failure } = await decryptAll(copy)
+  const { text, message, failure } = await decryptAll(copy)
   if (failure) world.violations.count('decrypt_failures', failureDetail(copy, failure))
   // A group copy can carry an unreadable sender key beside a message that an older one opens.
-  if (text !== undefined) return acceptCopy(world, copy, record, text)
+  if (text !== undefined) return acceptCopy(world, copy, record, text, message)
   // Like a phone, which drops what it has read already.
   if (record.status !== 'decrypted') askAgain(world, copy, record)
 }
 
 /**
  * @param {Copy} copy
- * @returns {Promise<{text: string | null | undefined, failure: unknown}>} text undefined when the content stayed closed
+ * @returns {Promise<{text: string | null | undefined, message: Content | null, failure: unknown}>} text undefined when the content stayed closed
  */
 async function decryptAll(copy) {
   let text, failure
+  /** @type {Content | null} */
+  let message = null
   for (const enc of copy.encs) {
     try {
       const content = await decryptOne(copy, enc)
-      if (content.carriesMessage) text = content.text
+      if (content.carriesMessage) ({ text, message } = content)
     } catch (error) {
       failure = error
     }
   }
   // A stanza that brought nothing but a sender key was read in full.
-  return { text: text === undefined && failure === undefined ? null : text, failure }
+  return { text: text === undefined && failure === undefined ? null : text, message, failure }
 }
 
 /**
@@ -85,7 +88,7 @@ async function decryptOne({ sender, target, chat }, { type, ciphertext }) {
   const text = message.conversation || message.extendedTextMessage?.text || null
   const fields = Object.keys(message)
   const contentFields = fields.filter(name => name !== 'senderKeyDistributionMessage' && name !== 'messageContextInfo')
-  return { text, carriesMessage: contentFields.length > 0 }
+  return { text, message, carriesMessage: contentFields.length > 0 }
 }
 
 /**
@@ -93,10 +96,14 @@ async function decryptOne({ sender, target, chat }, { type, ciphertext }) {
  * @param {Copy} copy
  * @param {Tracked} record
  * @param {string | null} text
+ * @param {Content | null} content
  */
-function acceptCopy(world, copy, record, text) {
+async function acceptCopy(world, copy, record, text, content) {
   const again = record.status === 'decrypted'
-  world.ledger.update(record, again ? { duplicates: record.duplicates + 1 } : { status: 'decrypted', text, retryAskedAt: undefined })
+  const media = content && (await world.media.see(content))
+  if (media && 'error' in media) world.violations.count('media_broken', { id: copy.id, ...media })
+  const seen = { text, content, media, edit: copy.stanza.attrs.edit ?? null }
+  world.ledger.update(record, again ? { duplicates: record.duplicates + 1 } : { status: 'decrypted', ...seen, retryAskedAt: undefined })
   if (text !== null) nameTextForCompanions(world, copy, text)
   put(copy, { type: record.own_phone ? 'sender' : undefined }, [])
 }
@@ -146,7 +153,7 @@ function askAgain(world, copy, record) {
 function put({ sender, target, id, chat, asLid }, { type }, content, onSent) {
   const author = target.user.jidAs(asLid)
   const own = target.user === sender.user
-  const place = isGroup(chat) ? { from: chat, participant: author } : { from: author, recipient: own ? chat : undefined }
+  const place = isGroup(chat) || isStatus(chat) ? { from: chat, participant: author } : { from: author, recipient: own ? chat : undefined }
   const attrs = { ...place, id, type, t: nowSeconds() }
   sender.mailbox.put(receiptKey(attrs, attrs.from), node('receipt', attrs, content.length ? content : undefined), { onSent })
 }

@@ -16,6 +16,7 @@ const LOOPBACK = '127.0.0.1'
  * @property {string} wsUrl for Baileys' `waWebSocketUrl`
  * @property {string} controlUrl
  * @property {string} rootKey hex; for Baileys' `WA_CERT_DETAILS.PUBLIC_KEY`
+ * @property {string} mediaCertificate PEM; for NODE_EXTRA_CA_CERTS of whoever uses the media host
  * @property {World} world the state itself, for tests in the same process
  * @property {() => Promise<void>} close
  */
@@ -39,13 +40,15 @@ export async function startFakeWhatsApp({ port = 0, controlPort = 0, ...options 
   })
   const control = http.createServer((request, response) => void api.handle(request, response))
   control.listen(controlPort, LOOPBACK)
-  await Promise.all([once(web, 'listening'), once(control, 'listening')])
+  const media = world.media.listen()
+  await Promise.all([once(web, 'listening'), once(control, 'listening'), once(media, 'listening')])
   return {
     wsUrl: `ws://${LOOPBACK}:${portOf(web)}/ws/chat`,
     controlUrl: `http://${LOOPBACK}:${portOf(control)}`,
     rootKey: Buffer.from(authority.root.public).toString('hex'),
+    mediaCertificate: world.media.certificate,
     world,
-    close: () => close(world, traffic, sockets, [web, control]),
+    close: () => close(world, traffic, sockets, [web, control, media]),
   }
 }
 
@@ -53,7 +56,7 @@ export async function startFakeWhatsApp({ port = 0, controlPort = 0, ...options 
  * @param {World} world
  * @param {Traffic} traffic
  * @param {WebSocketServer} sockets
- * @param {http.Server[]} servers
+ * @param {Array<http.Server | import('node:https').Server>} servers
  */
 async function close(world, traffic, sockets, servers) {
   traffic.stopAll()

@@ -96,6 +96,9 @@ export const nowSeconds = () => String(Math.floor(Date.now() / 1000))
 /** @param {string | undefined} jid */
 export const isGroup = jid => Boolean(jid?.endsWith('@' + GROUP_SERVER))
 
+/** Posts for contacts; like a group that has other readers each time. */
+export const isStatus = (/** @type {string | undefined} */ jid) => jid === 'status@broadcast'
+
 /** @param {string | undefined} jid */
 export const isLid = jid => Boolean(jid?.endsWith('@lid'))
 

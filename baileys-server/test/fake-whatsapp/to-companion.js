@@ -7,6 +7,7 @@ import { ControlError } from './control-error.js'
 import { garble } from './garble.js'
 import { takeBundle } from './key-queries.js'
 import { messageKey } from './mailbox.js'
+import { encryptedVote } from './poll-vote.js'
 import { node, nowSeconds } from './stanza.js'
 
 /** @typedef {import('./device.js').Device} Device */
@@ -16,22 +17,23 @@ import { node, nowSeconds } from './stanza.js'
 /** @typedef {import('./ledger.js').Tracked} Tracked */
 /** @typedef {import('./world.js').World} World */
 /** @typedef {{type: string, ciphertext: Buffer}} Enc */
+/** @typedef {import('@whiskeysockets/baileys').proto.IMessage} Content */
 
 const MESSAGE_ID_BYTES = 9
 
 /**
  * @param {World} world
- * @param {{from: User, to?: User, group?: string, text: string}} order
+ * @param {{from: User, to?: User, group?: string, text: string, content?: Content}} order content: instead of the text alone
  * @returns {string} the message id
  */
-export function sendFromContact(world, { from, to, group, text }) {
+export function sendFromContact(world, { from, to, group, text, content }) {
   const members = group ? world.registry.group(group).members : undefined
   if (members && !members.has(from)) throw new ControlError(409, 'not_a_member', 'the sender is not in the group')
   // An account's own companions get what its phone writes; a contact has none.
   const recipients = members ?? new Set(to ? [to, from] : [])
   const id = `3EB0${randomBytes(MESSAGE_ID_BYTES).toString('hex').toUpperCase()}`
   const asLid = group ? world.registry.group(group).addressing === 'lid' : from.writesAsLid
-  const message = { id, text, group, to, asLid }
+  const message = { id, content: content ?? { conversation: text }, group, to, asLid }
   from.sent.set(id, message)
   for (const device of [...recipients].flatMap(user => [...user.companions.values()])) {
     const record = world.ledger.open(`in ${device.jid} ${id}`, {
@@ -47,6 +49,25 @@ export function sendFromContact(world, { from, to, group, text }) {
     world.background(from.peer.run(() => deliver(world, from, device, message, record)))
   }
   return id
+}
+
+/**
+ * A vote in a poll that this phone was sent by an account.
+ *
+ * @param {World} world
+ * @param {{from: User, to?: User, group?: string}} order
+ * @param {{poll: string, options: string[]}} vote
+ * @returns {Content}
+ */
+export function voteContent(world, { from, group }, { poll, options }) {
+  const seen = [...world.ledger.records.values()].find(record => record.id === poll && record.to === from.pn)
+  const secret = seen?.content?.messageContextInfo?.messageSecret
+  if (!seen || !secret) throw new ControlError(404, 'no_poll', `this phone has no poll ${poll}`)
+  const asLid = group ? world.registry.group(group).addressing === 'lid' : from.writesAsLid
+  const creator = world.registry.find(seen.account).jidAs(asLid)
+  const vote = encryptedVote({ pollId: poll, creator, voter: from.jidAs(asLid), secret, options })
+  const key = { remoteJid: group ?? creator, id: poll, fromMe: false, participant: group ? creator : undefined }
+  return { pollUpdateMessage: { pollCreationMessageKey: key, vote, senderTimestampMs: Date.now() } }
 }
 
 /**
@@ -112,7 +133,7 @@ export async function encryptFor(world, from, device, content) {
  */
 async function encryptForGroup(world, from, device, message) {
   const group = /** @type {string} */ (message.group)
-  const padded = encodeWAMessage(/** @type {any} */ ({ conversation: message.text }))
+  const padded = encodeWAMessage(/** @type {any} */ (message.content))
   message.groupCiphertext ??= await from.peer.encryptGroup(group, padded)
   const { ciphertext, distribution } = message.groupCiphertext
   const holders = from.senderKeyHolders.get(group) ?? new Set()
@@ -131,8 +152,7 @@ async function encryptForGroup(world, from, device, message) {
  * @param {SentMessage} message
  * @returns {import('@whiskeysockets/baileys').proto.IMessage}
  */
-function contentFor(from, device, { text, group, to, asLid }) {
-  const message = { conversation: text }
+function contentFor(from, device, { content: message, group, to, asLid }) {
   if (group || device.user !== from) return message
   return { deviceSentMessage: { destinationJid: to?.jidAs(asLid), message } }
 }

@@ -8,7 +8,7 @@ import { Peer } from './peer.js'
  *
  * @typedef {object} SentMessage
  * @property {string} id
- * @property {string} text
+ * @property {import('@whiskeysockets/baileys').proto.IMessage} content
  * @property {string | undefined} group
  * @property {User | undefined} to in a direct chat
  * @property {boolean} asLid

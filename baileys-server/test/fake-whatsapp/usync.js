@@ -14,6 +14,7 @@ export function answerUsync(world, iq) {
   const usync = firstChild(iq)
   const query = child(usync, 'query')
   const protocols = (Array.isArray(query?.content) ? query.content : []).map(each => each.tag)
+  if (protocols.includes('contact')) world.violations.count('number_queries')
   const users = children(child(usync, 'list'), 'user').map(asked => answerUser(world, protocols, asked))
   return iqResult(iq, [node('usync', usync?.attrs, [node('result'), node('list', {}, users)])])
 }

@@ -6,6 +6,7 @@ export const VIOLATIONS = /** @type {const} */ ([
   'prekey_reused',
   'simultaneous_sockets',
   'handshake_frames_bad',
+  'media_broken',
   'faults',
 ])
 
@@ -17,6 +18,7 @@ export const EVENTS = /** @type {const} */ ([
   'registrations',
   'logins',
   'refused_logins',
+  'number_queries',
 ])
 
 const DETAILS_KEPT = 200

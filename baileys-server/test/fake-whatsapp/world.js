@@ -1,6 +1,7 @@
 /** The simulated WhatsApp: everything that outlives a connection. */
 import { Failures } from './failures.js'
 import { Ledger } from './ledger.js'
+import { MediaHost } from './media-host.js'
 import { Registry } from './registry.js'
 import { Violations } from './violations.js'
 
@@ -35,6 +36,7 @@ export class World {
     this.registry = new Registry(detail => this.violations.count('prekey_reused', { where: 'phone', ...detail }))
     this.ledger = new Ledger(this.options)
     this.failures = new Failures()
+    this.media = new MediaHost()
     /** @type {Map<string, import('./connection.js').Connection>} QR ref -> who shows it */
     this.refs = new Map()
     /** @type {Set<import('./connection.js').Connection>} */

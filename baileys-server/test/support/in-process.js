@@ -5,6 +5,7 @@ import { systemClock } from '../../src/clock.js'
 import { Registry } from '../../src/connections/registry.js'
 import { StartSlots } from '../../src/connections/start-slots.js'
 import { WebVersion } from '../../src/connections/web-version.js'
+import { Media } from '../../src/messages/media.js'
 import { OrchestratorClient } from '../../src/orchestrator/client.js'
 import { CredsLoader } from '../../src/orchestrator/creds-loader.js'
 import { SessionBackup } from '../../src/orchestrator/session-backup.js'
@@ -43,7 +44,7 @@ export class InProcess {
       credsLoader,
       backup: new SessionBackup(sidecar.client, session),
       report: (type, data) => sidecar.reports.push({ type, ...data }),
-      journal: null, startSlots: sidecar.slots, webVersion, clock, random: () => 0.05, log: silentLog,
+      journal: null, startSlots: sidecar.slots, webVersion, media: new Media(null, silentLog), clock, random: () => 0.05, log: silentLog,
       options: {
         writeRetries: 0,
         socket: { webSocketUrl: sidecar.whatsapp.wsUrl, keepAliveMs: 30_000, ...socket },

@@ -223,7 +223,8 @@ export class FakeOrchestrator {
   /** As the orchestrator does, publishes the messages that it didn't have. */
   #write(session, body) {
     for (const [key, text] of body.incoming_messages) {
-      if (!session.incoming.has(key)) this.events.push({ type: 'message.received', data: JSON.parse(text) })
+      const { origin: _kept, ...data } = JSON.parse(text)
+      if (!session.incoming.has(key)) this.events.push({ type: 'message.received', data })
       session.incoming.set(key, text)
     }
     write(session, body)

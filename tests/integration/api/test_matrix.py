@@ -180,6 +180,6 @@ async def test_the_admin_finds_no_tenant_that_there_is_not(shared_api: PublicApi
             assert (answer.status, answer.code) == (404, "tenant_not_found")
 
 
-def test_the_things_are_what_paths_name() -> None:
+async def test_the_things_are_what_paths_name() -> None:
     used = {name for operation in OPERATIONS for name in THINGS if f"{{{name}}}" in operation.path}
     assert used == set(THINGS)

@@ -198,6 +198,17 @@ async def test_a_page_opens_in_one_browser_and_follows_the_pairing_to_its_end(ap
         assert "Only digits, with the country code" in page
 
 
+async def test_guessing_is_slowed_down_and_a_right_link_is_not(api: PublicApi) -> None:
+    _, path = await new_link(api)
+    async with Browser(api) as browser:
+        statuses = [(await browser.get(f"/pair/guess-{number}"))[0] for number in range(200)]
+        assert statuses[0] == 404
+        assert statuses[-1] == 429
+        assert (await browser.get(path))[0] == 200
+        status, page = await browser.get("/pair/guess")
+        assert (status, "Too many attempts" in page) == (429, True)
+
+
 async def test_the_page_of_a_session_that_is_linked_gives_no_right_at_all(api: PublicApi, database: Database) -> None:
     _, path = await new_link(api)
     async with Browser(api) as browser:

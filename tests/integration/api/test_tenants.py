@@ -160,10 +160,10 @@ async def test_who_may_only_look_hears_no_code_with_which_a_session_is_linked(ap
         async with api.http.get(f"{api.url}/v1/events", headers=headers) as stream, asyncio.timeout(5):
             assert await stream.content.readline() == b": listening\n"
             api.services.events.publish("acme", "session.qr", "loja-1", {"qr": "secret"})
-            api.services.events.publish("acme", "session.state", "loja-1", {})
+            api.services.events.publish("acme", "session.alert", "loja-1", {})
             await stream.content.readline()
             heard.append(await stream.content.readline())
-    assert heard == [b"event: session.state\n", b"event: session.qr\n"]
+    assert heard == [b"event: session.alert\n", b"event: session.qr\n"]
 
 
 async def test_what_is_done_with_tenants_tokens_and_others_sessions_is_on_record(api: PublicApi) -> None:

@@ -15,6 +15,7 @@ from orchestrator.domain.errors import (
     InvalidRequest,
     JournalUndrained,
     LeaseLost,
+    NotOnWhatsapp,
     NotPairing,
     OrchestratorError,
     PairingCodeRateLimited,
@@ -25,7 +26,7 @@ from orchestrator.domain.errors import (
     SidecarUnavailable,
 )
 from orchestrator.domain.session import Lease
-from orchestrator.sidecar.client import Listing, ShownCode, SidecarClient
+from orchestrator.sidecar.client import Listing, Sent, ShownCode, SidecarClient
 
 GOLDEN = {path.stem: json.loads(path.read_text()) for path in sorted(Path("tests/contract").glob("control-*.json"))}
 TOKEN = "t" * 64
@@ -47,7 +48,7 @@ CALLS: dict[str, Call] = {
     "DELETE /v1/sessions/17": lambda client, _: client.stop(17),
     "POST /v1/sessions/17/logout": lambda client, _: client.logout(17),
     "POST /v1/sessions/17/pairing-code": lambda client, request: client.pairing_code(17, request["phone"]),
-    "POST /v1/sessions/17/messages": lambda client, request: client.send_text(17, request["to"], request["text"]),
+    "POST /v1/sessions/17/messages": lambda client, request: client.send(17, request),
 }
 PLAYED = {name: golden for name, golden in GOLDEN.items() if golden["call"] in CALLS and "invalid" not in name}
 
@@ -60,6 +61,7 @@ ERRORS: dict[str, type[OrchestratorError]] = {
     "session_not_running": SessionNotOpen,
     "stale_epoch": LeaseLost,
     "send_failed": SendFailed,
+    "not_on_whatsapp": NotOnWhatsapp,
     "invalid_request": InvalidRequest,
     "unauthorized": SidecarUnavailable,
     "draining": SidecarUnavailable,
@@ -106,7 +108,7 @@ async def test_the_client_sends_the_example_and_takes_its_answer(name: str) -> N
             elif isinstance(answer, ShownCode):
                 assert (answer.pairing_code, answer.expires_at) == (body["pairing_code"], body["expires_at"])
             elif body:
-                assert answer == (body["message_id"], body["to"])
+                assert answer == Sent(**body)
     assert asked == [(golden["call"], golden["request"])] or (
         golden["request"] is None and asked == [(golden["call"], {})]
     )
@@ -115,7 +117,7 @@ async def test_the_client_sends_the_example_and_takes_its_answer(name: str) -> N
 async def test_a_sidecar_that_is_not_there_is_unavailable_and_a_send_was_not_made() -> None:
     async with aiohttp.ClientSession() as http:
         with pytest.raises(SidecarUnavailable) as raised:
-            await SidecarClient(http, 1, TOKEN).send_text(17, "5511988887777@s.whatsapp.net", "a")
+            await SidecarClient(http, 1, TOKEN).send(17, {"to": "5511988887777@s.whatsapp.net"})
     assert not isinstance(raised.value, SendUnconfirmed)
 
 

@@ -41,7 +41,7 @@ async def pair(database: Database, lease: Lease) -> None:
 
 
 async def aside(database: Database) -> dict[int, SetAsideBy | None]:
-    return {g.generation: g.set_aside_by for g in await GenerationStore(database).list("t", "s")}
+    return {g.generation: g.set_aside_by for g in await GenerationStore(database).page("t", "s", before=None, most=10)}
 
 
 async def test_a_first_pairing_that_fails_stops_the_session_and_says_why(
@@ -142,8 +142,8 @@ async def test_a_link_ends_by_time_by_revocation_by_use_and_with_its_session(
     for token in ("expired", "revoked", "used"):
         assert await links.find(token, None) is None
         assert not await links.open(token, "mine")
-    assert [link.link_id for link in await links.list("t", "s")] == [4, 3, 2, 1]
-    assert await links.list("other", "s") == []
+    assert [link.link_id for link in await links.page("t", "s", before=None, most=10)] == [4, 3, 2, 1]
+    assert await links.page("other", "s", before=None, most=10) == []
     assert await links.forget(days=0) == 1
     session = await sessions.get("t", "s")
     await sessions.delete(session.session_ref, 1)

@@ -101,8 +101,10 @@ def test_what_a_killed_run_left_is_removed(short_path: Path) -> None:
     for name in ("failure", "orchestrator.sock", "supervisor.sock.123"):
         (short_path / name).touch()
     (short_path / "lock").touch()
+    run.media.mkdir()
+    (run.media / "half").touch()
     clean(run)
-    assert [file.name for file in short_path.iterdir()] == ["lock"]
+    assert sorted(file.name for file in short_path.rglob("*")) == ["lock", "media"]
 
 
 def test_children_read_the_settings_as_they_were_understood(short_path: Path) -> None:
@@ -116,6 +118,8 @@ def test_children_read_the_settings_as_they_were_understood(short_path: Path) ->
             "QUARANTINE_RETENTION_DAYS": "7",
             "REBALANCE_AFTER_SECONDS": "5",
             "JOURNAL_MAX_MIB": "90",
+            "MEDIA_MAX_MIB": "20",
+            "OUTBOUND_ALLOWED_NETWORKS": "10.0.0.0/8,::1",
         }
     )
     environment = environment_of_children(given, RunFolder(short_path / "run"), None, 3)
@@ -124,6 +128,7 @@ def test_children_read_the_settings_as_they_were_understood(short_path: Path) ->
     assert process.database_url == "postgresql://u:p@h/x"
     assert not process.database_embedded
     assert process.sidecar_shards == 3
+    assert process.media_dir == short_path / "run" / "media"
     again = environment_of_children(given, RunFolder(short_path / "run"), None, 1)
     assert all(again[name] != environment[name] for name in ("REPLICA_ID", "INTERNAL_TOKEN", "SUPERVISOR_PASSWORD"))
 

@@ -11,6 +11,7 @@ import { CredsLoader } from '../../../src/orchestrator/creds-loader.js'
 import { SessionBackup } from '../../../src/orchestrator/session-backup.js'
 import { decodeRecord, encodeRecord, encodeRecovery } from '../../../src/orchestrator/write-frame.js'
 import { until } from '../../support/until.js'
+import { Polls } from '../../../src/messages/polls.js'
 
 /** As config.js has them. */
 const TIMEOUT_MS = 10_000
@@ -45,7 +46,7 @@ export async function openStore({ socket, token, journal: folder }, workload) {
       onClosed: error => { throw error },
       onLost: error => { throw error },
       onDegraded: () => {},
-      messageIn: () => null
+      messageIn: () => null, polls: new Polls()
     })
     authStates.push(authState)
     return authState
