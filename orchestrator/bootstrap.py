@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import io
 import logging
 import secrets
 import signal
@@ -37,6 +36,7 @@ from orchestrator.domain.rate_limit import Rate
 from orchestrator.domain.session import SetAsideBy
 from orchestrator.jobs import loops
 from orchestrator.jobs.background import Background, pause
+from orchestrator.log_lines import configure_logging
 from orchestrator.outbound.client import OutboundClient
 from orchestrator.pages import pairing as pages
 from orchestrator.peer.client import PeerClient
@@ -404,43 +404,6 @@ async def _listening(parts: Parts, settings: Settings, process: ProcessSettings)
         services.events.close()
         for runner in runners:
             await runner.cleanup()
-
-
-class _LogOutput(io.StringIO):
-    """Standard output that may be gone: when supervisord was killed, logging must not keep us from stopping."""
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            sys.stdout.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-
-
-class _ToOurLog(logging.Handler):
-    """What libraries log through the standard library, as lines of our own format."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info or None)
-
-
-def configure_logging(level: str) -> None:
-    """One JSON line for each event, on standard output."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("event"),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(_LogOutput()),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-    )
-    logging.basicConfig(level=logging.WARNING, handlers=[_ToOurLog()])
 
 
 def _warn_about(settings: Settings) -> None:

@@ -128,8 +128,6 @@ class Settings:
     """Who may act as the operator in it; in a private chat that is whose chat it is."""
     telegram_api_url: str = TELEGRAM_API_URL
     telegram_mode: str = "polling"
-    trial_days: int = 7
-    """How long a tenant that signed up in Telegram may try."""
     log_level: str = "info"
 
     @classmethod
@@ -173,7 +171,6 @@ class Settings:
             admin_user_ids=read.chat_ids("ADMIN_USER_IDS", most=100),
             telegram_api_url=read.http_url("TELEGRAM_API_URL") or TELEGRAM_API_URL,
             telegram_mode=read.choice("TELEGRAM_MODE", default="polling", choices=("polling", "webhook")),
-            trial_days=read.whole_number("TRIAL_DAYS", default=7, lowest=0, highest=365),
             log_level=read.choice("LOG_LEVEL", default="info", choices=LOG_LEVELS, also={"warning": "warn"}),
         )
         if settings.bot_token is not None and settings.telegram_mode == "webhook" and settings.public_url is None:

@@ -7,6 +7,7 @@ from types import TracebackType
 
 import aiohttp
 
+from orchestrator.client.billing import Billing
 from orchestrator.client.bot import Bot
 from orchestrator.client.event_stream import StreamEvent, events
 from orchestrator.client.operator import Operator
@@ -44,6 +45,7 @@ class Client:
         self.tenants = Tenants(self._transport)
         self.operator = Operator(self._transport)
         self.bot = Bot(self._transport)
+        self.billing = Billing(self._transport)
 
     def of(self, tenant_id: str) -> "Client":
         """The same for a tenant's things, with the admin token; it is closed with this one."""

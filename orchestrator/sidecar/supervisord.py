@@ -11,6 +11,9 @@ import aiohttp
 from orchestrator.domain.errors import ProcessNotFound, Unavailable
 from orchestrator.domain.host import Process
 
+#: supervisord's name for the process that this runs in.
+ORCHESTRATOR = "orchestrator"
+
 _BAD_NAME = 10  # supervisor.xmlrpc.Faults
 _NOT_RUNNING = 70
 #: Seconds for an answer; a stop waits for the process.
@@ -51,7 +54,10 @@ class SupervisordClient:
         """As ``restart``, for a name that came from outside; ``ProcessNotFound``."""
         if program not in {process.name for process in await self.processes()}:
             raise ProcessNotFound
-        await self.restart(program)
+        if program == ORCHESTRATOR:  # nobody would be left to start it: it ends, and supervisord starts it again
+            await self._call("supervisor.signalProcess", program, "TERM")
+        else:
+            await self.restart(program)
 
     async def log_tail(self, program: str, most_bytes: int) -> str:
         """The end of what the program wrote lately; ``ProcessNotFound``."""
