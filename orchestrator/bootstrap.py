@@ -44,6 +44,7 @@ from orchestrator.services.access import Access
 from orchestrator.services.archives import Archives
 from orchestrator.services.backups import Backups
 from orchestrator.services.connections import Connections
+from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
 from orchestrator.services.history import History
@@ -55,6 +56,7 @@ from orchestrator.services.link_previews import LinkPreviews
 from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.moving import Moving
+from orchestrator.services.operations import Operations
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.peers import Peers
@@ -63,6 +65,7 @@ from orchestrator.services.quarantine import Quarantine
 from orchestrator.services.rate_limits import RateLimits
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.replicas import Replicas
+from orchestrator.services.session_settings import Settings as SettingsOfSessions
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.shards import Shard, Shards
 from orchestrator.services.sidecar_events import SidecarEvents
@@ -77,6 +80,7 @@ from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.bot import BotStore
 from orchestrator.store.database import Database
+from orchestrator.store.directory import DirectoryStore
 from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
@@ -87,6 +91,7 @@ from orchestrator.store.pairing_links import PairingLinkStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
+from orchestrator.store.session_settings import SessionSettingsStore
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.tenants import TenantStore
 
@@ -295,7 +300,8 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         quarantine = Quarantine(sessions, leases, events, shards)
         media = MediaFiles(process.media_dir, outbound, settings.media_max_mib * MIB)
         media.clear()
-        supervision = Supervision(sessions, leases, connections, events, shards, replicas)
+        session_settings = SettingsOfSessions(SessionSettingsStore(database, sealer), sessions, leases, shards)
+        supervision = Supervision(sessions, leases, connections, events, shards, replicas, session_settings)
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)
         access = Access(tokens, tenants, settings.admin_token, process.bot_api_token)
@@ -316,6 +322,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             archives=Archives(states),
             backups=Backups(auth_states, writer, leases, quarantine, incoming.committed),
             bot=BotStore(database),
+            directory=Directory(DirectoryStore(database, sealer)),
             events=events,
             forwarding=Forwarding(sessions, leases, replicas, peer_client),
             history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
@@ -331,12 +338,14 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
                 LinkPreviews(outbound, media),
             ),
             overview=overview,
+            operations=Operations(sessions, leases, shards),
             pairing=Pairing(sessions, connections, shards),
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),
             posted_folders=PostedFolders(sessions, states),
             rate_limits=RateLimits(Rate(settings.requests_per_minute), Rate(settings.failed_logins_per_minute)),
             readiness=Readiness(database, supervision),
             replicas=replicas,
+            settings=session_settings,
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
             sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events),
             supervision=supervision,

@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { URLSearchParams } from 'node:url'
 import { messageRoutes } from './control/messages.js'
 import { problem } from './control/problems.js'
+import { operationRoutes } from './control/operations.js'
 import { BadRequest, invalid, isPositiveInteger } from './control/request.js'
 import { sessionRoutes } from './control/sessions.js'
 import { safeError } from './log.js'
@@ -31,7 +32,7 @@ const MAX_BODY_BYTES = 1024 * 1024
  */
 export function createControlApi(parts) {
   const isAuthorized = tokenCheck(parts.token)
-  const routes = [...sessionRoutes(parts), ...messageRoutes(parts)]
+  const routes = [...sessionRoutes(parts), ...messageRoutes(parts), ...operationRoutes(parts)]
   return http.createServer(async (request, response) => {
     const gone = new AbortController()
     response.once('close', () => gone.abort())

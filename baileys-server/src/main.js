@@ -17,6 +17,7 @@ import { JournalRecovery } from './connections/journal-recovery.js'
 import { OrchestratorClient } from './orchestrator/client.js'
 import { CredsLoader } from './orchestrator/creds-loader.js'
 import { Departure } from './orchestrator/departure.js'
+import { DirectoryOutbox } from './orchestrator/directory-outbox.js'
 import { EventOutbox } from './orchestrator/event-outbox.js'
 import { SessionBackup } from './orchestrator/session-backup.js'
 import { decodeRecord, encodeRecord, encodeRecovery } from './orchestrator/write-frame.js'
@@ -25,6 +26,7 @@ const SOCKETS_STARTING_AT_ONCE = 8
 const HELLO_RETRY_MS = 500
 const PARENT_CHECK_MS = 1000
 const EVENTS_DRAIN_MS = 1500
+const DIRECTORY_DRAIN_MS = 1000
 const GOODBYE_MS = 1500
 /** supervisord kills after 15 s; ending by ourselves well before leaves a log line. */
 const SHUTDOWN_LIMIT_MS = 9500
@@ -47,6 +49,7 @@ const lastWords = config.journalDir === null ? null : takeLastWords(config.journ
 if (lastWords) log.error(lastWords, 'predecessor_failed')
 let draining = journal !== null && journal.left.length > 0
 const outbox = new EventOutbox({ client, instance, clock, log })
+const directory = new DirectoryOutbox({ client, clock, log })
 const credsLoader = new CredsLoader(client)
 const startSlots = new StartSlots(SOCKETS_STARTING_AT_ONCE)
 const webVersion = new WebVersion({ webSocketUrl: config.whatsappWebUrl, clock, log })
@@ -54,6 +57,7 @@ const media = new Media(config.mediaDir, log)
 const registry = new Registry(session => ({
   credsLoader,
   backup: new SessionBackup(client, session),
+  noteDirectory: (kind, id, fields) => directory.add(session, kind, id, fields),
   report: (type, data) => outbox.add({ session_ref: session.sessionRef, epoch: session.epoch, type, data }),
   journal,
   startSlots,
@@ -145,7 +149,7 @@ async function shutDown(cause) {
     if (!journal?.undrainedSessions.includes(sessionRef)) departure.closed(sessionRef)
   })
   await within(clock, GOODBYE_MS, departure.told())
-  await outbox.close(EVENTS_DRAIN_MS)
+  await Promise.all([outbox.close(EVENTS_DRAIN_MS), directory.close(DIRECTORY_DRAIN_MS)])
   await sayGoodbye()
   controlApi.close()
   client.close()

@@ -6,11 +6,13 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { initAuthCreds, proto } from '@whiskeysockets/baileys'
 import { createControlApi } from '../src/control-api.js'
+import { DEFAULT_SETTINGS } from '../src/connections/session-settings.js'
 import { ControlError } from '../src/connections/control-error.js'
 import { AuthState } from '../src/auth-state/auth-state.js'
 import { decode, encode } from '../src/auth-state/codec.js'
 import { OrchestratorClient } from '../src/orchestrator/client.js'
 import { CredsLoader } from '../src/orchestrator/creds-loader.js'
+import { DirectoryOutbox } from '../src/orchestrator/directory-outbox.js'
 import { EventOutbox } from '../src/orchestrator/event-outbox.js'
 import { SessionBackup } from '../src/orchestrator/session-backup.js'
 import { decodeOutcomes, encodeFrame } from '../src/orchestrator/write-frame.js'
@@ -180,6 +182,15 @@ test('hello, goodbye and events', async () => {
   })
 })
 
+test('what was learned of contacts, chats and labels', async () => {
+  const { request } = examples.directory
+  await outcomeOf('directory', async (_backup, client) => {
+    const outbox = new DirectoryOutbox({ client, clock: new FakeClock(), log: {} })
+    for (const [sessionRef, generation, kind, id, fields] of request.changes) outbox.add({ sessionRef, generation }, kind, id, fields)
+    await outbox.close(5000)
+  })
+})
+
 test('the control API takes the control calls and answers with the same shape', async () => {
   const controls = Object.entries(examples).filter(([name]) => name.startsWith('control-'))
   assert.ok(controls.length > 10)
@@ -208,18 +219,20 @@ function asRequested(message) {
 
 async function controlAnswer(name, call, request, { status, body }) {
   const outcome = value => {
-    if (status >= 400) throw new ControlError(body.code, body.detail)
+    if (status >= 400) throw new ControlError(body.code, body.detail, { whatsappCode: body.whatsapp_code })
     return value
   }
   const connection = {
     send: async message => { assert.deepEqual(asRequested(message), request); return outcome(body) },
     logout: async () => outcome(),
+    perform: async () => outcome(body),
+    applySettings: async settings => { assert.deepEqual(settings, request.settings); return outcome(body.renewed) },
     requestPairingCode: async phone => { assert.equal(phone, request.phone); return outcome(body) }
   }
   const find = () => name === 'control-session-not-running' || name === 'control-shutting-down' ? outcome() : connection
   const registry = {
     size: body.sessions, describe: () => body.sessions, stop: async () => {}, get: find, getForSend: find,
-    start: session => { assert.deepEqual(session, { sessionRef: 17, sessionId: request.session_id, generation: request.generation, epoch: request.epoch }); outcome() }
+    start: session => { assert.deepEqual(session, { sessionRef: 17, sessionId: request.session_id, generation: request.generation, epoch: request.epoch, settings: { ...DEFAULT_SETTINGS, ...request.settings } }); outcome() }
   }
   const journal = { draining: name === 'control-draining', undrained: name === 'control-session-stop-undrained' ? [17] : body.undrained ?? [], hold: () => {}, ...body.journal }
   const api = createControlApi({ registry, journal, heap: () => body.heap, lastWords: body.last_words, instance: body.instance, token: TOKEN, log: { error: () => {} } })

@@ -70,7 +70,7 @@ const REQUESTS = [
   ['PUT', '/v1/sessions/9999999999999999', JSON.stringify(valid), 422, 'invalid_request'],
   ['PUT', '/v1/sessions/seventeen', JSON.stringify(valid), 404, 'not_found'],
   ['PUT', '/v1/sessions/17', undefined, 422, 'invalid_request'],
-  ['PATCH', '/v1/sessions/17', '{}', 405, 'method_not_allowed'],
+  ['POST', '/v1/sessions/17', '{}', 405, 'method_not_allowed'],
   ['GET', '/', undefined, 404, 'not_found'],
   ['GET', '/v1/sessions/../health', undefined, 404, 'not_found'],
   ['POST', '/v1/sessions/17/logout', undefined, 404, 'session_not_running'],

@@ -5,7 +5,7 @@ from aiohttp import web
 from orchestrator.api.keys import CALLER, SERVICES, TENANT
 from orchestrator.api.operations import BODY_LIMIT, FORM, LONGEST_SECONDS, operation_of
 from orchestrator.api.request_ids import HEADER, REQUEST_ID, Handler
-from orchestrator.domain.errors import ReplicaUnreachable, SendUnconfirmed
+from orchestrator.domain.errors import ReplicaUnreachable, SendUnconfirmed, WhatsAppNoAnswer
 from orchestrator.domain.session import existing_id
 from orchestrator.domain.tenant import BOT
 from orchestrator.peer.client import FOR_BOT_HEADER, FORWARDED_HEADER, Call, Reply
@@ -31,6 +31,8 @@ async def forwarded(request: web.Request, handler: Handler) -> web.StreamRespons
             return await handler(request)  # the store knows nearly as much
         if SendUnconfirmed in operation.errors and error.__cause__ is not None:
             raise SendUnconfirmed from error
+        if WhatsAppNoAnswer in operation.errors and error.__cause__ is not None:
+            raise WhatsAppNoAnswer from error
         raise
     return reply if reply is not None else await handler(request)
 

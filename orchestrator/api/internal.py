@@ -16,9 +16,11 @@ from orchestrator.api.limits import BODY_LIMIT, VALUE_LIMIT, KeyId, KeyType, Pos
 from orchestrator.api.problems import problems
 from orchestrator.api.request_ids import Handler
 from orchestrator.domain.auth_state import Account, AuthStateWrite, Found, LoadOutcome, ProvenAbsent
+from orchestrator.domain.directory import Change, Kind
 from orchestrator.domain.errors import FieldError, InvalidRequest, OrchestratorError, Unauthorized
 
 Value = Annotated[str, msgspec.Meta(max_length=VALUE_LIMIT)]
+EntryId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -82,6 +84,13 @@ class SidecarEvent(msgspec.Struct, forbid_unknown_fields=True):
     data: dict[str, Any]
 
 
+class Directory(msgspec.Struct, forbid_unknown_fields=True):
+    changes: Annotated[
+        list[tuple[Positive, Positive, Kind, EntryId, dict[str, Any] | None]],
+        msgspec.Meta(min_length=1, max_length=1000),
+    ]
+
+
 class EventBatch(Instance, forbid_unknown_fields=True):
     events: list[SidecarEvent]
 
@@ -96,6 +105,7 @@ def internal_app(services: Services, token: str) -> web.Application:
             web.post("/internal/v1/sidecar/departing", departing),
             web.post("/internal/v1/sidecar/goodbye", goodbye),
             web.post("/internal/v1/events", events),
+            web.post("/internal/v1/directory", learn),
             web.post("/internal/v1/auth-states/load", load),
             web.post("/internal/v1/auth-states/writes", write_frames.post),
             web.get("/internal/v1/auth-states/writes", write_frames.stream),
@@ -151,6 +161,16 @@ async def events(request: web.Request) -> web.Response:
         except (KeyError, ValueError, TypeError) as error:
             message = f"of type {event.type} lacks or has a wrong {error}"
             raise InvalidRequest(errors=[FieldError("events", message)]) from error
+    return json_response({})
+
+
+async def learn(request: web.Request) -> web.Response:
+    body = await read_json(request, Directory)
+    try:
+        await request.app[SERVICES].directory.learn([Change(*change) for change in body.changes])
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        message = f"have a field of the wrong kind: {error}"
+        raise InvalidRequest(errors=[FieldError("changes", message)]) from error
     return json_response({})
 
 

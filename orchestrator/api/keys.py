@@ -9,18 +9,21 @@ from orchestrator.domain.tenant import Caller
 from orchestrator.services.access import Access
 from orchestrator.services.archives import Archives
 from orchestrator.services.backups import Backups
+from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
 from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
+from orchestrator.services.operations import Operations
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.rate_limits import RateLimits
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.replicas import Replicas
+from orchestrator.services.session_settings import Settings
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.sidecar_events import SidecarEvents
 from orchestrator.services.supervision import Supervision
@@ -40,6 +43,7 @@ class Services:
     archives: Archives
     backups: Backups
     bot: BotStore
+    directory: Directory
     events: EventBus
     forwarding: Forwarding
     history: History
@@ -47,6 +51,7 @@ class Services:
     leases: LeaseBook
     messaging: Messaging
     overview: OverviewStore
+    operations: Operations
     pairing: Pairing
     pairing_links: PairingLinks
     posted_folders: PostedFolders
@@ -54,6 +59,7 @@ class Services:
     readiness: Readiness
     replicas: Replicas
     sessions: Sessions
+    settings: Settings
     sidecar_events: SidecarEvents
     supervision: Supervision
     supervisord: SupervisordClient

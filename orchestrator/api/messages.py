@@ -132,7 +132,7 @@ OPERATIONS = (
         summary="Send a message; the answer comes once it is written to WhatsApp's socket.",
         details="A file comes by `media.url`, in base64 as `media.data`, or in a form: the part `message` is this body, and the "
         "part `file` after it the file. What refers to another message needs that it is known here: messages that came in are "
-        "for 24 hours after their delivery, those sent through here for 14 days.",
+        "for 24 hours after their delivery, those sent through here for 3 days, at most the last 1,000 of a session.",
         takes=wire.OutgoingMessage,
         gives=wire.SentMessage,
         status=201,

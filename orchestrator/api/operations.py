@@ -17,6 +17,7 @@ from aiohttp import web
 from orchestrator.api.request_ids import Handler
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.tenant import Scope
+from orchestrator.wire.addresses import ChannelText, ChatText, GroupText, InviteText, LabelText, UserText
 from orchestrator.wire.bot import DocumentName
 from orchestrator.wire.overview import ProcessName
 from orchestrator.wire.shape import SessionId, text
@@ -45,6 +46,12 @@ PATH_PARAMETERS: Mapping[str, object] = {
     "process": ProcessName,
     "document": DocumentName,
     "message_id": Annotated[str, text("WhatsApp's id of the message.", example="3EB0A1B2C3D4E5F60718")],
+    "chat": ChatText,
+    "contact": UserText,
+    "group": GroupText,
+    "channel": ChannelText,
+    "label": LabelText,
+    "invite": InviteText,
     "generation": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
 }
 

@@ -32,6 +32,9 @@ from orchestrator.domain.errors import (
     SessionNotOpen,
     Unauthorized,
     Unavailable,
+    WhatsAppNoAnswer,
+    WhatsAppRateLimited,
+    WhatsAppRefused,
 )
 from orchestrator.wire.problem import FieldProblem, Problem
 
@@ -54,8 +57,11 @@ _STATUS: Mapping[type[OrchestratorError], HTTPStatus] = {
     PairingCodeRateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     MediaExpired: HTTPStatus.GONE,
     MediaHostUnreachable: HTTPStatus.BAD_GATEWAY,
+    WhatsAppRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    WhatsAppRateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     SendFailed: HTTPStatus.BAD_GATEWAY,
     PaymentRefused: HTTPStatus.BAD_GATEWAY,
+    WhatsAppNoAnswer: HTTPStatus.GATEWAY_TIMEOUT,
     SendUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     OrchestratorError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -95,6 +101,7 @@ def problem(error: OrchestratorError, request: web.Request | None = None) -> web
         code=error.code,
         detail=error.message,
         request_id=UNSET if request is None else request.get(REQUEST_ID, UNSET),
+        whatsapp_code=_whatsapp_code(error),
         errors=[FieldProblem(field=e.field, message=e.message) for e in errors] or UNSET,
         connection_state=(error.connection_state or UNSET) if isinstance(error, SessionNotOpen) else UNSET,
     )
@@ -108,6 +115,11 @@ def problem(error: OrchestratorError, request: web.Request | None = None) -> web
     return web.Response(
         body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/problem+json"
     )
+
+
+def _whatsapp_code(error: OrchestratorError) -> int | msgspec.UnsetType:
+    code = error.whatsapp_code if isinstance(error, WhatsAppRefused) else None
+    return UNSET if code is None else code
 
 
 def _http_problem(error: web.HTTPException, request: web.Request) -> web.StreamResponse:

@@ -4,7 +4,11 @@ from aiohttp import web
 
 from orchestrator.api import (
     bot,
+    channels,
+    chats,
+    contacts,
     event_stream,
+    groups,
     health,
     messages,
     openapi,
@@ -13,6 +17,7 @@ from orchestrator.api import (
     peer,
     processes,
     seed,
+    session_settings,
     sessions,
     tenants,
 )
@@ -30,7 +35,12 @@ from orchestrator.peer.client import DATABASE_PATH, EVENTS_PATH
 OPERATIONS: tuple[Operation, ...] = (
     *sessions.OPERATIONS,
     *pairing.OPERATIONS,
+    *session_settings.OPERATIONS,
     *messages.OPERATIONS,
+    *chats.OPERATIONS,
+    *contacts.OPERATIONS,
+    *groups.OPERATIONS,
+    *channels.OPERATIONS,
     *event_stream.OPERATIONS,
     *tenants.OPERATIONS,
     *overview.OPERATIONS,

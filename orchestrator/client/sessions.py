@@ -1,11 +1,17 @@
 """Sessions, their pairing and their messages."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
 
 from orchestrator.client.transport import Transport, segment
 from orchestrator.wire import messages, pairing
 from orchestrator.wire import sessions as wire
 from orchestrator.wire.shape import NoFields
+
+#: Of a download that doesn't move.
+_SILENCE_SECONDS = 90.0
 
 
 class Sessions:
@@ -80,10 +86,23 @@ class Sessions:
         """Its page is gone at once."""
         await self._transport.done("DELETE", _path(session_id, f"pairing-links/{link_id}"))
 
+    async def send(self, session_id: str, message: messages.OutgoingMessage) -> messages.SentMessage:
+        """Send a message of any type. Not asked again when it may have been sent: ``SendUnconfirmed``, ``ServiceUnreachable``."""
+        return await self._transport.call("POST", _path(session_id, "messages"), messages.SentMessage, body=message)
+
     async def send_text(self, session_id: str, to: str, text: str) -> messages.SentMessage:
-        """Send to a number or jid. Not asked again when it may have been sent: ``SendUnconfirmed``, ``ServiceUnreachable``."""
-        body = messages.SendMessage(to=to, type="text", text=text)
-        return await self._transport.call("POST", _path(session_id, "messages"), messages.SentMessage, body=body)
+        """Send a text to a number or jid."""
+        return await self.send(session_id, messages.TextMessage(to=to, text=text))
+
+    @asynccontextmanager
+    async def media(
+        self, session_id: str, message_id: str, which: messages.FindMessage | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The file of a message as it comes; an error while it is read says that it wasn't the whole."""
+        query = {} if which is None else {k: str(v) for k, v in msgspec.to_builtins(which).items() if v is not None}
+        path = _path(session_id, f"messages/{segment(message_id)}/media")
+        async with self._transport.opened(path, query, {}, _SILENCE_SECONDS) as content:
+            yield content.iter_any()
 
 
 def _path(session_id: str, action: str | None = None) -> str:

@@ -48,6 +48,7 @@
     │   ├── StorageLimit
     │   ├── SessionExists
     │   ├── SessionNotOpen
+    │   ├── SessionNotSynced
     │   ├── SessionRunning
     │   ├── SessionQuarantined
     │   ├── GenerationInUse
@@ -66,6 +67,9 @@
     ├── MediaHostUnreachable
     ├── SendFailed
     ├── PaymentRefused
+    ├── WhatsAppRefused
+    │   └── WhatsAppRateLimited
+    ├── WhatsAppNoAnswer
     ├── AuthStateCorrupt
     │   └── EncryptionKeyMissing
     ├── UnexpectedAnswer
@@ -395,6 +399,12 @@ class SessionNotOpen(Conflict):
         self.connection_state = connection_state
 
 
+class SessionNotSynced(Conflict):
+    """The phone has not given this device the key to its chats and contacts yet; try again in some seconds."""
+
+    code = "session_not_synced"
+
+
 class SessionRunning(Conflict):
     """This service runs the session itself, so nobody else may; stop it here first."""
 
@@ -501,6 +511,28 @@ class PaymentRefused(OrchestratorError):
     """MercadoPago has refused the request; check the payer's e-mail address, the amount and MERCADOPAGO_ACCESS_TOKEN."""
 
     code = "payment_refused"
+
+
+class WhatsAppRefused(OrchestratorError):
+    """WhatsApp refused it; look at whatsapp_code: 401 and 403 mean that the account may not, 404 and 410 that it isn't there."""
+
+    code = "whatsapp_refused"
+
+    def __init__(self, message: str | None = None, whatsapp_code: int | None = None) -> None:
+        super().__init__(message)
+        self.whatsapp_code = whatsapp_code
+
+
+class WhatsAppRateLimited(WhatsAppRefused):
+    """WhatsApp was asked too often and did nothing; wait some minutes and ask for less at a time."""
+
+    code = "whatsapp_rate_limited"
+
+
+class WhatsAppNoAnswer(OrchestratorError):
+    """WhatsApp did not answer in time; it may have done what was asked, so look before you repeat it."""
+
+    code = "whatsapp_no_answer"
 
 
 class AuthStateCorrupt(OrchestratorError):

@@ -98,7 +98,7 @@ def programs(
     python = [sys.executable, "-m", "orchestrator"]
     node = shutil.which("node")
     if node is None:
-        raise LaunchError("Node.js isn't on PATH; install Node.js 20.15 or newer and start again.")
+        raise LaunchError("Node.js isn't on PATH; install Node.js 20.18.1 or newer and start again.")
     if not (SIDECAR.parents[1] / "node_modules").is_dir():
         raise LaunchError("The sidecar's packages aren't installed; run `make install`, or `npm ci` in baileys-server.")
     parts = [

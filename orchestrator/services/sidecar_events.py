@@ -64,7 +64,7 @@ class SidecarEvents:
             case "session.alert":
                 log.warning("session alert", session_id=lease.session_id, alert=data["alert"], details=dict(data))
                 self._publish(lease, "session.alert", dict(data))
-            case "message.receipt":
+            case "message.receipt" | "presence.update" | "call.received":
                 self._publish(lease, type_, dict(data))
             case _:
                 log.warning("unknown event from the sidecar", type=type_)

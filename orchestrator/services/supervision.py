@@ -8,12 +8,13 @@ all end in the same few lines.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
 from orchestrator.domain.crash_suspects import ISOLATED, CrashSuspects
 from orchestrator.domain.errors import (
+    AuthStateCorrupt,
     DatabaseUnavailable,
     JournalUndrained,
     OrchestratorError,
@@ -23,10 +24,12 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.reconciliation import RunningConnection, plan
 from orchestrator.domain.session import ConnectionState, Lease
+from orchestrator.domain.session_settings import SessionSettings
 from orchestrator.services.connections import Connections, Qr
 from orchestrator.services.events import EventBus
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.replicas import Replicas
+from orchestrator.services.session_settings import Settings
 from orchestrator.services.shards import Shard, Shards
 from orchestrator.sidecar.client import Listing
 from orchestrator.store.sessions import SessionStore
@@ -60,6 +63,7 @@ class Supervision:
         events: EventBus,
         shards: Shards,
         replicas: Replicas,
+        settings: Settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sessions = sessions
@@ -68,6 +72,7 @@ class Supervision:
         self._events = events
         self._shards = shards
         self._replicas = replicas
+        self._settings = settings
         self._clock = clock
         self._suspects = CrashSuspects()
         self._heaps: dict[Shard, float] = {}
@@ -152,7 +157,7 @@ class Supervision:
         gate = asyncio.Semaphore(START_CONCURRENCY)
         await asyncio.gather(
             *(self._stop_at(connection.where, connection.session_ref) for connection in todo.stop),
-            *(self._start(lease, gate) for lease in todo.start if lease.session_ref not in kept),
+            self._start_all([lease for lease in todo.start if lease.session_ref not in kept], gate),
         )
 
     async def renew(self) -> None:
@@ -394,9 +399,24 @@ class Supervision:
             return home if home.usable else None
         return self._shards.least_loaded()
 
-    async def _start(self, lease: Lease, gate: asyncio.Semaphore) -> None:
+    async def _start_all(self, leases: Sequence[Lease], gate: asyncio.Semaphore) -> None:
+        """Start these, each with its settings: without them nothing starts, because one that lacked its proxy would show
+        WhatsApp our own address."""
+        try:
+            settings = await self._settings.of([lease.session_ref for lease in leases])
+        except DatabaseUnavailable as error:
+            log.warning("connections not started: their settings are unknown", number=len(leases), error=error.message)
+            return
+        starting = [(lease, settings[lease.session_ref]) for lease in leases if lease.session_ref in settings]
+        await asyncio.gather(*(self._start(lease, known, gate) for lease, known in starting))
+
+    async def _start(self, lease: Lease, settings: SessionSettings | AuthStateCorrupt, gate: asyncio.Semaphore) -> None:
         if lease.session_ref in self._suspects.held_back:
             await self._hold_back(lease)
+            return
+        if isinstance(settings, AuthStateCorrupt):
+            if self._connections.of(lease.session_ref).state is not ConnectionState.PAUSED:
+                await self._show(lease, ConnectionState.PAUSED, f"Its settings can't be opened: {settings.message}")
             return
         async with gate:
             shard = self._shard_for(lease)
@@ -411,10 +431,18 @@ class Supervision:
                     lease = advanced
                 self._fresh.discard((lease.session_ref, lease.epoch))
                 self._shards.settle(lease.session_ref, shard)
-                await shard.client.start(lease)
+                await shard.client.start(lease, settings)
+                if self._settings.is_stale(lease.session_ref):
+                    await self._tell_settings(shard, lease)
                 log.info("connection started", session_id=lease.session_id, epoch=lease.epoch, shard=shard.name)
             except OrchestratorError as error:
                 log.warning("connection not started", session_id=lease.session_id, error=error.message)
+
+    async def _tell_settings(self, shard: Shard, lease: Lease) -> None:
+        """They changed while the connection was started."""
+        settings = (await self._settings.of([lease.session_ref])).get(lease.session_ref)
+        if isinstance(settings, SessionSettings):
+            await shard.client.apply(lease.session_ref, settings)
 
     async def _hold_back(self, lease: Lease) -> None:
         isolated = lease.session_ref in self._suspects.isolated

@@ -26,10 +26,15 @@ from orchestrator.domain.errors import (
     SendFailed,
     SendUnconfirmed,
     SessionNotOpen,
+    SessionNotSynced,
     SidecarGone,
     SidecarUnavailable,
+    WhatsAppNoAnswer,
+    WhatsAppRateLimited,
+    WhatsAppRefused,
 )
 from orchestrator.domain.session import ConnectionState, Lease
+from orchestrator.domain.session_settings import DEFAULT_SETTINGS, NOT_FOR_SIDECAR, SessionSettings
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -41,12 +46,15 @@ _SEND_SECONDS = 45.0
 _MEDIA_SEND_SECONDS = 240.0
 #: A download takes as long as it takes, as long as it moves.
 _MEDIA_SILENCE_SECONDS = 60.0
+#: The sidecar gives an operation 25 s.
+_OPERATION_SECONDS = 30.0
 #: A stop waits for the connection's writes to become durable.
 _STOP_SECONDS = 20.0
 
 _ERRORS: Mapping[str, type[OrchestratorError]] = {
     "session_not_open": SessionNotOpen,
     "session_not_running": SessionNotOpen,
+    "not_synced": SessionNotSynced,
     "already_paired": AlreadyPaired,
     "not_pairing": NotPairing,
     "pairing_code_refused": PairingCodeRefused,
@@ -61,7 +69,13 @@ _ERRORS: Mapping[str, type[OrchestratorError]] = {
     "media_not_found": MediaNotFound,
     "media_expired": MediaExpired,
     "media_host_unreachable": MediaHostUnreachable,
+    "whatsapp_refused": WhatsAppRefused,
+    "whatsapp_no_answer": WhatsAppNoAnswer,
 }
+#: The errors whose words are the sidecar's.
+_TOLD = (SendFailed, InvalidRequest, WhatsAppNoAnswer)
+#: WhatsApp's own code for "too often".
+_RATE_LIMITED = 429
 
 
 class ShownQr(msgspec.Struct, frozen=True):
@@ -147,9 +161,14 @@ class MediaStream:
     chunks: AsyncIterator[bytes]
 
 
+class _Applied(msgspec.Struct):
+    renewed: bool
+
+
 class _Problem(msgspec.Struct):
     code: str = "internal_error"
     detail: str | None = None
+    whatsapp_code: int | None = None
 
 
 class SidecarClient:
@@ -165,9 +184,32 @@ class SidecarClient:
         path = "/v1/sessions?journal=held" if journal_held else "/v1/sessions"
         return _decoded(await self._call("GET", path), Listing)
 
-    async def start(self, lease: Lease) -> None:
-        body = {"session_id": lease.session_id, "generation": lease.generation, "epoch": lease.epoch}
+    async def start(self, lease: Lease, settings: SessionSettings = DEFAULT_SETTINGS) -> None:
+        body: dict[str, Any] = {
+            "session_id": lease.session_id,
+            "generation": lease.generation,
+            "epoch": lease.epoch,
+        }
+        if told := _told(settings):
+            body["settings"] = told
         await self._call("PUT", f"/v1/sessions/{lease.session_ref}", body, seconds=_STOP_SECONDS)
+
+    async def apply(self, session_ref: int, settings: SessionSettings) -> bool:
+        """Have a connection take these settings; whether it opens a new socket for it. ``SessionNotOpen``: none runs."""
+        body = {"settings": _told(settings)}
+        answer = await self._call("PATCH", f"/v1/sessions/{session_ref}", body, seconds=_STOP_SECONDS)
+        return _decoded(answer, _Applied).renewed
+
+    async def operate(self, session_ref: int, name: str, body: Mapping[str, Any], gives: type[T]) -> T:
+        """The outcome of an operation; ``WhatsAppNoAnswer`` also when only the sidecar's answer didn't come."""
+        path = f"/v1/sessions/{session_ref}/operations/{name}"
+        try:
+            answer = await self._call("POST", path, body, seconds=_OPERATION_SECONDS)
+        except SidecarUnavailable as error:
+            if error.__cause__ is None or isinstance(error, SidecarGone):
+                raise  # it said no, or was never reached
+            raise WhatsAppNoAnswer from error
+        return _decoded(answer, gives)
 
     async def stop(self, session_ref: int, reason: str | None = None) -> None:
         """Close the connection; returns when its socket is closed and its writes are done, or raises ``JournalUndrained``."""
@@ -250,4 +292,11 @@ def _error_of(content: bytes) -> OrchestratorError:
     except msgspec.DecodeError:
         return SidecarUnavailable()
     error = _ERRORS.get(problem.code, SidecarUnavailable)
-    return error(problem.detail) if error in (SendFailed, InvalidRequest) else error()
+    if error is WhatsAppRefused:
+        kind = WhatsAppRateLimited if problem.whatsapp_code == _RATE_LIMITED else WhatsAppRefused
+        return kind(problem.detail, problem.whatsapp_code)
+    return error(problem.detail) if error in _TOLD else error()
+
+
+def _told(settings: SessionSettings) -> dict[str, Any]:
+    return {name: value for name, value in settings.differing().items() if name not in NOT_FOR_SIDECAR}

@@ -20,13 +20,14 @@ _BATCH_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SealedTable:
-    """A table with sealed values. ``key`` is its primary key with the types; ``kind`` and ``name`` are SQL for the place."""
+    """A table with sealed values. ``key`` is its primary key with the types; ``kind``, ``name_in_place`` and ``generation`` are SQL for the place."""
 
     name: str
     value: str
     key: tuple[tuple[str, str], ...]
     kind: str
     name_in_place: str
+    generation: str = "t.generation"
 
     @property
     def columns(self) -> list[str]:
@@ -47,6 +48,14 @@ TABLES: Final = (
     SealedTable("sent_messages", "message", (_SESSION, ("message_id", "text")), "'sent-message'", "t.message_id"),
     SealedTable(
         "incoming_messages", "event", (_SESSION, ("message_key", "text")), "'incoming-message'", "t.message_key"
+    ),
+    SealedTable("session_settings", "settings", (_SESSION,), "'settings'", "''", generation="0"),
+    SealedTable(
+        "directory",
+        "value",
+        (_SESSION, ("generation", "integer"), ("kind", "text"), ("entry_id", "text")),
+        "'directory-' || t.kind",
+        "t.entry_id",
     ),
 )
 
@@ -107,7 +116,7 @@ def _get(table: SealedTable, beyond: bool) -> bytes:
             SELECT b.*, sum(octet_length(b.value)) OVER (ORDER BY {columns}) - octet_length(b.value) AS bytes_before
             FROM (
                 SELECT {key}, t.{table.value} AS value,
-                       s.tenant_id, t.generation AS generation_in_place, {table.kind} AS kind, {table.name_in_place} AS name
+                       s.tenant_id, {table.generation} AS generation_in_place, {table.kind} AS kind_in_place, {table.name_in_place} AS name_in_place
                 FROM {table.name} t JOIN sessions s USING (session_ref)
                 WHERE ({KEY_ID_OF.format(value="t." + table.value)}) IS DISTINCT FROM %(first)s {only_beyond}
                 ORDER BY {key} LIMIT {BATCH}

@@ -263,6 +263,44 @@ incoming_messages = Table(
     postgresql_partition_by="HASH (session_ref)",
 )
 
+#: What an owner decided about a session; ``settings`` is sealed, and holds what isn't as by default. ``retention_days`` is there
+#: beside, for who deletes by it.
+session_settings = Table(
+    "session_settings",
+    metadata,
+    Column(
+        "session_ref",
+        BigInteger,
+        ForeignKey("sessions.session_ref", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("settings", LargeBinary, nullable=False),
+    Column("retention_days", Integer),
+    Column("changed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("retention_days BETWEEN 0 AND 3650", name="retention_days"),
+)
+
+#: What a session knows of contacts, chats and labels (store/directory.py); ``value`` is sealed.
+directory = Table(
+    "directory",
+    metadata,
+    Column("session_ref", BigInteger, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("entry_id", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("sort_at", BigInteger, nullable=False, server_default=text("0")),
+    Column("changed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("session_ref", "generation", "kind", "entry_id"),
+    ForeignKeyConstraint(
+        ["session_ref", "generation"], ["generations.session_ref", "generations.generation"], ondelete="CASCADE"
+    ),
+    CheckConstraint("kind IN ('contact', 'chat', 'label')", name="kind"),
+    Index("directory_newest_idx", "session_ref", "generation", "kind", text("sort_at DESC"), "entry_id"),
+    postgresql_with={"fillfactor": "80"},
+)
+
 #: Tokens of the public API, by digest: the token itself is shown once and never stored. The admin's is named so and belongs
 #: to no tenant; the ``name`` of a tenant's token is its id, and ``label`` what its owner calls it.
 api_tokens = Table(

@@ -23,6 +23,7 @@ class Problem(Answer, frozen=True):
     code: Annotated[str, Meta(description="Stable; one of those that are listed for the operation.")]
     detail: str
     request_id: Annotated[str | UnsetType, Meta(description="Names this request in the log.")] = UNSET
+    whatsapp_code: Annotated[int | UnsetType, Meta(description="For what WhatsApp refused: its own code.")] = UNSET
     errors: Annotated[list[FieldProblem] | UnsetType, Meta(description="For bad input: the fields.")] = UNSET
     connection_state: Annotated[
         str | UnsetType, Meta(description="With session_not_open: what the session's connection is.")

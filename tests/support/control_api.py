@@ -2,7 +2,7 @@
 
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,8 @@ class ControlApi:
     undrained: list[int] = field(default_factory=list)
     heap: dict[str, int] = field(default_factory=lambda: {"used": 50, "limit": 2000})
     last_words: dict[str, Any] | None = None
+    before_start: Callable[[], Awaitable[object]] | None = None
+    """What happens while a session is being started."""
 
     def restart(self, last_words: dict[str, Any] | None = None) -> None:
         self.instance = str(uuid.uuid4())
@@ -61,8 +63,15 @@ class ControlApi:
         self.calls.append(f"{request.method} {ref}")
         if request.method == "PUT":
             body = await request.json()
+            if self.before_start is not None:
+                await self.before_start()
             self.sessions[ref] = {"session_ref": ref, "state": "connecting", **body}
             return web.json_response({}, status=202)
+        if request.method == "PATCH":
+            if ref not in self.sessions:
+                return web.json_response({"code": "session_not_running"}, status=404)
+            self.sessions[ref] |= await request.json()
+            return web.json_response({"renewed": True})
         self.sessions.pop(ref, None)
         if ref in self.undrained:
             return web.json_response({"code": "undrained"}, status=503)

@@ -5,21 +5,25 @@ import { AuthState } from '../auth-state/auth-state.js'
 import { UnusableCreds } from '../auth-state/restore-check.js'
 import { mustStop } from '../auth-state/batch.js'
 import { VerificationBackup } from '../auth-state/verification.js'
+import { Activity } from './activity.js'
 import { backOffMs, decideAfterDisconnect } from './disconnect-policy.js'
 import { IncomingMessages } from './incoming-messages.js'
 import { SocketAttempt } from './socket-attempt.js'
 import { Sender } from './sender.js'
 import { Polls } from '../messages/polls.js'
+import { DEFAULT_SETTINGS, needsNewSocket } from './session-settings.js'
 import { ControlError } from './control-error.js'
 
 /**
  * @typedef {'starting' | 'pairing' | 'connecting' | 'open' | 'waiting_retry' | 'conflict' | 'paused' | 'quarantined' | 'stopped'} State
- * @typedef {{sessionRef: number, sessionId: string, generation: number, epoch: number}} Session
+ * @typedef {import('./session-settings.js').SessionSettings} SessionSettings
+ * @typedef {{sessionRef: number, sessionId: string, generation: number, epoch: number, settings?: SessionSettings}} Session
  *
  * @typedef {object} Parts
  * @property {import('../orchestrator/creds-loader.js').CredsLoader} credsLoader
  * @property {import('../orchestrator/session-backup.js').SessionBackup} backup
  * @property {(type: string, data: Record<string, unknown>) => void} report adds an event of this session
+ * @property {import('./directory.js').Note} noteDirectory
  * @property {import('../auth-state/journal.js').Journal | null} journal
  * @property {import('./start-slots.js').StartSlots} startSlots
  * @property {import('./web-version.js').WebVersion} webVersion
@@ -78,15 +82,20 @@ export class Connection {
   #version
   /** @type {string | null} why the stored creds were refused, which is told once */
   #refusedBecause = null
+  /** @type {string | null} what is wrong with the proxy, which is told once */
+  #proxyFailure = null
   /** @type {number | null} */
   #restartRequiredAt = null
   /** @type {number | null} when this pairing began; null when the account is linked */
   #pairingSince = null
   #pairingRetries = 0
   #polls = new Polls()
+  /** Whether the socket ends because another one is to take its place. */
+  #renewing = false
   #parts
   #log
   #incoming
+  #activity
 
   /**
    * @param {Session} session
@@ -97,7 +106,10 @@ export class Connection {
     this.#parts = parts
     this.#version = parts.webVersion.current
     this.#log = parts.log.child({ session_id: session.sessionId, session_ref: session.sessionRef, epoch: session.epoch })
-    this.#incoming = new IncomingMessages(this.#log, this.#polls)
+    this.#activity = new Activity(session.settings ?? DEFAULT_SETTINGS, {
+      note: parts.noteDirectory, report: parts.report, send: message => this.send(message), clock: parts.clock, log: this.#log
+    })
+    this.#incoming = new IncomingMessages(this.#log, this.#polls, this.#activity.wants)
   }
 
   /**
@@ -157,6 +169,27 @@ export class Connection {
     return this.#sender
   }
 
+  /**
+   * @param {(context: import('../operations/perform.js').Context) => Promise<object>} operation
+   * @returns {Promise<object>}
+   */
+  perform(operation) {
+    const performing = this.#state === 'open' && !this.#stopping.signal.aborted ? this.#activity.perform(operation) : null
+    if (!performing) throw new ControlError('session_not_open', `The session is ${this.#state}.`)
+    return performing
+  }
+
+  /**
+   * @param {SessionSettings} settings
+   * @returns {Promise<boolean>} whether a new socket takes the present one's place for it
+   */
+  async applySettings(settings) {
+    const renew = needsNewSocket(this.#activity.settings, settings, Boolean(this.#authState?.isPaired))
+    await this.#activity.apply(settings).catch(error => this.#log.warn(safeError(error), 'settings_not_told'))
+    if (renew) await this.#renewSocket()
+    return renew
+  }
+
   /** @param {string} phone digits @returns {Promise<import('./pairing-driver.js').PairingCode>} */
   async requestPairingCode(phone) {
     if (this.#authState?.isPaired) throw new ControlError('already_paired', 'This session is linked to a phone.')
@@ -188,6 +221,16 @@ export class Connection {
     return this.#authState?.isPaired ? this.#authState.creds.me?.id ?? null : null
   }
 
+  /** The lease and the auth state stay. What is being sent is sent; what comes in meanwhile waits at WhatsApp. */
+  async #renewSocket() {
+    const attempt = this.#attempt
+    if (!attempt || this.#stopping.signal.aborted) return
+    this.#renewing = true
+    this.#enter('connecting', 'The settings changed; the connection is opened anew.')
+    if (this.#sender) await within(this.#parts.clock, SENDS_DRAIN_MS, this.#sender.idle())
+    await attempt.close()
+  }
+
   /** @param {string} reason */
   async #stop(reason) {
     if (this.#stopping.signal.aborted) return this.#ended
@@ -207,7 +250,13 @@ export class Connection {
       const disconnect = await this.#connect()
       if (this.#stopping.signal.aborted) return
       if (disconnect === NEVER_CONNECTED) continue
+      if (this.#renewing) {
+        this.#renewing = false
+        await this.#beforeReconnect(0)
+        continue
+      }
       const decision = await this.#decide(disconnect)
+      if (decision.proxy) this.#alertProxy(decision.proxy)
       this.#log.info({ action: decision.action, code: disconnect.statusCode, delay_ms: decision.delayMs }, 'disconnected')
       if (await this.#isOverAfter(decision, disconnect.statusCode)) return
     }
@@ -276,6 +325,13 @@ export class Connection {
     this.#parts.report('session.alert', { alert: 'restore_incomplete', missing, reason })
   }
 
+  /** @param {string} reason */
+  #alertProxy(reason) {
+    if (this.#proxyFailure === reason) return
+    this.#proxyFailure = reason
+    this.#parts.report('session.alert', { alert: 'proxy_failed', reason })
+  }
+
   /** One socket, from its creation to its end. @returns {Promise<import('./socket-attempt.js').SocketEnd>} */
   async #connect() {
     const { clock, options, startSlots, backup, media } = this.#parts
@@ -288,7 +344,7 @@ export class Connection {
       const sender = new Sender({ authState, backup, media, clock, log: this.#log, report: this.#parts.report })
       this.#version = this.#parts.webVersion.current
       const socketOptions = { ...options.socket, version: this.#version }
-      const attempt = new SocketAttempt(authState, sender, { makeWASocket, incoming: this.#incoming, clock, log: this.#log, options: socketOptions }, {
+      const attempt = new SocketAttempt(authState, sender, { makeWASocket, incoming: this.#incoming, activity: this.#activity, clock, log: this.#log, options: socketOptions }, {
         qr: qr => this.#onQr(qr, releaseSlot),
         code: code => this.#parts.report('pairing.code', { ...code }),
         paired: () => this.#enter('connecting', 'Linked; WhatsApp asks for a restart of the connection.'),
@@ -303,6 +359,7 @@ export class Connection {
       releaseSlot()
       this.#verification?.stop()
       this.#verification = null
+      this.#activity.detach()
       this.#attempt = null
       this.#sender = null
     }
@@ -443,6 +500,7 @@ export class Connection {
   #onOpen(pushName) {
     const { backup, clock, options } = this.#parts
     this.#openedAt = clock.uptime()
+    this.#proxyFailure = null
     this.#consecutiveUnauthorized = 0
     this.#enter('open', null, null, pushName)
     this.#verification = new VerificationBackup({

@@ -1,3 +1,5 @@
+import { PROXY_FAILED } from '../proxy/tunnel.js'
+
 /**
  * What to do after a connection ended: a pure function of what is known, one row per reason (ARCHITECTURE, section 6).
  *
@@ -30,6 +32,7 @@
  * @property {boolean} [replaced] the one retry after a replacement
  * @property {import('./pairing-failure.js').PairingFailureCode} [failure] why the phone could not be linked: for good with
  *   `stop_pairing`, in this attempt otherwise
+ * @property {string} [proxy] what is wrong with the session's own proxy
  *
  * @typedef {import('./pairing-failure.js').PairingFailureCode} PairingFailureCode
  */
@@ -77,6 +80,8 @@ const ENDED = {
 }
 /** Baileys' own sentence, which the pairing driver leaves no room for unless it steps aside. */
 const QR_REFS_ENDED = 'QR refs attempts ended'
+/** Baileys puts the error of a websocket that doesn't open into its own sentence. */
+const PROXY_SENTENCE = new RegExp(`\\((${PROXY_FAILED} .*)\\)$`)
 /** The sentence of Baileys' own `logout`. */
 export const INTENTIONAL_LOGOUT = 'Intentional Logout'
 
@@ -96,7 +101,7 @@ export function decideAfterDisconnect(disconnect) {
     case 402: return afterBan(disconnect)
     case 405: return afterOutdated(disconnect)
     case 411: return { action: 'pause', delayMs: 0, reason: 'Multi-device is off for this account; switch it on on the phone.' }
-    default: return backOff(disconnect, statusCode === 408 || statusCode === 428
+    default: return afterProxy(disconnect) ?? backOff(disconnect, statusCode === 408 || statusCode === 428
       ? 'The connection to WhatsApp was lost'
       : `WhatsApp ended the connection (${statusCode ?? 'no code'})`)
   }
@@ -111,7 +116,7 @@ function afterPairingAttempt(disconnect) {
   const failure = pairingFailureOf(disconnect)
   const { pairingMs, pairingRetries, newerVersion } = disconnect
   const inTime = pairingMs < PAIRING_LIMIT_MS
-  if (failure === null && inTime) return backOff(disconnect, `WhatsApp ended the pairing attempt (${disconnect.statusCode ?? 'no code'})`)
+  if (failure === null && inTime) return afterProxy(disconnect) ?? backOff(disconnect, `WhatsApp ended the pairing attempt (${disconnect.statusCode ?? 'no code'})`)
   if (failure === null) return endOfPairing('connection_lost')
   if (failure === 'client_outdated' && newerVersion && inTime) return afterOutdated(disconnect)
   const retried = RETRIED[failure]
@@ -136,6 +141,16 @@ function pairingFailureOf({ pairingFailure, conflictType, statusCode, message })
 /** @param {PairingFailureCode} failure @returns {Decision} */
 function endOfPairing(failure) {
   return { action: 'stop_pairing', delayMs: 0, failure, reason: ENDED[failure] }
+}
+
+/**
+ * The session's own proxy stands in the way; its owner must look.
+ * @param {Disconnect} disconnect
+ * @returns {Decision | null} null: it doesn't
+ */
+function afterProxy(disconnect) {
+  const proxy = PROXY_SENTENCE.exec(disconnect.message)?.[1]
+  return proxy ? { ...backOff(disconnect, proxy), proxy: `${proxy}.` } : null
 }
 
 /** @param {Disconnect} disconnect @returns {Decision} */

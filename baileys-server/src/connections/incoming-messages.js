@@ -27,11 +27,17 @@ export class IncomingMessages {
   /** @type {Set<string>} of the messages that are on their way or durable, oldest first */
   #staged = new Set()
   #log
+  #wants
 
-  /** @param {import('../log.js').Logger} log @param {import('../messages/polls.js').Polls} polls */
-  constructor(log, polls) {
+  /**
+   * @param {import('../log.js').Logger} log
+   * @param {import('../messages/polls.js').Polls} polls
+   * @param {(chat: string) => boolean} wants whether messages of a chat are told; others are acknowledged all the same
+   */
+  constructor(log, polls, wants = () => true) {
     this.#log = log
     this.#polls = polls
+    this.#wants = wants
   }
 
   /**
@@ -61,7 +67,7 @@ export class IncomingMessages {
       const content = proto.Message.decode(unpadRandomMax16(plaintext))
       const message = { ...fullMessage, message: content.deviceSentMessage?.message ?? content }
       cleanMessage(message, me.id, me.lid ?? '')
-      const incoming = this.#incomingOf(message, me)
+      const incoming = this.#wants(message.key.remoteJid ?? '') ? this.#incomingOf(message, me) : null
       if (incoming) this.#noteStaged(incoming)
       return { incoming, keys: this.#polls.keep(message.key.id ?? '', message.message, authorsOf(message.key, me)) }
     } catch (error) {
@@ -82,7 +88,7 @@ export class IncomingMessages {
   /** @param {any} message @param {import('../auth-state/auth-state.js').AuthState} authState */
   #stageUnlessStaged(message, authState) {
     try {
-      const incoming = this.#incomingOf(message, authState.creds.me)
+      const incoming = this.#wants(message.key.remoteJid ?? '') ? this.#incomingOf(message, authState.creds.me) : null
       if (!incoming || this.#staged.has(incoming[0])) return
       this.#noteStaged(incoming)
       authState.stageIncoming(incoming).catch(error => this.#log.warn(safeError(error), 'message_not_durable_yet'))

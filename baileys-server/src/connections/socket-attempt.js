@@ -1,6 +1,7 @@
 import { DEFAULT_CONNECTION_CONFIG } from '@whiskeysockets/baileys'
 import { within } from '../clock.js'
 import { baileysLogger, safeError } from '../log.js'
+import { CLOSED } from '../operations/failure.js'
 import { ControlError } from './control-error.js'
 import { PairingDriver } from './pairing-driver.js'
 import { PairingFailed } from './pairing-failure.js'
@@ -29,6 +30,7 @@ import { receiptFromMember, receiptFromUpdate } from './messages.js'
  *
  * @typedef {object} Parts
  * @property {import('./incoming-messages.js').IncomingMessages} incoming
+ * @property {import('./activity.js').Activity} activity
  * @property {typeof import('@whiskeysockets/baileys').makeWASocket} makeWASocket
  * @property {import('../clock.js').Clock} clock
  * @property {import('../log.js').Logger} log
@@ -62,6 +64,7 @@ export class SocketAttempt {
   #clock
   #log
   #options
+  #activity
   /** @type {any} */
   #sock
 
@@ -71,18 +74,20 @@ export class SocketAttempt {
    * @param {Parts} parts
    * @param {Listener} listener
    */
-  constructor(authState, sender, { makeWASocket, incoming, clock, log, options }, listener) {
+  constructor(authState, sender, { makeWASocket, incoming, activity, clock, log, options }, listener) {
     this.#authState = authState
     this.#sender = sender
     this.#listener = listener
     this.#clock = clock
     this.#log = log
     this.#options = options
+    this.#activity = activity
     /** @type {Promise<SocketEnd>} */
     this.ended = new Promise(resolve => { this.#end = resolve })
     const config = this.#config()
     this.#sock = makeWASocket(config)
     incoming.attach(this.#sock, authState)
+    activity.attach(this.#sock)
     this.pairing = authState.isPaired ? null : this.#pairingDriver(config.browser)
     this.#listen()
     this.#limitLogin()
@@ -114,7 +119,6 @@ export class SocketAttempt {
       getMessage: this.#sender.getMessage,
       waWebSocketUrl: this.#options.webSocketUrl,
       version: this.#options.version ?? DEFAULT_CONNECTION_CONFIG.version,
-      browser: DEFAULT_CONNECTION_CONFIG.browser,
       keepAliveIntervalMs: this.#options.keepAliveMs,
       logger: baileysLogger(this.#log),
       // Exactly one layer repeats writes: the client of the backup API.
@@ -122,8 +126,7 @@ export class SocketAttempt {
       emitOwnEvents: false,
       // Baileys holds up all other messages for this long whenever it asks for one again.
       retryRequestDelayMs: RETRY_REQUEST_DELAY_MS,
-      // Nobody reads old history here; what the first sync brings (LIDs, app state keys) comes without it.
-      syncFullHistory: false
+      ...this.#activity.configFor(this.#options.webSocketUrl)
     })
   }
 
@@ -179,7 +182,7 @@ export class SocketAttempt {
       this.#cancelLoginLimit()
       this.pairing?.stop()
       // Baileys forgets the queries that wait for an answer: they, and the sends behind them, would hang for 60 s.
-      this.#sock.ws.emit('error', new Error('The connection is closed.'))
+      this.#sock.ws.emit('error', new Error(CLOSED))
       this.#end(endOf(lastDisconnect?.error, this.#clock.now()))
     }
   }

@@ -13,6 +13,7 @@ const PROBLEMS = {
   method_not_allowed: [405, 'Method not allowed'],
   stale_epoch: [409, 'Stale epoch'],
   session_not_open: [409, 'Session not open'],
+  not_synced: [409, 'Not synced'],
   already_paired: [409, 'Already paired'],
   not_pairing: [409, 'Not pairing'],
   pairing_code_refused: [409, 'Pairing code refused'],
@@ -22,13 +23,15 @@ const PROBLEMS = {
   not_on_whatsapp: [422, 'Not on WhatsApp'],
   message_not_forwardable: [422, 'Message not forwardable'],
   media_missing: [422, 'Media missing'],
+  whatsapp_refused: [422, 'WhatsApp refused'],
   pairing_code_rate_limited: [429, 'Too many pairing codes'],
   internal_error: [500, 'Internal error'],
   send_failed: [502, 'Send failed'],
   media_host_unreachable: [502, 'Media host unreachable'],
   draining: [503, 'Draining'],
   shutting_down: [503, 'Shutting down'],
-  undrained: [503, 'Undrained']
+  undrained: [503, 'Undrained'],
+  whatsapp_no_answer: [504, 'WhatsApp did not answer']
 }
 
 /**
@@ -41,5 +44,7 @@ export function problem(error, log) {
   if (!known) log.error(safeError(error), 'control_call_failed')
   const code = known ? error.code : 'internal_error'
   const [status, title] = PROBLEMS[code]
-  return { status, body: { type: 'about:blank', title, status, code, detail: known ? error.message : 'See the log of the sidecar.' } }
+  const body = { type: 'about:blank', title, status, code, detail: known ? error.message : 'See the log of the sidecar.' }
+  const whatsappCode = error instanceof ControlError ? error.whatsappCode : undefined
+  return { status, body: whatsappCode === undefined ? body : { ...body, whatsapp_code: whatsappCode } }
 }

@@ -1,4 +1,5 @@
 import { ControlError } from '../connections/control-error.js'
+import { settingsOf } from '../connections/session-settings.js'
 import { invalid, isPositiveInteger, objectOf, ok, route } from './request.js'
 
 /**
@@ -24,6 +25,10 @@ export function sessionRoutes({ registry, journal, heap, instance, lastWords }) 
       registry.start(session)
       return { status: 202, body: {} }
     }),
+    route('PATCH', '/v1/sessions/{ref}', async ({ sessionRef, body }) => {
+      const settings = settingsOf(objectOf(body).settings)
+      return ok({ renewed: await registry.get(sessionRef).applySettings(settings) })
+    }),
     route('DELETE', '/v1/sessions/{ref}', async ({ sessionRef, body }) => {
       await registry.stop(sessionRef, reasonOf(body))
       if (journal.undrained.includes(sessionRef)) throw new ControlError('undrained', 'The socket is closed, but the last writes are only in the journal; ask again later.')
@@ -42,11 +47,11 @@ export function sessionRoutes({ registry, journal, heap, instance, lastWords }) 
 
 /** @param {any} body */
 function sessionOf(body) {
-  const { session_id: sessionId, generation, epoch } = objectOf(body)
+  const { session_id: sessionId, generation, epoch, settings } = objectOf(body)
   if (typeof sessionId !== 'string' || sessionId === '' || sessionId.length > 200) throw invalid('session_id must be 1 to 200 characters.')
   if (!isPositiveInteger(generation)) throw invalid('generation must be a positive integer.')
   if (!isPositiveInteger(epoch)) throw invalid('epoch must be a positive integer.')
-  return { sessionId, generation, epoch }
+  return { sessionId, generation, epoch, settings: settingsOf(settings ?? {}) }
 }
 
 /** @param {any} body none, or why the session is stopped */

@@ -44,7 +44,7 @@ beforeEach(async () => {
       onReport(type, data)
       reports.push({ type, ...data })
     },
-    journal: null, startSlots, webVersion, clock, random: () => 0.05, log,
+    noteDirectory: nothing, journal: null, startSlots, webVersion, clock, random: () => 0.05, log,
     options: {
       writeRetries: 0,
       socket: { webSocketUrl, keepAliveMs: 30_000, qrMs },

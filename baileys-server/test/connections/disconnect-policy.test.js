@@ -50,11 +50,15 @@ const TABLE = [
   ['405 outdated', { statusCode: 405 }, { action: 'reconnect', delayMs: 30_000 }],
   ['405 outdated, third', { statusCode: 405, attempt: 2 }, { action: 'reconnect', delayMs: 120_000 }],
   ['405 outdated, tenth', { statusCode: 405, attempt: 9 }, { action: 'reconnect', delayMs: 600_000 }],
-  ['411 multi-device is off', { statusCode: 411 }, { action: 'pause' }]
+  ['411 multi-device is off', { statusCode: 411 }, { action: 'pause' }],
+  ['a proxy in the way', { statusCode: 500, message: 'WebSocket Error (The proxy refuses the credentials)' },
+    { action: 'reconnect', delayMs: 500, proxy: 'The proxy refuses the credentials.' }]
 ]
 
 /** Before there is an account. @type {typeof TABLE} */
 const PAIRING = [
+  ['a proxy in the way', { statusCode: 500, message: "WebSocket Error (The proxy can't be reached (ECONNREFUSED))" },
+    { action: 'reconnect', proxy: "The proxy can't be reached (ECONNREFUSED)." }],
   ['nobody scanned', { pairingFailure: 'timed_out' }, { action: 'stop_pairing', failure: 'timed_out' }],
   ['a passkey', { pairingFailure: 'passkey_required' }, { action: 'stop_pairing', failure: 'passkey_required' }],
   ['the secret was taken back', { pairingFailure: 'secret_rotated' }, { action: 'reconnect', delayMs: 0, failure: 'secret_rotated' }],

@@ -18,7 +18,7 @@ beforeEach(() => {
   sock = { ws, ev: Object.assign(new EventEmitter(), { flush: () => { throw new Error('odd event') } }), end: nothing }
   const authState = { creds: {}, forBaileys: {}, makeSignalRepository: nothing }
   const options = { webSocketUrl: 'ws://127.0.0.1:1', keepAliveMs: 30_000 }
-  attempt = new SocketAttempt(authState, { attach: nothing }, { makeWASocket: () => sock, incoming: { attach: nothing }, clock, log, options }, {})
+  attempt = new SocketAttempt(authState, { attach: nothing }, { makeWASocket: () => sock, incoming: { attach: nothing }, activity: { attach: nothing, configFor: nothing }, clock, log, options }, {})
 })
 
 test('the end is known although an event before it could not be handled', async () => {

@@ -1,11 +1,14 @@
 /** The HTTP API that tests, `make demo` and people use to drive the fake. JSON in, JSON out; described in README.md. */
 import { proto } from '@whiskeysockets/baileys'
+import { changeAppState } from './app-state.js'
+import { ring } from './calls.js'
 import { ControlError } from './control-error.js'
 import { kick } from './kick.js'
 import { applyLastingFailures } from './login.js'
 import { notifyPreKeysLow } from './key-queries.js'
 import { refreshQr, scan } from './pairing.js'
 import { enterCode } from './pairing-code.js'
+import { showPresence } from './presence.js'
 import { digits } from './registry.js'
 import { sendFromContact, voteContent } from './to-companion.js'
 
@@ -37,6 +40,11 @@ export class ControlApi {
       'POST /groups': body => this.#createGroup(body),
       'POST /send': body => this.#send(body),
       'POST /media': body => this.#breakMedia(body),
+      'POST /presence': ({ from, to, state, group }) => showPresence(world, { from: world.registry.find(from), to: world.registry.find(to), state, group }),
+      'POST /call': ({ from, to, video = false }) => ring(world, { from: world.registry.find(from), to: world.registry.find(to), video }),
+      'POST /app-state': ({ phone, ...order }) => changeAppState(world, world.registry.find(phone), /** @type {any} */ (order)),
+      'POST /join-request': body => this.#askToJoin(body),
+      'GET /seen': (_body, query) => ({ seen: world.seen.list({ kind: query.get('kind') ?? undefined, phone: query.get('phone') ?? undefined }) }),
       'POST /traffic': body => this.#startTraffic(body),
       'GET /traffic': (_body, query) => ({ traffic: traffic.list(query.get('phone') ?? undefined) }),
       'DELETE /traffic': () => traffic.stopAll(),
@@ -89,11 +97,15 @@ export class ControlApi {
   }
 
   /** @param {Body} body */
-  #createContact({ phone, name, addressing, also }) {
+  #createContact({ phone, name, addressing, also, about, picture, hides_picture: hides, refuses_groups: refuses }) {
     const user = phone ? this.#account(phone) : this.world.registry.newContact()
     if (also) this.world.registry.byPhone.set(digits(String(also)), user)
     if (name) user.name = String(name)
     if (addressing) user.writesAsLid = addressing === 'lid'
+    if (about) user.about = { text: String(about), at: '1790000000' }
+    if (picture) user.picture = { id: this.world.stanzaId(), size: 1 }
+    user.hidesPicture = Boolean(hides)
+    user.refusesGroups = Boolean(refuses)
     return { phone: user.phone, jid: user.pn, lid: user.lid }
   }
 
@@ -101,6 +113,12 @@ export class ControlApi {
   #createGroup({ subject = 'Group', members = [], addressing = 'lid' }) {
     const users = members.map((/** @type {string} */ member) => this.world.registry.find(member))
     return { jid: this.world.registry.createGroup(subject, users, addressing) }
+  }
+
+  /** Somebody opens a group's invite link. @param {Body} body */
+  #askToJoin({ from, group: jid }) {
+    const group = this.world.registry.group(jid)
+    group.requests.set(this.world.registry.find(from), '1790000000')
   }
 
   /** @param {Body} body */
@@ -172,6 +190,7 @@ export class ControlApi {
   #describe(account) {
     const devices = [...account.companions.values()].map(device => ({
       device: device.id,
+      name: device.name,
       jid: device.jid,
       lid: device.lidJid,
       connected: Boolean(device.connection),

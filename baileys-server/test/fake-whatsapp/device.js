@@ -15,7 +15,7 @@ export class Device {
    * @param {User} user
    * @param {number} id
    * @param {{noiseKey: Buffer, identityKey: Buffer, registrationId: number, signedPreKey: Bundle['signedPreKey'],
-   *   signedIdentity: Buffer}} keys as the companion presented them when it was linked
+   *   signedIdentity: Buffer, name?: string}} keys as the companion presented them when it was linked
    */
   constructor(user, id, keys) {
     this.user = user
@@ -25,6 +25,7 @@ export class Device {
     this.registrationId = keys.registrationId
     this.signedPreKey = keys.signedPreKey
     this.signedIdentity = keys.signedIdentity
+    this.name = keys.name ?? ''
     this.jid = `${user.phone}:${id}@s.whatsapp.net`
     this.lidJid = `${user.lidUser}:${id}@lid`
     /** @type {import('./libsignal.js').Address} */
@@ -35,6 +36,8 @@ export class Device {
     this.handedOut = new Map()
     this.askedForPreKeys = false
     this.mailbox = new Mailbox()
+    /** @type {Map<User, string>} whose presence it asked for, and by which address */
+    this.subscriptions = new Map()
     this.numbers = new MessageNumbers()
     /** @type {Connection | undefined} */
     this.connection = undefined

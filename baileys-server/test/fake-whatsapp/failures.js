@@ -22,6 +22,8 @@ export const FAILURE_KINDS = /** @type {const} */ ({
   code_rate_limited: 'the next request for a pairing code is refused with 429 (phone: whom the code is for)',
   code_taken_back: 'the next code that is entered is taken back: `refresh_code`',
   code_refused: 'the companion\'s half of the next code is refused with <code>, and <text>',
+  refuse_query: 'the next query is answered with an error of code 429',
+  ignore_query: 'the next query is never answered',
   code_without_key: 'the next pairing by code gets a notification without the wrapped primary key',
   pair_bad_secret: 'the next pair-success is signed with a wrong ADV secret',
   passkey: 'the next scan or code is answered with `passkey_prologue_request`, then silence',

@@ -1,9 +1,12 @@
-/** Answers to queries. What no table row knows gets an empty result, which Baileys takes for "nothing there". */
+/** Answers to queries. One that no table row knows is a violation: it would be one for the real server, too, or is missing here. */
+import { answerAppState } from './app-state.js'
+import { answerMex } from './channels.js'
 import { answerGroupQuery } from './group-queries.js'
 import { acceptPreKeys, answerBundles, countPreKeys, rotateSignedPreKey } from './key-queries.js'
 import { receiveCodeStage } from './pairing-code.js'
 import { sendPhoneSync } from './phone-sync.js'
-import { child, children, conflict, firstChild, iqResult, node, SERVER_JID, streamError } from './stanza.js'
+import { answerPicture, blockList, changeBlockList, setAbout } from './profile-queries.js'
+import { conflict, firstChild, iqError, iqResult, node, SERVER_JID, streamError } from './stanza.js'
 import { unlink } from './unlink.js'
 import { answerUsync } from './usync.js'
 
@@ -12,12 +15,15 @@ import { answerUsync } from './usync.js'
 /** @typedef {import('./world.js').World} World */
 /** @typedef {import('./stanza.js').BinaryNode} BinaryNode */
 
+/** What is answered with an empty result. */
+const NOTHING_TO_SAY = new Set(['w:p ping', 'privacy tokens', 'urn:xmpp:whatsapp:dirty clean', 'passive passive'])
+
 const PRIVACY_CATEGORIES = ['readreceipts', 'last', 'status', 'profile', 'groupadd', 'online', 'calladd', 'messages']
 
 /**
  * xmlns and first child -> answer, for a device that is logged in.
  *
- * @type {Record<string, (world: World, connection: Connection, device: Device, iq: BinaryNode) => void>}
+ * @type {Record<string, (world: World, connection: Connection, device: Device, iq: BinaryNode) => void | Promise<void>>}
  */
 const ANSWERS = {
   'encrypt count': (_world, connection, device, iq) => connection.send(countPreKeys(device, iq)),
@@ -31,8 +37,12 @@ const ANSWERS = {
   'w props': (_world, connection, _device, iq) => connection.send(answerProps(iq)),
   'privacy privacy': (_world, connection, _device, iq) => connection.send(answerPrivacy(iq)),
   'w:m media_conn': (world, connection, _device, iq) => connection.send(answerMediaConn(world, iq)),
-  'blocklist ': (_world, connection, _device, iq) => connection.send(iqResult(iq, [node('list', {}, [])])),
-  'w:sync:app:state sync': (_world, connection, _device, iq) => connection.send(answerAppState(iq)),
+  'blocklist ': (_world, connection, device, iq) => connection.send(blockList(iq, device)),
+  'blocklist item': (world, connection, device, iq) => connection.send(changeBlockList(world, device, iq)),
+  'w:profile:picture picture': (world, connection, device, iq) => connection.send(answerPicture(world, device, iq)),
+  'w:profile:picture ': (world, connection, device, iq) => connection.send(answerPicture(world, device, iq)),
+  'status status': (world, connection, device, iq) => connection.send(setAbout(world, device, iq)),
+  'w:sync:app:state sync': async (world, connection, device, iq) => connection.send(await answerAppState(world, device, iq)),
   'md remove-companion-device': logOut,
 }
 
@@ -41,15 +51,19 @@ const ANSWERS = {
  * @param {Connection} connection
  * @param {BinaryNode} iq
  */
-export function answerIq(world, connection, iq) {
+export async function answerIq(world, connection, iq) {
   const about = firstChild(iq)?.tag ?? ''
   if (iq.attrs.type === 'result' || iq.attrs.type === 'error') return connection.registration?.onSigned?.(iq)
   if (iq.attrs.xmlns === 'md' && about === 'link_code_companion_reg') return receiveCodeStage(connection, iq)
   const { device } = connection
-  const answer = ANSWERS[`${iq.attrs.xmlns} ${about}`]
-  if (device && answer) return answer(world, connection, device, iq)
-  if (device && iq.attrs.xmlns === 'w:g2') return connection.send(answerGroupQuery(world, device, iq))
-  connection.send(iqResult(iq))
+  const query = `${iq.attrs.xmlns} ${about}`
+  const answer = ANSWERS[query]
+  if (device && world.failures.take('refuse_query', device.user.phone)) return connection.send(iqError(iq, 429, 'rate-overlimit'))
+  if (device && world.failures.take('ignore_query', device.user.phone)) return
+  if (device && answer) return await answer(world, connection, device, iq)
+  const told = device && (iq.attrs.xmlns === 'w:g2' ? answerGroupQuery(world, device, iq) : iq.attrs.xmlns === 'w:mex' ? answerMex(world, device, iq) : undefined)
+  if (!told && !NOTHING_TO_SAY.has(query)) world.violations.count('unknown_queries', { query, type: iq.attrs.type })
+  connection.send(told ?? iqResult(iq))
 }
 
 /**
@@ -84,13 +98,6 @@ function answerPrivacy(iq) {
 function answerMediaConn(world, iq) {
   const attrs = { auth: world.media.auth, ttl: '300', auth_ttl: '21600', max_buckets: '12' }
   return iqResult(iq, [node('media_conn', attrs, [node('host', { hostname: world.media.hostname, type: 'primary' })])])
-}
-
-/** @param {BinaryNode} iq */
-function answerAppState(iq) {
-  const asked = children(child(iq, 'sync'), 'collection')
-  const empty = asked.map(({ attrs }) => node('collection', { name: attrs.name, version: attrs.version ?? '0' }))
-  return iqResult(iq, [node('sync', {}, empty)])
 }
 
 /**

@@ -32,6 +32,7 @@ const DROP_AFTER_MS = 20
  * @property {Buffer} identityKey
  * @property {number} registrationId
  * @property {import('./peer.js').Bundle['signedPreKey']} signedPreKey
+ * @property {string} name as the phone shows it
  * @property {string[]} refs
  * @property {Set<string>} revokedSecrets ADV secrets that the phone no longer accepts
  * @property {Map<string, (() => void)>} unacknowledged notifications, by id, and who waits for the ack
@@ -79,6 +80,7 @@ function readRegistration(noiseKey, payload) {
       publicKey: field(data?.eSkeyVal),
       signature: field(data?.eSkeySig),
     },
+    name: proto.DeviceProps.decode(data?.deviceProps ?? new Uint8Array()).os ?? '',
     refs: Array.from({ length: REFS_PER_CONNECTION }, () => `2@${randomBytes(24).toString('base64url')}`),
     revokedSecrets: new Set(),
     unacknowledged: new Map(),

@@ -3,7 +3,6 @@
  *
  * Without it Baileys holds back `messages.upsert` for 20 s, and at every login again while `accountSyncCounter` is 0.
  */
-import { randomBytes } from 'node:crypto'
 import { deflateSync } from 'node:zlib'
 import { proto } from '@whiskeysockets/baileys'
 import { messageKey } from './mailbox.js'
@@ -13,8 +12,6 @@ import { encryptFor } from './to-companion.js'
 /** @typedef {import('./device.js').Device} Device */
 /** @typedef {import('./world.js').World} World */
 
-const APP_STATE_KEY_BYTES = 32
-
 /**
  * @param {World} world
  * @param {Device} device
@@ -22,7 +19,7 @@ const APP_STATE_KEY_BYTES = 32
 export function sendPhoneSync(world, device) {
   if (device.phoneSynced || !world.options.phoneSync) return
   device.phoneSynced = true
-  world.background(send(world, device, appStateKeyShare()))
+  world.background(send(world, device, appStateKeyShare(device)))
   world.background(send(world, device, historyBootstrap(device)))
 }
 
@@ -43,15 +40,16 @@ function send(world, device, protocolMessage) {
   })
 }
 
-function appStateKeyShare() {
+/** @param {Device} device */
+function appStateKeyShare({ user: { appState } }) {
   return {
     type: proto.Message.ProtocolMessage.Type.APP_STATE_SYNC_KEY_SHARE,
     appStateSyncKeyShare: {
       keys: [
         {
-          keyId: { keyId: randomBytes(6) },
+          keyId: { keyId: appState.keyId },
           keyData: {
-            keyData: randomBytes(APP_STATE_KEY_BYTES),
+            keyData: appState.keyData,
             fingerprint: { rawId: 1, currentIndex: 0, deviceIndexes: [0] },
             timestamp: Date.now(),
           },

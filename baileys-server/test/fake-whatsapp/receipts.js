@@ -25,6 +25,7 @@ export function receiveReceipt(world, connection, device, receipt) {
   if (type === 'retry') return receiveRetry(world, device, receipt)
   const more = children(child(receipt, 'list'), 'item').map(item => item.attrs.id)
   for (const each of [id, ...more]) settle(world, device, each, type)
+  if (type === 'read' || type === 'read-self') world.seen.note('read', device.user.phone, { chat: to, participant, ids: [id, ...more], type })
   const author = authorOf(world, receipt)
   if (author?.device) forward(author.device, device, receipt)
 }

@@ -1,5 +1,5 @@
 /** Who and what exists: users by phone and LID, their devices, groups. */
-import { randomInt } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { ControlError } from './control-error.js'
 import { isGroup, parseJid } from './stanza.js'
 import { User } from './user.js'
@@ -12,8 +12,18 @@ import { User } from './user.js'
  * @property {string} subject
  * @property {User} owner
  * @property {Set<User>} members
+ * @property {Set<User>} admins
  * @property {'lid' | 'pn'} addressing
  * @property {number} createdAt seconds
+ * @property {{id: string, body: string} | undefined} description
+ * @property {{id: string, size: number} | undefined} picture
+ * @property {boolean} announce only admins write
+ * @property {boolean} locked only admins change it
+ * @property {boolean} membersCanAdd
+ * @property {boolean} approval an admin must let in who comes by the invite link
+ * @property {number} ephemeral seconds
+ * @property {string} inviteCode
+ * @property {Map<User, string>} requests who waits to be let in, and since when (seconds)
  */
 
 /** Where a stanza goes: a simulated phone (no device) or a companion. */
@@ -36,6 +46,8 @@ export class Registry {
     this.nextLid = FIRST_LID
     this.nextContact = FIRST_CONTACT
     this.nextGroup = 1
+    /** @type {import('./channels.js').Channel[]} */
+    this.channels = []
   }
 
   /** @param {string} phone digits */
@@ -102,8 +114,32 @@ export class Registry {
     if (!members.length) throw new ControlError(400, 'no_members', 'a group needs members')
     const jid = `12036300000${String(this.nextGroup++).padStart(7, '0')}@g.us`
     const createdAt = Math.floor(Date.now() / 1000)
-    this.groups.set(jid, { jid, subject, owner: members[0], members: new Set(members), addressing, createdAt })
+    this.groups.set(jid, {
+      jid, subject, owner: members[0], members: new Set(members), admins: new Set([members[0]]), addressing, createdAt,
+      description: undefined, picture: undefined, announce: false, locked: false, membersCanAdd: true, approval: false, ephemeral: 0,
+      inviteCode: randomBytes(8).toString('hex'), requests: new Map(),
+    })
     return jid
+  }
+
+  /** @param {string} code */
+  groupByInvite(code) {
+    return [...this.groups.values()].find(group => group.inviteCode === code)
+  }
+
+  /**
+   * @param {User} owner
+   * @param {string} name
+   * @param {string} description
+   */
+  createChannel(owner, name, description) {
+    const channel = {
+      id: `12036310000${String(this.channels.length + 1).padStart(7, '0')}@newsletter`, name, description, owner,
+      invite: randomBytes(11).toString('base64url'), followers: new Set([owner]), muted: new Set(),
+      createdAt: String(Math.floor(Date.now() / 1000)),
+    }
+    this.channels.push(channel)
+    return channel
   }
 
   /**

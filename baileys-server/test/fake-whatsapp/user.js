@@ -1,4 +1,5 @@
 /** A WhatsApp user: a phone, and the companion devices linked to it. Contacts are users without any. */
+import { AppState } from './app-state.js'
 import { Peer } from './peer.js'
 
 /** @typedef {import('./device.js').Device} Device */
@@ -31,6 +32,16 @@ export class User {
     this.nextDeviceId = 1
     /** True once a companion was linked; stays true after it was removed. */
     this.isAccount = false
+    this.appState = new AppState()
+    /** @type {{text: string, at: string} | undefined} */
+    this.about = undefined
+    /** @type {{id: string, size: number} | undefined} */
+    this.picture = undefined
+    this.hidesPicture = false
+    /** By its privacy settings nobody adds it to groups. */
+    this.refusesGroups = false
+    /** @type {Set<User>} */
+    this.blocked = new Set()
     /** Which address this user's own messages carry. */
     this.writesAsLid = false
     /** @type {Map<string, SentMessage>} */

@@ -29,18 +29,20 @@ function answerUser(world, protocols, asked) {
   const phone = number && digits(Buffer.from(/** @type {Uint8Array} */ (number)).toString())
   const user = phone ? world.registry.byPhone.get(phone) : world.registry.userOf(asked.attrs.jid)
   const jid = asked.attrs.jid ?? user?.pn ?? `${phone}@s.whatsapp.net`
-  return node('user', { jid }, protocols.flatMap(protocol => answerProtocol(protocol, user, jid)))
+  return node('user', { jid }, protocols.flatMap(protocol => answerProtocol(protocol, user, jid, number)))
 }
 
 /**
  * @param {string} protocol
  * @param {User | undefined} user
  * @param {string} jid
+ * @param {BinaryNode['content']} number as it was asked for, which comes back
  * @returns {BinaryNode[]}
  */
-function answerProtocol(protocol, user, jid) {
-  if (protocol === 'contact') return [node('contact', { type: user ? 'in' : 'out' })]
+function answerProtocol(protocol, user, jid, number) {
+  if (protocol === 'contact') return [node('contact', { type: user ? 'in' : 'out' }, number)]
   if (!user) return []
+  if (protocol === 'status') return [node('status', { t: user.about?.at ?? '0' }, user.about && Buffer.from(user.about.text))]
   if (protocol === 'devices') return [node('devices', {}, [deviceList(user)])]
   // Without a LID the client asks for no session, and its send fails.
   if (protocol === 'lid' && !isLid(jid)) return [node('lid', { val: user.lid })]

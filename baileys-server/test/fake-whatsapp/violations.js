@@ -7,6 +7,7 @@ export const VIOLATIONS = /** @type {const} */ ([
   'simultaneous_sockets',
   'handshake_frames_bad',
   'media_broken',
+  'unknown_queries',
   'faults',
 ])
 

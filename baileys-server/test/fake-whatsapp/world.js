@@ -3,6 +3,7 @@ import { Failures } from './failures.js'
 import { Ledger } from './ledger.js'
 import { MediaHost } from './media-host.js'
 import { Registry } from './registry.js'
+import { Seen } from './seen.js'
 import { Violations } from './violations.js'
 
 /**
@@ -33,6 +34,7 @@ export class World {
     /** @type {Options} */
     this.options = { ...DEFAULT_OPTIONS, ...options }
     this.violations = new Violations()
+    this.seen = new Seen()
     this.registry = new Registry(detail => this.violations.count('prekey_reused', { where: 'phone', ...detail }))
     this.ledger = new Ledger(this.options)
     this.failures = new Failures()

@@ -27,6 +27,8 @@ export const SESSION = { sessionRef: 17, sessionId: 'loja', generation: 1, epoch
 export class InProcess {
   /** @type {any[]} every event, its type beside its data */
   reports = []
+  /** @type {any[]} what was learned of contacts, chats and labels */
+  directory = []
   slots = new StartSlots(1)
 
   /** @param {{whatsapp?: object, socket?: object, clock?: import('../../src/clock.js').Clock}} [options] of the fake server and of sockets */
@@ -44,6 +46,7 @@ export class InProcess {
       credsLoader,
       backup: new SessionBackup(sidecar.client, session),
       report: (type, data) => sidecar.reports.push({ type, ...data }),
+      noteDirectory: (kind, id, fields) => sidecar.directory.push([kind, id, fields]),
       journal: null, startSlots: sidecar.slots, webVersion, media: new Media(null, silentLog), clock, random: () => 0.05, log: silentLog,
       options: {
         writeRetries: 0,
@@ -58,8 +61,9 @@ export class InProcess {
     return this.registry.describe()[0]?.state
   }
 
-  async pair() {
-    this.registry.start(SESSION)
+  /** @param {import('../../src/connections/session-settings.js').SessionSettings} [settings] */
+  async pair(settings) {
+    this.registry.start({ ...SESSION, settings })
     const { qr } = await until('a QR', () => this.reports.find(({ type }) => type === 'pairing.qr'))
     await this.whatsapp.post('/scan', { qr, phone: PHONE })
     await until('it is open', () => this.state === 'open')

@@ -196,6 +196,7 @@ export class FakeOrchestrator {
     if (call === 'sidecar/departing') return ok({})
     if (call === 'sidecar/goodbye') return this.goodbyes.push(body.instance), ok({})
     if (call === 'events') return this.events.push(...body.events), ok({})
+    if (call === 'directory') return ok({})
     if (call === 'auth-states/load') return ok({ sessions: body.sessions.map(lease => this.#loaded(...lease)) })
     const session = this.session(Number(/sessions\/(\d+)\//.exec(path)[1]))
     if (call === 'journal/recover') return ok({ epoch: body.epoch === session.epoch ? ++session.epoch : null })

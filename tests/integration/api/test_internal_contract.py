@@ -76,6 +76,7 @@ async def test_examples_that_need_nothing_stored_come_true(orchestrator: Serving
         "auth-state-write-creds",
         "sent-messages-read-absent",
         "events",
+        "directory",
         "sidecar-departing",
         "sidecar-goodbye",
     ):

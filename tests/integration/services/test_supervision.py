@@ -15,6 +15,7 @@ from orchestrator.services.connections import Connections
 from orchestrator.services.events import EventBus, Subscription
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.replicas import Replicas
+from orchestrator.services.session_settings import Settings
 from orchestrator.services.shards import Shard, Shards
 from orchestrator.services.supervision import (
     HUNG_SECONDS,
@@ -28,6 +29,7 @@ from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.replicas import Own, ReplicaStore
 from orchestrator.store.sealing import Sealer
+from orchestrator.store.session_settings import SessionSettingsStore
 from orchestrator.store.sessions import SessionStore
 from tests.support.control_api import TOKEN, ControlApi, control_api
 from tests.support.postgres import out_of_reach
@@ -50,6 +52,7 @@ class Replica:
     shards: Shards
     replicas: Replicas
     events: EventBus
+    settings: Settings
     sidecar: ControlApi
     clock: Clock
 
@@ -79,8 +82,11 @@ async def supervised(
         replicas = Replicas(
             store, book, PeerClient(http, replica_id), port=1, settle_seconds=60.0, clock=lambda: clock.seconds
         )
-        supervision = Supervision(sessions, book, connections, events, shards, replicas, clock=lambda: clock.seconds)
-        yield Replica(supervision, book, connections, sessions, shards, replicas, events, sidecars[0], clock)
+        settings = Settings(SessionSettingsStore(database, Sealer([])), sessions, book, shards)
+        supervision = Supervision(
+            sessions, book, connections, events, shards, replicas, settings, clock=lambda: clock.seconds
+        )
+        yield Replica(supervision, book, connections, sessions, shards, replicas, events, settings, sidecars[0], clock)
         await replicas.close()
 
 
@@ -116,6 +122,39 @@ async def test_what_should_run_is_claimed_and_started_once(replica: Replica) -> 
     for _ in range(3):
         await replica.supervision.reconcile()
     assert replica.sidecar.calls == [f"PUT {await replica.ref('runs')}"]
+
+
+async def test_a_session_starts_with_its_settings_and_is_told_of_changes(replica: Replica) -> None:
+    await replica.sessions.create("t", "s")
+    proxy = {"proxy": "socks5://u:p@127.0.0.1:1"}
+    await replica.settings.change("t", "s", {**proxy, "retention_days": 30})
+    await replica.supervision.reconcile()
+    ref = await replica.ref("s")
+    assert replica.sidecar.sessions[ref]["settings"] == proxy
+    changed = await replica.settings.change("t", "s", {"proxy": None, "ignore_groups": True})
+    assert (changed.settings.retention_days, changed.reconnects) == (30, True)
+    assert replica.sidecar.sessions[ref]["settings"] == {"ignore_groups": True}
+
+
+async def test_settings_that_change_while_a_session_is_started_reach_it(replica: Replica) -> None:
+    await replica.sessions.create("t", "s")
+    replica.sidecar.before_start = lambda: replica.settings.change("t", "s", {"mark_online": False})
+    await replica.supervision.reconcile()
+    ref = await replica.ref("s")
+    assert replica.sidecar.calls == [f"PUT {ref}", f"PATCH {ref}", f"PATCH {ref}"]
+    assert replica.sidecar.sessions[ref]["settings"] == {"mark_online": False}
+
+
+async def test_a_session_whose_settings_are_unknown_does_not_start(replica: Replica, database: Database) -> None:
+    await replica.sessions.create("t", "s")
+    await replica.settings.change("t", "s", {"proxy": "socks5://u:p@127.0.0.1:1"})
+    async with database.begin() as connection:
+        await connection.execute(sa.text("UPDATE session_settings SET settings = 'x'"))
+    await replica.supervision.reconcile()
+    ref = await replica.ref("s")
+    assert replica.sidecar.calls == []
+    assert replica.connections.of(ref).state is ConnectionState.PAUSED
+    assert "settings can't be opened" in str(replica.connections.of(ref).reason)
 
 
 async def test_nothing_is_claimed_or_started_before_the_journal_of_an_earlier_sidecar_is_written(

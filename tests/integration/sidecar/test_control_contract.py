@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -24,9 +25,13 @@ from orchestrator.domain.errors import (
     SendUnconfirmed,
     SessionNotOpen,
     SidecarUnavailable,
+    WhatsAppNoAnswer,
+    WhatsAppRefused,
 )
 from orchestrator.domain.session import Lease
+from orchestrator.domain.session_settings import SessionSettings
 from orchestrator.sidecar.client import Listing, Sent, ShownCode, SidecarClient
+from orchestrator.wire.groups import InviteCode
 
 GOLDEN = {path.stem: json.loads(path.read_text()) for path in sorted(Path("tests/contract").glob("control-*.json"))}
 TOKEN = "t" * 64
@@ -38,8 +43,21 @@ def _lease(request: Any, ref: int = 17) -> Lease:
     return Lease(ref, request["session_id"], "operator", request["generation"], request["epoch"])
 
 
+def _settings(request: Any) -> SessionSettings:
+    return msgspec.convert(request.get("settings", {}), SessionSettings)
+
+
 async def _start(client: SidecarClient, request: Any) -> None:
-    await client.start(_lease(request))
+    await client.start(_lease(request), _settings(request))
+
+
+async def _apply(client: SidecarClient, request: Any) -> None:
+    assert await client.apply(17, _settings(request)) is True
+
+
+async def _operate(client: SidecarClient, request: Any) -> None:
+    found = await client.operate(17, "groups.invite", request, InviteCode)
+    assert found.invite_code == "AbCdEf0123456789"
 
 
 CALLS: dict[str, Call] = {
@@ -48,6 +66,8 @@ CALLS: dict[str, Call] = {
     "DELETE /v1/sessions/17": lambda client, _: client.stop(17),
     "POST /v1/sessions/17/logout": lambda client, _: client.logout(17),
     "POST /v1/sessions/17/pairing-code": lambda client, request: client.pairing_code(17, request["phone"]),
+    "PATCH /v1/sessions/17": _apply,
+    "POST /v1/sessions/17/operations/groups.invite": _operate,
     "POST /v1/sessions/17/messages": lambda client, request: client.send(17, request),
 }
 PLAYED = {name: golden for name, golden in GOLDEN.items() if golden["call"] in CALLS and "invalid" not in name}
@@ -67,6 +87,8 @@ ERRORS: dict[str, type[OrchestratorError]] = {
     "draining": SidecarUnavailable,
     "shutting_down": SidecarUnavailable,
     "undrained": JournalUndrained,
+    "whatsapp_refused": WhatsAppRefused,
+    "whatsapp_no_answer": WhatsAppNoAnswer,
 }
 
 
@@ -99,15 +121,16 @@ async def test_the_client_sends_the_example_and_takes_its_answer(name: str) -> N
         call = CALLS[golden["call"]](client, golden["request"])
         body = golden["response"]["body"]
         if golden["response"]["status"] >= 400:
-            with pytest.raises(ERRORS[body["code"]]):
+            with pytest.raises(ERRORS[body["code"]]) as raised:
                 await call
+            assert getattr(raised.value, "whatsapp_code", None) == body.get("whatsapp_code")
         else:
             answer = await call
             if isinstance(answer, Listing):
                 assert [s.session_ref for s in answer.sessions] == [s["session_ref"] for s in body["sessions"]]
             elif isinstance(answer, ShownCode):
                 assert (answer.pairing_code, answer.expires_at) == (body["pairing_code"], body["expires_at"])
-            elif body:
+            elif isinstance(answer, Sent):
                 assert answer == Sent(**body)
     assert asked == [(golden["call"], golden["request"])] or (
         golden["request"] is None and asked == [(golden["call"], {})]
