@@ -51,7 +51,7 @@ def migrate(_arguments: argparse.Namespace) -> int:
 def bot(_arguments: argparse.Namespace) -> int:
     parent = os.getppid()
     settings, process = Settings.from_environment(os.environ), BotProcessSettings.from_environment(os.environ)
-    from orchestrator.bot.process import run
+    from orchestrator.bot.start import run
 
     return run(settings, process, parent)
 

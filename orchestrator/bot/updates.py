@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 from aiogram import Bot, Dispatcher, F, Router
-from aiogram.exceptions import TelegramAPIError
+from aiogram.exceptions import ClientDecodeError, TelegramNetworkError, TelegramServerError
 from aiogram.types import CallbackQuery, ChatMemberUpdated, Message, Update, User
 
 from orchestrator.bot.desk import Desk
@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 _COMMANDS = {"/start": "home", "/menu": "home", "/help": "help", "/language": "languages", "/idioma": "languages"}
 _LONGEST_TYPED = 4000
+#: What only waiting mends, beside errors of the orchestrator.
+_WAITING = (OrchestratorError, TelegramServerError, TelegramNetworkError, ClientDecodeError)
 #: What a dialog can't be held without: the update waits, and is dealt with when they are back.
 _NOT_NOW = (DatabaseUnavailable, ServiceUnreachable)
 
@@ -235,11 +237,11 @@ class Inbox:
             await self._conversations.handle(update)
         except BotLeaseLost:
             raise
-        except (OrchestratorError, TelegramAPIError) as error:
-            log.warning("an update waits", update_id=update.update_id, error=type(error).__name__)
-            return False
         except ChatGoneError:
             log.info("a chat is gone", update_id=update.update_id)
+        except _WAITING as error:
+            log.warning("an update waits", update_id=update.update_id, error=type(error).__name__)
+            return False
         except Exception:
             # Given again it would fail again, and keep all later ones from being confirmed.
             log.exception("an update could not be dealt with", update_id=update.update_id)

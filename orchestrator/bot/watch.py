@@ -62,10 +62,10 @@ class Watch:
         await self._tell_tenants([trouble for trouble in troubles if trouble.kind in _TENANTS_OWN])
 
     async def _refresh_dashboard(self, chat_id: int, overview: Overview, *, billing: bool) -> None:
-        message_id, chat = self._memory.operator.dashboard, self._memory.chats.get(chat_id)
-        if message_id is None or chat is None:
-            return
         async with self._memory.lock(chat_id):
+            message_id, chat = self._memory.operator.dashboard, self._memory.chats.get(chat_id)
+            if message_id is None or chat is None:
+                return
             screen = dashboard(TEXTS[chat.language], overview, billing=billing)
             changed = screen.text.partition("\n")[2]  # the time alone is no news
             if changed == self._shown:

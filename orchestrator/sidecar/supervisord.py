@@ -39,7 +39,10 @@ class SupervisordClient:
 
     async def processes(self) -> list[Process]:
         """All of this tree."""
-        told = await self._call("supervisor.getAllProcessInfo")
+        try:
+            told = await self._call("supervisor.getAllProcessInfo")
+        except xmlrpc.client.Fault as fault:  # it is shutting down
+            raise Unavailable(f"supervisord does not say what runs: {fault.faultString}") from fault
         return [
             Process(
                 name=one["name"],

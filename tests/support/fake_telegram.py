@@ -10,14 +10,17 @@ import itertools
 import json
 import re
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
+from tests.support.processes import DeadlineError
 from tests.support.waiting import eventually
+
+T = TypeVar("T")
 
 TOKEN = "123456:fake-bot-token-for-tests-0123456789"
 BOT = {"id": 123456, "is_bot": True, "first_name": "Orchestrator", "username": "orchestrator_bot"}
@@ -103,14 +106,16 @@ class Person:
         async def found() -> Shown | None:
             return next((m for m in reversed(self.messages) if m.by_bot and text in m.text), None)
 
-        message = await eventually(
-            found, seconds, f"a message with {text!r} in the chat of {self.name}; there is {self.last()}"
-        )
+        message = await self._eventually(found, seconds, f"a message with {text!r}")
         assert message is not None
         return message
 
-    def last(self) -> str:
-        return " | ".join(m.text[:120] for m in self.messages[-3:])
+    async def _eventually(self, found: Callable[[], Awaitable[T]], seconds: float, what: str) -> T:
+        try:
+            return await eventually(found, seconds, f"{what} in the chat of {self.name}")
+        except DeadlineError as error:
+            last = " | ".join(m.text[:200] for m in self.messages[-4:])
+            raise DeadlineError(f"{error}; its last messages are {last}") from None
 
     async def presses(self, label: str, seconds: float = 30.0) -> Shown:
         """Press the newest button of this label, as soon as there is one; the message that it is on."""
@@ -122,9 +127,7 @@ class Person:
                     return message, data
             return None
 
-        pressed = await eventually(
-            found, seconds, f"a button {label!r} in the chat of {self.name}; there is {self.last()}"
-        )
+        pressed = await self._eventually(found, seconds, f"a button {label!r}")
         assert pressed is not None
         message, data = pressed
         self.presses_data(message, data)
@@ -219,8 +222,8 @@ class FakeTelegram:
             return web.json_response(answer, status=status)
         answer_with: Callable[..., Any] = getattr(self, f"_{method}")
         result = answer_with(fields, files)
-        answer: web.Response = await result if asyncio.iscoroutine(result) else result
-        return answer
+        response: web.Response = await result if asyncio.iscoroutine(result) else result
+        return response
 
     def _problem(self, method: str, fields: dict[str, Any]) -> str | None:
         if method not in METHODS:

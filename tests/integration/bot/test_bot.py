@@ -328,7 +328,7 @@ async def test_updates_that_telegram_delivers_are_dealt_with_once(postgres_serve
                 await person.sees("Welcome, Wanda!")
 
                 async def forgotten() -> bool:
-                    return (await api.call("GET", "/v1/bot/updates")).json["updates"] == []
+                    return not (await api.call("GET", "/v1/bot/updates")).json["updates"]
 
                 await eventually(forgotten)
                 assert len(fake.called("sendMessage")) == 1
