@@ -53,10 +53,18 @@ class Chat(msgspec.Struct):
     keyboards: list[Keyboard] = []
     handled: list[int] = []
 
-    def add_keyboard(self, message_id: int, actions: list[list[str]]) -> None:
+    def serial_for(self, message_id: int | None, actions: list[list[str]]) -> int:
+        """That of the message's present keyboard if it stays the same, so that a button pressed meanwhile counts; or a new one."""
+        present = next((one for one in self.keyboards if one.message_id == message_id), None)
+        if present is not None and present.actions == actions:
+            return present.serial
+        self.serial += 1
+        return self.serial
+
+    def add_keyboard(self, serial: int, message_id: int, actions: list[list[str]]) -> None:
         """It takes the place of the one that the message had."""
         others = [one for one in self.keyboards if one.message_id != message_id]
-        self.keyboards = [*others, Keyboard(self.serial, message_id, actions)][-_KEYBOARDS:]
+        self.keyboards = [*others, Keyboard(serial, message_id, actions)][-_KEYBOARDS:]
 
     def action(self, serial: int, number: int) -> list[str] | None:
         """What a button does; None if it is too old."""

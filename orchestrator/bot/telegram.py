@@ -92,30 +92,31 @@ class Telegram:
 
         The chat remembers what its buttons do; who calls saves it. ``ChatGoneError``.
         """
-        chat.serial += 1
         actions = [list(button.action) for row in screen.rows for button in row]
-        markup = _markup(chat.serial, screen)
+        serial = chat.serial_for(edit, actions)
+        markup = _markup(serial, screen)
         message_id = None
         if edit is not None and not screen.fresh and screen.photo is None and screen.document is None:
             message_id = await self._edited(chat.chat_id, edit, screen.text, markup)
         if message_id is None:
             message_id = await self._sent(chat.chat_id, screen, markup)
-        chat.add_keyboard(message_id, actions)
+        chat.add_keyboard(serial, message_id, actions)
         chat.asks = list(screen.asks) if screen.asks is not None else None
         return message_id
 
     async def show_photo(self, chat: Chat, message_id: int, screen: Screen) -> None:
         """Another picture, text and buttons in the same message."""
         assert screen.photo is not None
-        chat.serial += 1
+        actions = [list(button.action) for row in screen.rows for button in row]
+        serial = chat.serial_for(message_id, actions)
         media = InputMediaPhoto(
             media=BufferedInputFile(screen.photo, "code.png"), caption=screen.text[:_CAPTION_LIMIT], parse_mode="HTML"
         )
-        markup = _markup(chat.serial, screen)
+        markup = _markup(serial, screen)
         await self._unless_same(
             lambda: self.bot.edit_message_media(media, chat_id=chat.chat_id, message_id=message_id, reply_markup=markup)
         )
-        chat.add_keyboard(message_id, [list(button.action) for row in screen.rows for button in row])
+        chat.add_keyboard(serial, message_id, actions)
 
     async def tell(self, chat_id: int, text: str) -> None:
         """A text without buttons; ``ChatGoneError``."""

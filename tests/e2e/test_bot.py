@@ -118,8 +118,7 @@ async def test_a_kill_in_the_middle_of_a_dialog_loses_nothing_and_the_operator_h
     await killed_bot(product)
     await paul.types("+55 11 90000-2002")
     code = await paul.sees("<code>", PATIENCE)
-    told = await operator.sees("bot", PATIENCE)  # by the listener, which is no part of the bot
-    assert "EXITED" in told.text
+    await operator.sees("The process bot fails (EXITED)", PATIENCE)  # by the listener, which is no part of the bot
     await operator.sees("runs again", PATIENCE)
     pairing_code = code.text.partition("<code>")[2].partition("</code>")[0]
     await whatsapp.call("POST", "/enter-code", {"code": pairing_code, "phone": "5511900002002"})
@@ -143,7 +142,6 @@ async def test_the_operator_sees_the_service_and_restarts_a_process(
         )
 
     await eventually(complete, PATIENCE, "the dashboard to show both sessions")
-    assert dashboard.edits > 0
     await chat_picture(browser, "bot-4-dashboard-en", "Orchestrator", [dashboard])
     await operator.presses(EN.processes)
     await operator.presses("baileys")

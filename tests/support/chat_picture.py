@@ -20,7 +20,7 @@ main { padding: 14px; display: flex; flex-direction: column; gap: 10px; }
 .mine .bubble { background: #e1ffc7; }
 .bubble img { display: block; width: 270px; border-radius: 8px; margin-bottom: 8px; }
 .keys { display: flex; gap: 4px; }
-.keys span { flex: 1; text-align: center; background: rgba(60, 100, 130, .55); color: #fff; border-radius: 8px; padding: 7px 8px; }
+.keys > span { flex: 1; text-align: center; background: rgba(60, 100, 130, .55); color: #fff; border-radius: 8px; padding: 7px 8px; }
 code, pre { background: #eef2f5; border-radius: 4px; font-size: 13px; white-space: pre-wrap; }
 """
 
@@ -35,7 +35,22 @@ async def chat_picture(browser: Browser, name: str, title: str, messages: Sequen
     await page.close()
 
 
+#: Fonts of servers have no pictographs: the coloured dots are drawn, the others left out.
+_DOTS = {"🟢": "#2e9e5b", "🟡": "#e0b020", "🟠": "#e07b20", "🔴": "#d03a3a", "⚪": "#b8c0c8"}
+_PICTOGRAPHS = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\u23e9-\u23fa\u25b6\ufe0f]+ ?")
+
+
 def _row(message: Shown) -> str:
+    return _drawn_dots(_bubble(message))
+
+
+def _drawn_dots(html: str) -> str:
+    for dot, colour in _DOTS.items():
+        html = html.replace(dot, f'<span style="color: {colour}">●</span>')
+    return _PICTOGRAPHS.sub("", html)
+
+
+def _bubble(message: Shown) -> str:
     if not message.by_bot:
         return f'<div class="row mine"><div class="bubble">{escape(message.text)}</div></div>'
     photo = ""

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from orchestrator.bot.desk import Desk, shown_bytes
+from orchestrator.bot.desk import Desk, shown_bytes, shown_time
 from orchestrator.bot.dialogs import sessions
 from orchestrator.bot.dialogs.billing import subscription_of
 from orchestrator.bot.screen import Button, Screen, rows
@@ -45,7 +45,7 @@ def dashboard(texts: Texts, overview: Overview, *, billing: bool) -> Screen:
     states = [f"{sessions.mark(state)} {texts.states[state]}: {number}" for state, number in counts.items()]
     text = fill(
         texts.dashboard,
-        time=datetime.fromisoformat(overview.at).strftime("%H:%M UTC"),
+        time=shown_time(texts, overview.at),
         total=sum(counts.values()),
         states="\n".join(states) or "–",
         tenants=overview.tenants,
@@ -83,7 +83,6 @@ def _replica(texts: Texts, replica: Replica) -> str:
     return fill(
         texts.dashboard_replica,
         replica=replica.replica_id[:6],
-        here=" ·" if replica.answers else "",
         sessions=replica.sessions,
         up=_age(replica.started_at),
         memory=memory,

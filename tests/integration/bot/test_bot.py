@@ -173,6 +173,20 @@ async def test_the_operator_finds_sessions_by_search_and_page_by_page(api: Publi
     await operator.sees("Stopped by request.")
 
 
+async def test_the_dashboard_edits_itself(api: PublicApi, operator: Person) -> None:
+    await operator.types("/start")
+    await operator.sees("Baileys Orchestrator")
+    token = await api.tenant("quitanda")
+    await api.call("POST", "/v1/sessions", {"session_id": "balcao"}, token=token)
+
+    async def edited() -> bool:
+        shown = [message for message in operator.messages if "Baileys Orchestrator" in message.text]
+        number = (await api.call("GET", "/v1/overview")).json["states"]
+        return f"Sessions: {sum(state['sessions'] for state in number)}" in shown[-1].text and shown[-1].edits > 0
+
+    await eventually(edited, 30)
+
+
 async def test_the_operator_makes_a_tenant_and_blocks_it(api: PublicApi, operator: Person) -> None:
     await operator.types("/start")
     await operator.presses(EN.tenants)
