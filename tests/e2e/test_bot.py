@@ -165,15 +165,15 @@ async def test_the_operator_sees_the_service_and_restarts_a_process(
         await eventually(open_again, PATIENCE, f"the session of {tenant} to be open again")
 
 
-async def test_the_operator_takes_a_backup_logs_a_session_out_and_brings_it_back(
-    product: Tree, telegram: FakeTelegram, operator: Person, browser: Browser
+async def test_the_operator_finds_a_session_takes_a_backup_restarts_it_and_logs_it_out(
+    product: Tree, operator: Person, browser: Browser
 ) -> None:
     await operator.types("/start")
     await operator.presses(EN.search)
     await operator.types("5511900002002")
     await operator.presses("tg-7002 / whatsapp")
-    await operator.sees("🟢 connected")
-    await chat_picture(browser, "bot-5-session-en", "Orchestrator", operator.messages[-1:])
+    session = await operator.sees("<b>tg-7002 / whatsapp</b>\n🟢 connected", PATIENCE)
+    await chat_picture(browser, "bot-5-session-en", "Orchestrator", [session])
     await operator.presses(EN.export)
     await operator.types("too short")
     await operator.sees(EN.export_short)
@@ -185,6 +185,10 @@ async def test_the_operator_takes_a_backup_logs_a_session_out_and_brings_it_back
     await operator.presses(EN.back)
     await operator.presses(EN.restart)
     await operator.sees(EN.done)
+    await operator.presses(EN.refresh)
+    await operator.presses(EN.log_out, PATIENCE)
+    await operator.presses(EN.yes)
+    await operator.sees("was logged out", PATIENCE)
     await operator.presses(EN.language)
     await operator.presses("Português")
     await operator.types("/start")
@@ -192,5 +196,5 @@ async def test_the_operator_takes_a_backup_logs_a_session_out_and_brings_it_back
     await chat_picture(browser, "bot-4-dashboard-pt", "Orchestrator", [dashboard])
     await operator.presses(PT.sessions)
     await operator.presses("tg-7001 / whatsapp")
-    await operator.sees("🟢 conectado", PATIENCE)
-    await chat_picture(browser, "bot-5-session-pt", "Orchestrator", operator.messages[-1:])
+    session = await operator.sees("<b>tg-7001 / whatsapp</b>\n🟢 conectado", PATIENCE)
+    await chat_picture(browser, "bot-5-session-pt", "Orchestrator", [session])

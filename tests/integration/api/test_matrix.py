@@ -26,7 +26,8 @@ OWNER, OTHER = "acme", "other"
 SESSION = "the-owners-session"
 
 #: What needs no token: nobody's secrets are behind it.
-OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs"}
+#: Telegram shows a secret of its own at its webhook.
+OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs", "/telegram/webhook"}
 
 
 async def session(api: PublicApi, token: str) -> str:
@@ -53,6 +54,14 @@ async def first(api: PublicApi, token: str) -> str:
     return "1"
 
 
+async def process(api: PublicApi, token: str) -> str:
+    return "baileys"
+
+
+async def document(api: PublicApi, token: str) -> str:
+    return "chat:1"
+
+
 #: How to make, with the owner's token, what a path names, so that a foreign 404 isn't one because nothing is there.
 THINGS: Mapping[str, Callable[[PublicApi, str], Awaitable[str]]] = {
     "session_id": session,
@@ -60,6 +69,8 @@ THINGS: Mapping[str, Callable[[PublicApi, str], Awaitable[str]]] = {
     "tenant_id": owner,
     "token_id": token_id,
     "link_id": link_id,
+    "process": process,
+    "document": document,
 }
 
 
