@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import backoff
@@ -20,6 +20,7 @@ from aiohttp import web
 
 from orchestrator.api.internal import internal_app
 from orchestrator.api.keys import Services
+from orchestrator.api.payments import NOTIFICATIONS_PATH
 from orchestrator.api.public import public_app
 from orchestrator.config import (
     SUPERVISOR_USERNAME,
@@ -33,8 +34,8 @@ from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.media import MIB
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.rate_limit import Rate
-from orchestrator.domain.session import SetAsideBy
-from orchestrator.jobs import loops
+from orchestrator.domain.session import Lease, SetAsideBy
+from orchestrator.jobs import billing, loops
 from orchestrator.jobs.background import Background, pause
 from orchestrator.log_lines import configure_logging
 from orchestrator.outbound.client import OutboundClient
@@ -43,12 +44,15 @@ from orchestrator.peer.client import PeerClient
 from orchestrator.services.access import Access
 from orchestrator.services.archives import Archives
 from orchestrator.services.backups import Backups
+from orchestrator.services.charges import Charges
+from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.connections import Connections
 from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
 from orchestrator.services.history import History
 from orchestrator.services.host import Host
+from orchestrator.services.housekeeping import Housekeeping
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.key_rotation import KeyRotation
 from orchestrator.services.leases import LeaseBook
@@ -56,9 +60,13 @@ from orchestrator.services.link_previews import LinkPreviews
 from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.moving import Moving
+from orchestrator.services.notices import Notices
 from orchestrator.services.operations import Operations
+from orchestrator.services.outbox import Outbox
+from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
+from orchestrator.services.payments import Payments
 from orchestrator.services.peers import Peers
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.quarantine import Quarantine
@@ -69,8 +77,11 @@ from orchestrator.services.session_settings import Settings as SettingsOfSession
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.shards import Shard, Shards
 from orchestrator.services.sidecar_events import SidecarEvents
+from orchestrator.services.subscriptions import Subscriptions
 from orchestrator.services.supervision import Supervision
 from orchestrator.services.tenants import Tenants
+from orchestrator.services.webhook_deliveries import WebhookDeliveries
+from orchestrator.services.webhooks import Webhooks
 from orchestrator.sidecar.client import SidecarClient
 from orchestrator.sidecar.supervisord import SupervisordClient
 from orchestrator.store.acts import ActStore
@@ -79,21 +90,36 @@ from orchestrator.store.audit import AuditStore
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.bot import BotStore
+from orchestrator.store.charges import ChargeStore
 from orchestrator.store.database import Database
 from orchestrator.store.directory import DirectoryStore
 from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
+from orchestrator.store.jobs import JobStore
+from orchestrator.store.kept_messages import KeptMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.messages import MessageStore
+from orchestrator.store.notices import NoticeStore
+from orchestrator.store.outbox import OutboxStore
 from orchestrator.store.overview import OverviewStore
+from orchestrator.store.pacing import PacingStore
 from orchestrator.store.pairing_links import PairingLinkStore
+from orchestrator.store.plans import PlanStore
 from orchestrator.store.portable_states import PortableStateStore
+from orchestrator.store.recurring_payments import RecurringPaymentStore
 from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.session_settings import SessionSettingsStore
 from orchestrator.store.sessions import SessionStore
+from orchestrator.store.settlements import SettlementStore
+from orchestrator.store.stored_events import StoredEvents
+from orchestrator.store.subscriptions import SubscriptionStore
 from orchestrator.store.tenants import TenantStore
+from orchestrator.store.webhooks import WebhookStore
+
+if TYPE_CHECKING:
+    from orchestrator.payments.mercadopago import MercadoPago
 
 log = structlog.get_logger(__name__)
 
@@ -112,6 +138,8 @@ class Parts:
     peers: Peers
     host: Host
     peer_token: str
+    deliveries: WebhookDeliveries
+    housekeeping: Housekeeping
 
 
 def migrate_database(settings: Settings) -> int:
@@ -232,8 +260,19 @@ async def _start(
     background.start("renew", loops.renewing(services.supervision, settings.lease_ttl_seconds))
     background.start("reconcile", loops.reconciling(services.supervision))
     background.start("mark", loops.marking(services.incoming))
+    sender, deliveries = services.outbox_sender, parts.deliveries
+    background.start("outbox", loops.draining(sender))
+    background.start("outcomes", loops.recording_outcomes(sender))
+    background.start("events", loops.storing_events(deliveries, services.events))
+    background.start("received", loops.making_deliveries(deliveries))
+    background.start("webhooks", loops.delivering(deliveries))
+    jobs = loops.working(process.database_url, process.replica_id, sender, deliveries, parts.housekeeping)
+    background.start("jobs", jobs)
     retention = settings.quarantine_retention_days
     background.start("access", loops.confirming(services.access))
+    background.start("subscriptions", billing.enforcing(services.subscriptions))
+    if settings.terms is not None:
+        background.start("payments", billing.reconciling(services.payments))
     background.start("prune", loops.pruning(*_prunings(parts, retention)))
     background.start("host", loops.telling(parts.host))
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
@@ -249,6 +288,7 @@ def _prunings(parts: Parts, retention_days: float) -> Sequence[Callable[[], Awai
             days=loops.SENT_MESSAGE_DAYS, most=loops.SENT_MESSAGES_PER_SESSION
         ),
         lambda: services.incoming.prune(delivered_hours=loops.DELIVERED_HOURS, undelivered_days=loops.UNDELIVERED_DAYS),
+        services.chat_history.prune,
         lambda: services.history.purge(retention_days=retention_days),
         services.pairing_links.forget_old,
         lambda: services.tenants.measure(every_seconds=loops.PRUNE_SECONDS / 2),
@@ -258,9 +298,11 @@ def _prunings(parts: Parts, retention_days: float) -> Sequence[Callable[[], Awai
 async def _mark_the_last(services: Services) -> None:
     try:
         await services.incoming.mark_delivered()
-        await services.access.record_use()
     except DatabaseUnavailable:
         log.warning("the last messages were not marked as delivered; they will be told again")
+        return
+    with contextlib.suppress(DatabaseUnavailable):  # nobody needs it to the second
+        await services.access.record_use()
 
 
 @asynccontextmanager
@@ -272,13 +314,16 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
     await database.open()
     # No limit: sends that wait for WhatsApp must not keep the supervision from asking the sidecar.
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-    outbound = OutboundClient(AddressRules(settings.outbound_allowed_networks))
+    rules = AddressRules(settings.outbound_allowed_networks)
+    outbound = OutboundClient(rules)
+    gateway = _gateway(settings)
     try:
         supervisord = SupervisordClient(process.supervisor_socket, SUPERVISOR_USERNAME, process.supervisor_password)
         sessions = SessionStore(database)
         auth_states = AuthStateStore(database, sealer)
         events = EventBus()
-        incoming = IncomingMessages(IncomingMessageStore(database, sealer), events)
+        stored_events = StoredEvents(database, sealer)
+        incoming = IncomingMessages(IncomingMessageStore(database, sealer), stored_events, events)
         connections = Connections()
         leases = LeaseBook(LeaseStore(database, process.replica_id, settings.lease_ttl_seconds))
         peer_token = secrets.token_hex(32)
@@ -300,10 +345,24 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         quarantine = Quarantine(sessions, leases, events, shards)
         media = MediaFiles(process.media_dir, outbound, settings.media_max_mib * MIB)
         media.clear()
-        session_settings = SettingsOfSessions(SessionSettingsStore(database, sealer), sessions, leases, shards)
+        chat_history = ChatHistory(KeptMessageStore(database, sealer))
+        session_settings = SettingsOfSessions(SessionSettingsStore(database, sealer), sessions, leases, shards, rules)
         supervision = Supervision(sessions, leases, connections, events, shards, replicas, session_settings)
         peers = Peers(replicas, events, peer_client)
         tokens, tenants = ApiTokenStore(database), TenantStore(database)
+        plans, charge_store, recurring = PlanStore(database), ChargeStore(database), RecurringPaymentStore(database)
+        settlements, subscription_store = SettlementStore(database), SubscriptionStore(database)
+        notices = Notices(NoticeStore(database), events)
+        subscriptions = Subscriptions(subscription_store, plans, recurring, notices, settings.terms)
+        charges = Charges(
+            gateway,
+            charge_store,
+            recurring,
+            plans,
+            subscriptions,
+            subscription_store,
+            payer_email=settings.mercadopago_payer_email,
+        )
         access = Access(tokens, tenants, settings.admin_token, process.bot_api_token)
         states = PortableStateStore(database, sealer)
         overview = OverviewStore(database)
@@ -316,50 +375,90 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             settings.data_dir / "journal",
             settings.journal_max_mib * 1024**2,
         )
+        messaging = Messaging(
+            sessions,
+            MessageStore(database, sealer),
+            leases,
+            connections,
+            shards,
+            media,
+            LinkPreviews(outbound, media),
+            chat_history,
+        )
+        outbox_store, pacing = OutboxStore(database, sealer, stored_events), PacingStore(database)
+        sender = OutboxSender(outbox_store, pacing, leases, connections, messaging, events)
+        webhook_store = WebhookStore(database, sealer, process.replica_id)
+        deliveries = WebhookDeliveries(webhook_store, stored_events, leases, events, outbound)
+
+        def on_incoming(lease: Lease, number: int, data: bytes) -> None:
+            incoming.committed(lease, number, data)
+            deliveries.received(lease)
+
         services = Services(
             access=access,
             acts=ActStore(database),
             archives=Archives(states),
-            backups=Backups(auth_states, writer, leases, quarantine, incoming.committed),
+            chat_history=chat_history,
+            backups=Backups(auth_states, writer, leases, quarantine, on_incoming),
             bot=BotStore(database),
             directory=Directory(DirectoryStore(database, sealer)),
+            charge_store=charge_store,
+            charges=charges,
             events=events,
             forwarding=Forwarding(sessions, leases, replicas, peer_client),
             history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
             incoming=incoming,
             leases=leases,
-            messaging=Messaging(
-                sessions,
-                MessageStore(database, sealer),
-                leases,
-                connections,
-                shards,
-                media,
-                LinkPreviews(outbound, media),
-            ),
+            messaging=messaging,
+            notices=notices,
             overview=overview,
             operations=Operations(sessions, leases, shards),
+            outbox=Outbox(outbox_store, pacing, leases, messaging, sender, events),
+            outbox_sender=sender,
             pairing=Pairing(sessions, connections, shards),
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),
+            payments=Payments(gateway, charges, charge_store, recurring, plans, settlements, subscriptions, notices),
+            plans=plans,
             posted_folders=PostedFolders(sessions, states),
             rate_limits=RateLimits(Rate(settings.requests_per_minute), Rate(settings.failed_logins_per_minute)),
             readiness=Readiness(database, supervision),
             replicas=replicas,
             settings=session_settings,
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
-            sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events),
+            sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events, sender.opened),
             supervision=supervision,
             supervisord=supervisord,
-            tenants=Tenants(tenants, tokens, access),
+            webhooks=Webhooks(webhook_store, outbound, deliveries.interest_changed),
+            settlements=settlements,
+            subscriptions=subscriptions,
+            tenants=Tenants(tenants, tokens, access, subscriptions),
         )
-        yield Parts(services, database, auth_states, sessions, peers, host, peer_token)
+        housekeeping = Housekeeping(sender, deliveries, outbox_store, stored_events, webhook_store, JobStore(database))
+        yield Parts(services, database, auth_states, sessions, peers, host, peer_token, deliveries, housekeeping)
         await peers.close()
         await replicas.close()
     finally:
         await outbound.close()
+        if gateway is not None:
+            gateway.close()
         await http.close()
         await writer.close()
         await database.close()
+
+
+def _gateway(settings: Settings) -> "MercadoPago | None":
+    if settings.mercadopago_access_token is None:
+        return None
+    from orchestrator.payments.mercadopago import MercadoPago  # noqa: PLC0415 (a second, and most don't need it)
+
+    url = settings.public_url
+    return MercadoPago(
+        settings.mercadopago_access_token,
+        webhook_secret=settings.mercadopago_webhook_secret,
+        api_url=settings.mercadopago_api_url,
+        # Without the parameter the same things are told twice, the second time without a signature.
+        notification_url=None if url is None else f"{url}{NOTIFICATIONS_PATH}?source_news=webhooks",
+    )
 
 
 def _shard(
@@ -422,6 +521,12 @@ def _warn_about(settings: Settings) -> None:
         log.warning("ADMIN_CHAT_ID is unset: the Telegram bot serves tenants and has no operator, who gets no alerts")
     if not settings.session_encryption_keys:
         log.warning("SESSION_ENCRYPTION_KEYS is unset: auth states are stored without encryption")
+    if settings.mercadopago_access_token is None:
+        log.info("MERCADOPAGO_ACCESS_TOKEN is unset: billing is off, everybody may use everything")
+    elif settings.mercadopago_webhook_secret is None:
+        log.warning(
+            "MERCADOPAGO_WEBHOOK_SECRET is unset: no notification is believed, and what was paid is found minutes later"
+        )
     if settings.whatsapp_web_url != WHATSAPP_WEB_URL:
         log.warning(
             "WHATSAPP_WEB_URL is not WhatsApp's own: Baileys does not authenticate the server, whoever runs it reads everything",

@@ -18,6 +18,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from orchestrator.domain.outbound import Network, parsed_network
+from orchestrator.domain.subscription import Terms
 
 WHATSAPP_WEB_URL: Final = "wss://web.whatsapp.com/ws/chat"
 """WhatsApp's own WebSocket, the same default as in Baileys."""
@@ -34,6 +35,7 @@ SECRET_VARIABLES: Final = (
     "INTERNAL_TOKEN",
     "JOURNAL_KEYS",
     "MERCADOPAGO_ACCESS_TOKEN",
+    "MERCADOPAGO_WEBHOOK_SECRET",
     "SESSION_ENCRYPTION_KEYS",
     "SUPERVISOR_PASSWORD",
 )
@@ -128,7 +130,26 @@ class Settings:
     """Who may act as the operator in it; in a private chat that is whose chat it is."""
     telegram_api_url: str = TELEGRAM_API_URL
     telegram_mode: str = "polling"
+    mercadopago_access_token: str | None = field(default=None, repr=False)
+    """None: billing is off, and everybody may use everything."""
+    mercadopago_webhook_secret: str | None = field(default=None, repr=False)
+    """None: no notification is believed; what was paid is found by asking."""
+    mercadopago_api_url: str | None = None
+    """Another server than MercadoPago's own."""
+    mercadopago_payer_email: str | None = None
+    """Who pays, for tenants that have given no e-mail address."""
+    trial_days: int = 7
+    trial_sessions: int = 1
+    grace_days: int = 3
+    """From the end of a subscription until its sessions are paused."""
     log_level: str = "info"
+
+    @property
+    def terms(self) -> Terms | None:
+        """What tenants get without a payment; None: billing is off."""
+        if self.mercadopago_access_token is None:
+            return None
+        return Terms(trial_days=self.trial_days, trial_sessions=self.trial_sessions, grace_days=self.grace_days)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -171,6 +192,13 @@ class Settings:
             admin_user_ids=read.chat_ids("ADMIN_USER_IDS", most=100),
             telegram_api_url=read.http_url("TELEGRAM_API_URL") or TELEGRAM_API_URL,
             telegram_mode=read.choice("TELEGRAM_MODE", default="polling", choices=("polling", "webhook")),
+            mercadopago_access_token=read.secret("MERCADOPAGO_ACCESS_TOKEN"),
+            mercadopago_webhook_secret=read.secret("MERCADOPAGO_WEBHOOK_SECRET"),
+            mercadopago_api_url=read.http_url("MERCADOPAGO_API_URL"),
+            mercadopago_payer_email=read.email("MERCADOPAGO_PAYER_EMAIL"),
+            trial_days=read.whole_number("TRIAL_DAYS", default=7, lowest=0, highest=3650),
+            trial_sessions=read.whole_number("TRIAL_SESSIONS", default=1, lowest=0, highest=1_000_000),
+            grace_days=read.whole_number("GRACE_DAYS", default=3, lowest=0, highest=3650),
             log_level=read.choice("LOG_LEVEL", default="info", choices=LOG_LEVELS, also={"warning": "warn"}),
         )
         if settings.bot_token is not None and settings.telegram_mode == "webhook" and settings.public_url is None:
@@ -371,6 +399,22 @@ class _Reader:
         what = "one of Telegram's chat ids" if most == 1 else "Telegram's user ids, separated by commas"
         self.refuse(f"{name} is {_shown(self._text(name) or '')}; set it to {what}, which are whole numbers.")
         return ()
+
+    def secret(self, name: str) -> str | None:
+        text = self._text(name)
+        if text is None or (text.isascii() and text.isprintable() and " " not in text):
+            return text
+        self.refuse(
+            f"{name} contains white space or a character outside ASCII; copy it again from MercadoPago's panel."
+        )
+        return None
+
+    def email(self, name: str) -> str | None:
+        text = self._text(name)
+        if text is None or re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", text):
+            return text
+        self.refuse(f"{name} is {_shown(text)}; set it to an e-mail address, or leave it out.")
+        return None
 
     def encryption_keys(self, name: str) -> tuple[bytes, ...]:
         text = self._text(name)

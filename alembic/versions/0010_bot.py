@@ -6,7 +6,7 @@ Replicas of the version before know none of these tables.
 from alembic import op
 
 revision = "0010"
-down_revision = "0007"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 

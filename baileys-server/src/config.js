@@ -1,3 +1,5 @@
+import { parsedNetwork } from './proxy/address-rules.js'
+
 /**
  * The only reader of the environment. Every malformed value is refused with one sentence, all of them at once.
  *
@@ -18,6 +20,7 @@
  * @property {string | null} mediaDir where the orchestrator puts files that are to be sent; null: no media
  * @property {number} journalMaxBytes
  * @property {readonly Buffer[]} journalKeys each 32 bytes; the first seals, all of them open
+ * @property {readonly import('./proxy/address-rules.js').Network[]} outboundAllowedNetworks where a session's proxy may be though it isn't public
  * @property {string} logLevel
  */
 
@@ -59,6 +62,7 @@ export function readConfig(env) {
     mediaDir: read.optional('MEDIA_DIR'),
     journalMaxBytes: read.integer('JOURNAL_MAX_MIB', 256, 1, 1024) * MIB,
     journalKeys: read.keys('JOURNAL_KEYS', 32),
+    outboundAllowedNetworks: read.networks('OUTBOUND_ALLOWED_NETWORKS'),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info')
   }
   if (problems.length > 0) throw new InvalidConfig(problems)
@@ -93,6 +97,12 @@ function readers(env, problems) {
         problems.push(`${name} must be keys of ${bytes * 2} hexadecimal digits, separated by commas.`)
       }
       return texts.map(text => Buffer.from(text, 'hex'))
+    },
+    /** Networks such as 10.0.0.0/8 or fd00::/8, separated by commas. */
+    networks(/** @type {string} */ name) {
+      const networks = value(name)?.split(',').map(text => parsedNetwork(text.trim())) ?? []
+      if (networks.includes(null)) problems.push(`${name} must be networks such as 10.0.0.0/8, separated by commas.`)
+      return networks.filter(network => network !== null)
     },
     integer(/** @type {string} */ name, /** @type {number} */ fallback, /** @type {number} */ min, /** @type {number} */ max) {
       const text = value(name)

@@ -14,6 +14,7 @@ import { createControlApi } from './control-api.js'
 import { createLog, safeError } from './log.js'
 import { Media } from './messages/media.js'
 import { JournalRecovery } from './connections/journal-recovery.js'
+import { AddressRules } from './proxy/address-rules.js'
 import { OrchestratorClient } from './orchestrator/client.js'
 import { CredsLoader } from './orchestrator/creds-loader.js'
 import { Departure } from './orchestrator/departure.js'
@@ -49,6 +50,7 @@ const lastWords = config.journalDir === null ? null : takeLastWords(config.journ
 if (lastWords) log.error(lastWords, 'predecessor_failed')
 let draining = journal !== null && journal.left.length > 0
 const outbox = new EventOutbox({ client, instance, clock, log })
+const addressRules = new AddressRules(config.outboundAllowedNetworks)
 const directory = new DirectoryOutbox({ client, clock, log })
 const credsLoader = new CredsLoader(client)
 const startSlots = new StartSlots(SOCKETS_STARTING_AT_ONCE)
@@ -57,6 +59,7 @@ const media = new Media(config.mediaDir, log)
 const registry = new Registry(session => ({
   credsLoader,
   backup: new SessionBackup(client, session),
+  permitsProxyAt: address => addressRules.permits(address),
   noteDirectory: (kind, id, fields) => directory.add(session, kind, id, fields),
   report: (type, data) => outbox.add({ session_ref: session.sessionRef, epoch: session.epoch, type, data }),
   journal,

@@ -224,6 +224,7 @@ async function controlAnswer(name, call, request, { status, body }) {
   }
   const connection = {
     send: async message => { assert.deepEqual(asRequested(message), request); return outcome(body) },
+    sendOnce: async message => { assert.deepEqual(asRequested(message), request); return outcome(body) },
     logout: async () => outcome(),
     perform: async () => outcome(body),
     applySettings: async settings => { assert.deepEqual(settings, request.settings); return outcome(body.renewed) },

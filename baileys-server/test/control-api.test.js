@@ -49,7 +49,9 @@ for (const body of BAD_SESSIONS) {
 const BAD_MESSAGES = [
   { to: '5511', type: 'text', text: 'x' }, { to: '551199999@evil.example', type: 'text', text: 'x' }, { to: '551199999@s.whatsapp.net', type: 'text' },
   { to: '551199999@s.whatsapp.net', type: 'text', text: '' }, { to: '551199999@s.whatsapp.net', type: 'image', text: 'x' },
-  { to: '551199999:3@s.whatsapp.net', type: 'text', text: 'x' }, { to: '551199999@s.whatsapp.net', type: 'text', text: 'x'.repeat(65_537) }, []
+  { to: '551199999:3@s.whatsapp.net', type: 'text', text: 'x' }, { to: '551199999@s.whatsapp.net', type: 'text', text: 'x'.repeat(65_537) }, [],
+  { to: '551199999@s.whatsapp.net', type: 'text', text: 'x', again: true },
+  { to: '551199999@s.whatsapp.net', type: 'text', text: 'x', message_id: '3EB0C431C26A1916E07E9A', again: 1 }
 ]
 for (const body of BAD_MESSAGES) {
   test(`a message ${JSON.stringify(body).slice(0, 70)} is invalid`, async () => {

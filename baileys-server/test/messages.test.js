@@ -249,6 +249,14 @@ test("what phones reply, react, edit and delete is told from our side", async ()
   assert.deepEqual([poll.event.type, poll.event.poll], ['poll', { name: 'Qual?', options: ['A', 'B'], selectable_count: 1 }])
 })
 
+test('a message that is sent is described as if it had come in, when that is asked for', async () => {
+  const { body } = await sidecar.call('POST', `/v1/sessions/${REF}/messages`, { to: ana.jid, type: 'text', text: 'descrita', describe: true })
+  const { origin, timestamp, ...event } = body.event
+  assert.deepEqual(event, { message_id: body.message_id, chat: ana.jid, sender: OWN, from_me: true, push_name: null, type: 'text', text: 'descrita' })
+  assert.ok(timestamp > 1_700_000_000)
+  assert.deepEqual([origin.chat, origin.participant, typeof origin.message], [ana.jid, null, 'string'])
+})
+
 test('a status post reaches its recipients, and our own phone, and nobody else', async () => {
   const post = { to: 'status@broadcast', recipients: [ana.jid], type: 'text', text: 'Aberto até 22 h', background_color: '#006d5b', font: 1 }
   const shown = await seen(post)

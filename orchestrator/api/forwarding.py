@@ -21,6 +21,8 @@ async def forwarded(request: web.Request, handler: Handler) -> web.StreamRespons
     concerned = operation is not None and operation.concerns_session and not operation.anywhere
     if operation is None or not concerned or FORWARDED_HEADER in request.headers:
         return await handler(request)
+    if operation.stays is not None and await operation.stays(request):
+        return await handler(request)
     name = request.match_info["session_id"]
     action = request.path.rpartition("/")[2]
     wait = _OWNER_SECONDS if action in ("qr", "pairing-code") else 0.0

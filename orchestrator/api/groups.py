@@ -86,8 +86,7 @@ async def answer_requests(request: web.Request) -> web.Response:
 
 
 async def join(request: web.Request) -> web.Response:
-    body = await read_json(request, wire.JoinGroup)
-    asked = {"invite_code": invite_code(body.invite, "invite")}
+    asked = {"invite_code": invite_code(in_path(request, "invite"), "invite")}
     return json_response(await ask(request, "groups.join", asked, wire.JoinedGroup))
 
 
@@ -173,12 +172,10 @@ OPERATIONS = (
     ),
     _operation(
         "POST",
-        f"{SESSION}/groups/join",
+        f"{SESSION}/groups/invites/{{invite}}",
         join,
-        "Join a group by its invite link.",
-        takes=wire.JoinGroup,
+        "Join a group by its invite code.",
         gives=wire.JoinedGroup,
-        example=wire.JoinGroup(invite="https://chat.whatsapp.com/AbCdEf0123456789"),
         example_answer=wire.JoinedGroup(group_id=_ID),
     ),
     _operation(

@@ -155,13 +155,27 @@ async def goodbye(request: web.Request) -> web.Response:
 
 
 async def events(request: web.Request) -> web.Response:
-    for event in (await read_json(request, EventBatch)).events:
+    """Taken once they are handled, and the receipts among them recorded: many in one transaction."""
+    batch = (await read_json(request, EventBatch)).events
+    await _handle(request, batch)
+    leases = request.app[SERVICES].leases
+    receipts = [
+        (lease, event.data)
+        for event in batch
+        if event.type == "message.receipt" and (lease := leases.held.get(event.session_ref)) is not None
+    ]
+    if receipts:
+        await request.app[SERVICES].outbox_sender.take_receipts(receipts)
+    return json_response({})
+
+
+async def _handle(request: web.Request, batch: list[SidecarEvent]) -> None:
+    for event in batch:
         try:
             await request.app[SERVICES].sidecar_events.handle(event.session_ref, event.epoch, event.type, event.data)
         except (KeyError, ValueError, TypeError) as error:
             message = f"of type {event.type} lacks or has a wrong {error}"
             raise InvalidRequest(errors=[FieldError("events", message)]) from error
-    return json_response({})
 
 
 async def learn(request: web.Request) -> web.Response:

@@ -9,6 +9,8 @@ from orchestrator.domain.tenant import Caller
 from orchestrator.services.access import Access
 from orchestrator.services.archives import Archives
 from orchestrator.services.backups import Backups
+from orchestrator.services.charges import Charges
+from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
@@ -16,9 +18,13 @@ from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
+from orchestrator.services.notices import Notices
 from orchestrator.services.operations import Operations
+from orchestrator.services.outbox import Outbox
+from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.services.pairing import Pairing
 from orchestrator.services.pairing_links import PairingLinks
+from orchestrator.services.payments import Payments
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.rate_limits import RateLimits
 from orchestrator.services.readiness import Readiness
@@ -26,12 +32,17 @@ from orchestrator.services.replicas import Replicas
 from orchestrator.services.session_settings import Settings
 from orchestrator.services.sessions import Sessions
 from orchestrator.services.sidecar_events import SidecarEvents
+from orchestrator.services.subscriptions import Subscriptions
 from orchestrator.services.supervision import Supervision
 from orchestrator.services.tenants import Tenants
+from orchestrator.services.webhooks import Webhooks
 from orchestrator.sidecar.supervisord import SupervisordClient
 from orchestrator.store.acts import ActStore
 from orchestrator.store.bot import BotStore
+from orchestrator.store.charges import ChargeStore
 from orchestrator.store.overview import OverviewStore
+from orchestrator.store.plans import PlanStore
+from orchestrator.store.settlements import SettlementStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +54,10 @@ class Services:
     archives: Archives
     backups: Backups
     bot: BotStore
+    chat_history: ChatHistory
     directory: Directory
+    charge_store: ChargeStore
+    charges: Charges
     events: EventBus
     forwarding: Forwarding
     history: History
@@ -52,18 +66,26 @@ class Services:
     messaging: Messaging
     overview: OverviewStore
     operations: Operations
+    outbox: Outbox
+    outbox_sender: OutboxSender
+    notices: Notices
     pairing: Pairing
     pairing_links: PairingLinks
+    payments: Payments
+    plans: PlanStore
     posted_folders: PostedFolders
     rate_limits: RateLimits
     readiness: Readiness
     replicas: Replicas
     sessions: Sessions
     settings: Settings
+    settlements: SettlementStore
     sidecar_events: SidecarEvents
+    subscriptions: Subscriptions
     supervision: Supervision
     supervisord: SupervisordClient
     tenants: Tenants
+    webhooks: Webhooks
 
 
 SERVICES = web.AppKey("services", Services)

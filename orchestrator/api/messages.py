@@ -7,13 +7,18 @@ from urllib.parse import quote
 import aiohttp
 from aiohttp import BodyPartReader, web
 
+from orchestrator.api import outbox
+from orchestrator.api.asking import chat_jid, in_path
 from orchestrator.api.bodies import from_json, json_response, read_json, read_query
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.api.operations import BODY_LIMIT, FORM, JSON, Operation
+from orchestrator.api.pages import Number, begins_after, cut
 from orchestrator.api.sessions import session_id
 from orchestrator.domain.errors import (
     BodyTooLarge,
+    ChatsNotKept,
     FieldError,
+    IdempotencyKeyReused,
     InvalidRequest,
     MalformedJson,
     MediaAddressForbidden,
@@ -27,15 +32,20 @@ from orchestrator.domain.errors import (
     MessageNotForwardable,
     MessageNotFound,
     NotOnWhatsapp,
+    OutboxFull,
     SendFailed,
     SendUnconfirmed,
     SessionNotOpen,
     SidecarGone,
     SidecarUnavailable,
 )
+from orchestrator.domain.session import existing_id
 from orchestrator.domain.tenant import Scope
+from orchestrator.services.events import timestamp
 from orchestrator.services.media import Upload
 from orchestrator.wire import messages as wire
+from orchestrator.wire import outbox as outbox_wire
+from orchestrator.wire.pages import Page
 
 #: A file in base64 is a third larger: 18 MiB of it. Larger ones come by URL or as a part of a form.
 _MESSAGE_LIMIT = 24 * 1024 * 1024
@@ -51,6 +61,10 @@ async def send(request: web.Request) -> web.Response:
         message, upload = await _form(request)
     else:
         message, upload = await read_json(request, wire.OutgoingMessage), None
+    if message.waits or outbox.idempotency_key(request) is not None:
+        if upload is not None:
+            raise InvalidRequest(errors=[FieldError("file", "can't wait in the outbox; give the address of the file")])
+        return await outbox.accept(request, message)
     messaging = request.app[SERVICES].messaging
     sent = await messaging.send(request[TENANT], session_id(request), message, upload=upload)
     return json_response(wire.SentMessage(message_id=sent.message_id, to=sent.to), status=201)
@@ -86,6 +100,18 @@ async def media(request: web.Request) -> web.StreamResponse:
             raise ConnectionResetError from error
         await response.write_eof()
         return response
+
+
+async def of_chat(request: web.Request) -> web.Response:
+    page = read_query(request, Page)
+    chat = chat_jid(in_path(request, "chat"), "chat")
+    name = existing_id(in_path(request, "session_id"))
+    before = begins_after(page, Number)
+    history = request.app[SERVICES].chat_history
+    found = await history.messages(request[TENANT], name, chat, before=before, most=page.limit + 1)
+    kept, next_cursor = cut(found, page, lambda message: message.number)
+    messages = [{**message.data, "received_at": timestamp(message.received_at)} for message in kept]
+    return json_response(wire.ChatMessages(messages=messages, next_cursor=next_cursor))
 
 
 async def _form(request: web.Request) -> tuple[wire.OutgoingMessage, Upload]:
@@ -132,11 +158,18 @@ OPERATIONS = (
         summary="Send a message; the answer comes once it is written to WhatsApp's socket.",
         details="A file comes by `media.url`, in base64 as `media.data`, or in a form: the part `message` is this body, and the "
         "part `file` after it the file. What refers to another message needs that it is known here: messages that came in are "
-        "for 24 hours after their delivery, those sent through here for 3 days, at most the last 1,000 of a session.",
+        "for 24 hours after their delivery, those sent through here for 3 days, at most the last 1,000 of a session. With an Idempotency-Key, queue, send_at or "
+        "deadline it is accepted into the outbox and answered with 202 once the database has it: it is sent, once and in the "
+        "order of its chat, when the session is open. Its file must come by `media.url` then, or be small.",
         takes=wire.OutgoingMessage,
         gives=wire.SentMessage,
         status=201,
+        also=(202,),
+        headers=outbox_wire.IdempotencyKey,
+        stays=outbox.is_for_outbox,
         errors=(
+            IdempotencyKeyReused,
+            OutboxFull,
             MessageNotFound,
             MessageAmbiguous,
             SessionNotOpen,
@@ -177,5 +210,35 @@ OPERATIONS = (
             SidecarGone,
         ),
         answer_types=("*/*",),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/sessions/{session_id}/chats/{chat}/messages",
+        handler=of_chat,
+        scope=Scope.READ,
+        tag="Chats",
+        summary="List a chat's recent messages, the newest first.",
+        details="Those that came in, and those that were sent through here, for as long as `retention_days` of the session's settings says, "
+        "or else `chat_retention_days` of the tenant; 0, as it is by default, keeps none.",
+        query=Page,
+        gives=wire.ChatMessages,
+        errors=(InvalidRequest, ChatsNotKept),
+        anywhere=True,
+        example_answer=wire.ChatMessages(
+            messages=[
+                {
+                    "message_id": "3EB0A1B2C3D4E5F60718",
+                    "chat": "5511988887777@s.whatsapp.net",
+                    "sender": "5511988887777@s.whatsapp.net",
+                    "from_me": False,
+                    "timestamp": 1795748523,
+                    "push_name": "Ana",
+                    "type": "text",
+                    "text": "Olá!",
+                    "received_at": "2026-11-27T01:02:03.456Z",
+                }
+            ],
+            next_cursor=None,
+        ),
     ),
 )

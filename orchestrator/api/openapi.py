@@ -184,7 +184,7 @@ def _described(operation: Operation, shapes: _Shapes) -> Json:
         if operation.example is not None:
             content["example"] = _builtins(operation.example)
         described["requestBody"] = {
-            "required": any("required" in schema for schema in _structs(operation.takes, shapes)),
+            "required": any(schema["required"] for schema in _structs(operation.takes, shapes)),
             "content": {kind: _form(content) if kind == FORM else content for kind in operation.body_types},
         }
     return described

@@ -6,7 +6,7 @@ operation can't be there and be undocumented, or open to a token of the wrong sc
 ``public.OPERATIONS``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, TypeAlias
@@ -18,6 +18,7 @@ from orchestrator.api.request_ids import Handler
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.tenant import Scope
 from orchestrator.wire.addresses import ChannelText, ChatText, GroupText, InviteText, LabelText, UserText
+from orchestrator.wire.billing import ChargeId, PlanId
 from orchestrator.wire.bot import DocumentName
 from orchestrator.wire.overview import ProcessName
 from orchestrator.wire.shape import SessionId, text
@@ -42,6 +43,8 @@ PATH_PARAMETERS: Mapping[str, object] = {
     "session_id": SessionId,
     "link_id": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
     "tenant_id": TenantId,
+    "plan_id": PlanId,
+    "charge_id": ChargeId,
     "token_id": TokenId,
     "process": ProcessName,
     "document": DocumentName,
@@ -53,6 +56,9 @@ PATH_PARAMETERS: Mapping[str, object] = {
     "label": LabelText,
     "invite": InviteText,
     "generation": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[1])],
+    "bulk_id": Annotated[str, msgspec.Meta(description="Its id.", examples=["bulk_5f0c1d2e3a4b5c6d7e8f9a0b"])],
+    "webhook_id": Annotated[str, msgspec.Meta(description="Its id.", examples=["wh_5f0c1d2e3a4b5c6d7e8f9a0b"])],
+    "number": Annotated[int, msgspec.Meta(ge=1, description="Its number.", examples=[17])],
 }
 
 
@@ -97,6 +103,8 @@ class Operation:
     """Whoever does it is put on record. What the admin does with another tenant's sessions is in any case."""
     sends_message: bool = False
     """A request counts as one message of the tenant's messages per minute. One that sends many counts them itself."""
+    stays: Callable[[web.Request], Awaitable[bool]] | None = None
+    """Says of a request whether any replica answers it, though others to the same address are handed on."""
     longest_seconds: float = LONGEST_SECONDS
     """How long the session's owner may take to begin its answer, when another replica asks it."""
     failure: type[msgspec.Struct] | None = None

@@ -1,6 +1,5 @@
 """Pairing over HTTP: the QR code as data or picture, and the pairing code."""
 
-import io
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -9,10 +8,12 @@ from typing import Any
 import segno
 from aiohttp import web
 
+from orchestrator.api import qr_codes
 from orchestrator.api.bodies import json_response, read_json, read_query
 from orchestrator.api.keys import PUBLIC_URL, SERVICES, TENANT
 from orchestrator.api.operations import Operation
 from orchestrator.api.pages import Number, begins_after, cut
+from orchestrator.api.qr_codes import preferred_format
 from orchestrator.api.sessions import session_id
 from orchestrator.domain.errors import (
     AlreadyPaired,
@@ -38,7 +39,7 @@ LINK_ID = re.compile(r"[1-9][0-9]{0,17}")
 
 async def qr(request: web.Request) -> web.Response:
     """The QR code that a phone accepts now, in the format that Accept prefers; JSON without a preference."""
-    draw = _FORMATS[preferred_format(request.headers.get("Accept", "*/*"))]
+    draw = _FORMATS[preferred_format(request.headers.get("Accept", "*/*"), _FORMATS)]
     shown = await request.app[SERVICES].pairing.qr(request[TENANT], session_id(request))
     response = draw(shown)
     # A cached QR code is a dead one.
@@ -119,28 +120,20 @@ def _json(shown: Qr) -> web.Response:
 
 
 def _png(shown: Qr) -> web.Response:
-    return web.Response(body=_drawn(shown, "png"), content_type="image/png")
+    return web.Response(body=qr_codes.picture(shown.qr, "png"), content_type="image/png")
 
 
 def _svg(shown: Qr) -> web.Response:
-    return web.Response(body=_drawn(shown, "svg"), content_type="image/svg+xml")
+    return web.Response(body=qr_codes.picture(shown.qr, "svg"), content_type="image/svg+xml")
 
 
 def _text(shown: Qr) -> web.Response:
-    out = io.StringIO()
-    segno.make_qr(shown.qr, error="l").terminal(out, compact=True)
-    return web.Response(text=out.getvalue(), content_type="text/plain", charset="utf-8")
+    return web.Response(text=qr_codes.terminal(shown.qr), content_type="text/plain", charset="utf-8")
 
 
 def qr_image(shown: Qr) -> str:
     """The QR code as a ``data:`` address for a page."""
     return str(segno.make_qr(shown.qr, error="l").svg_data_uri(scale=8, light="white"))
-
-
-def _drawn(shown: Qr, kind: str) -> bytes:
-    out = io.BytesIO()
-    segno.make_qr(shown.qr, error="l").save(out, kind=kind, scale=8, light="white")
-    return out.getvalue()
 
 
 _FORMATS: Mapping[str, Callable[[Qr], web.Response]] = {
@@ -149,23 +142,6 @@ _FORMATS: Mapping[str, Callable[[Qr], web.Response]] = {
     "image/svg+xml": _svg,
     "text/plain": _text,
 }
-
-
-def preferred_format(accept: str) -> str:
-    """The first of our formats that the Accept header prefers most (RFC 9110 section 12.5.1), or ``NotAcceptable``."""
-    wanted: list[tuple[float, str]] = []
-    for part in accept.split(","):
-        media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
-        try:
-            wanted.append((float(quality), media_range))
-        except ValueError:
-            continue
-    for preference, media_range in sorted(wanted, key=lambda entry: -entry[0]):
-        for name in _FORMATS:
-            if preference > 0 and media_range in (name, "*/*", name.split("/")[0] + "/*"):
-                return name
-    raise NotAcceptable
 
 
 _CONFLICTS = (AlreadyPaired, NotPairing, SessionQuarantined)

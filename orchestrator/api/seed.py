@@ -22,6 +22,7 @@ from orchestrator.domain.errors import (
     NotFound,
     OrchestratorError,
     Overloaded,
+    PaymentRequired,
     SessionLimit,
     SessionNotFound,
     SessionRunning,
@@ -51,8 +52,8 @@ async def plain_answers(request: web.Request, handler: Handler) -> web.StreamRes
         return _failure(BodyTooLarge())
     except web.HTTPNotFound:
         return _failure(NotFound())
-    except web.HTTPMethodNotAllowed:
-        return _failure(MethodNotAllowed())
+    except web.HTTPMethodNotAllowed as error:
+        return _failure(MethodNotAllowed(), Allow=", ".join(sorted(error.allowed_methods)))
     except OrchestratorError as error:
         return _failure(error)
 
@@ -84,7 +85,7 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def status(request: web.Request) -> web.Response:
-    session_id = read_query(request, wire.NamedFolder).session_id
+    session_id = read_query(request, wire.LookedFor).session_id
     sessions = await request.app[SERVICES].posted_folders.known(request[TENANT], session_id)
     return json_response(wire.KnownFolders(sessions=[_shown(session) for session in sessions]))
 
@@ -123,8 +124,10 @@ def _shown(session: Session) -> wire.KnownFolder:
     )
 
 
-def _failure(error: OrchestratorError) -> web.Response:
-    return json_response(wire.Failure(error=error.message), status=status_of(type(error)).value)
+def _failure(error: OrchestratorError, **headers: str) -> web.Response:
+    response = json_response(wire.Failure(error=error.message), status=status_of(type(error)).value)
+    response.headers.update(headers)
+    return response
 
 
 _TAG = "The old API"
@@ -141,7 +144,7 @@ OPERATIONS = (
         summary="Make what is stored of a session equal to a folder of Baileys' files.",
         takes=wire.PostedFolder,
         gives=wire.KeptFolder,
-        errors=(AuthStateRefused, SessionRunning, SessionLimit, StorageLimit, Overloaded),
+        errors=(AuthStateRefused, SessionRunning, PaymentRequired, SessionLimit, StorageLimit, Overloaded),
         example=wire.PostedFolder(session_id="loja-1", session_data=_CONTENTS),
         example_answer=wire.KeptFolder(session_id="loja-1", written=871, removed=0),
         body_limit=BODY_LIMIT,
@@ -181,7 +184,7 @@ OPERATIONS = (
         scope=Scope.READ,
         tag=_TAG,
         summary="List all sessions, or one.",
-        query=wire.NamedFolder,
+        query=wire.LookedFor,
         gives=wire.KnownFolders,
         example_answer=wire.KnownFolders(
             sessions=[

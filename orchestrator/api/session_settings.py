@@ -8,7 +8,7 @@ from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.api.operations import Operation
 from orchestrator.domain.errors import FieldError, InvalidRequest
 from orchestrator.domain.session import existing_id
-from orchestrator.domain.session_settings import DEFAULT_SETTINGS, SessionSettings, masked_proxy, proxy_problem
+from orchestrator.domain.session_settings import DEFAULT_SETTINGS, SessionSettings, masked_proxy
 from orchestrator.domain.tenant import Scope
 from orchestrator.wire import session_settings as wire
 
@@ -22,9 +22,9 @@ async def change(request: web.Request) -> web.Response:
     body = await read_json(request, wire.ChangeSettings)
     changes = {n: getattr(DEFAULT_SETTINGS, n) if value is None else value for n, value in given(body).items()}
     proxy = changes.get("proxy")
-    if proxy is not None and (problem := proxy_problem(proxy)) is not None:
-        raise InvalidRequest(errors=[FieldError("proxy", problem)])
     settings, session_id = request.app[SERVICES].settings, existing_id(in_path(request, "session_id"))
+    if proxy is not None and (problem := settings.proxy_problem(proxy)) is not None:
+        raise InvalidRequest(errors=[FieldError("proxy", problem)])
     changed = await settings.change(request[TENANT], session_id, changes)
     answer = wire.ChangedSettings(
         settings=shown(changed.settings), at_next_pairing=changed.at_next_pairing, reconnects=changed.reconnects

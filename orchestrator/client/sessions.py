@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 
@@ -93,6 +94,11 @@ class Sessions:
     async def send_text(self, session_id: str, to: str, text: str) -> messages.SentMessage:
         """Send a text to a number or jid."""
         return await self.send(session_id, messages.TextMessage(to=to, text=text))
+
+    def chat_messages(self, session_id: str, chat: str) -> AsyncIterator[dict[str, Any]]:
+        """What is kept of a chat, the newest first; ``ChatsNotKept``."""
+        path = _path(session_id, f"chats/{segment(chat)}/messages")
+        return self._transport.pages(path, messages.ChatMessages, lambda page: page.messages)
 
     @asynccontextmanager
     async def media(

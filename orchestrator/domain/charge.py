@@ -1,4 +1,4 @@
-"""A charge: one PIX payment request."""
+"""A charge: one PIX payment request; a recurring payment, which makes its own; and the invoice of what was paid."""
 
 import re
 from dataclasses import dataclass
@@ -36,6 +36,57 @@ class Charge:
     created_at: datetime
     expires_at: datetime
     paid_at: datetime | None
+
+
+class RecurringState(StrEnum):
+    PENDING = "pending"
+    """Whoever pays has yet to agree."""
+    AUTHORIZED = "authorized"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecurringPayment:
+    """MercadoPago charges the tenant by itself, period after period."""
+
+    recurring_id: str
+    tenant_id: str
+    plan_id: str
+    state: RecurringState
+    amount_cents: int
+    currency: str
+    payer_email: str
+    preapproval_id: str | None
+    """MercadoPago's; None until it is known to have it."""
+    url: str | None
+    """Where whoever pays agrees to it."""
+    created_at: datetime
+
+
+class Reversal(StrEnum):
+    """How the money of an invoice went back."""
+
+    REFUNDED = "refunded"
+    CHARGED_BACK = "charged_back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoice:
+    """What was paid for which time."""
+
+    invoice_id: int
+    tenant_id: str
+    plan_id: str
+    charge_id: str | None
+    payment_id: str
+    amount_cents: int
+    currency: str
+    period_from: datetime
+    period_to: datetime
+    paid_at: datetime
+    reversed_at: datetime | None
+    reversed_by: Reversal | None
 
 
 def existing_charge_id(text: str) -> str:

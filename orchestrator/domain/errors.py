@@ -33,7 +33,10 @@
     │   ├── ProcessNotFound
     │   ├── GenerationNotFound
     │   ├── MessageNotFound
-    │   └── MediaNotFound
+    │   ├── MediaNotFound
+    │   ├── BulkNotFound
+    │   ├── WebhookNotFound
+    │   └── DeliveryNotFound
     ├── MethodNotAllowed
     ├── NotAcceptable
     ├── Conflict
@@ -54,10 +57,16 @@
     │   ├── GenerationInUse
     │   ├── GenerationNotPaired
     │   ├── ConfirmationRequired
+    │   ├── IdempotencyKeyReused
+    │   ├── OutboxFull
+    │   ├── NotCancellable
+    │   ├── NotReplayable
+    │   ├── WebhookLimit
     │   ├── AlreadyPaired
     │   ├── NotPairing
     │   ├── PairingCodeRefused
     │   ├── QrNotReady
+    │   ├── ChatsNotKept
     │   ├── MessageAmbiguous
     │   ├── LeaseBusy
     │   ├── BotLeaseLost
@@ -66,10 +75,11 @@
     ├── MediaExpired
     ├── MediaHostUnreachable
     ├── SendFailed
-    ├── PaymentRefused
+    │   └── MessageRefused
     ├── WhatsAppRefused
     │   └── WhatsAppRateLimited
     ├── WhatsAppNoAnswer
+    ├── PaymentRefused
     ├── AuthStateCorrupt
     │   └── EncryptionKeyMissing
     ├── UnexpectedAnswer
@@ -311,6 +321,24 @@ class MediaNotFound(NotFound):
     code = "media_not_found"
 
 
+class BulkNotFound(NotFound):
+    """The session has no bulk of this id; it is in the answer to the request that made it."""
+
+    code = "bulk_not_found"
+
+
+class WebhookNotFound(NotFound):
+    """There is no webhook of this id; list them to see what there is."""
+
+    code = "webhook_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """The webhook has no delivery of this number; list its deliveries to see what there is."""
+
+    code = "delivery_not_found"
+
+
 class MethodNotAllowed(OrchestratorError):
     """This address does not take that method; look up which one it takes."""
 
@@ -435,6 +463,36 @@ class ConfirmationRequired(Conflict):
     code = "confirmation_required"
 
 
+class IdempotencyKeyReused(Conflict):
+    """This Idempotency-Key was used with another body; use a new key for another message."""
+
+    code = "idempotency_key_reused"
+
+
+class OutboxFull(Conflict):
+    """The session's outbox holds as many waiting messages as it may; wait until some are sent, or cancel some."""
+
+    code = "outbox_full"
+
+
+class NotCancellable(Conflict):
+    """The message is being sent or was sent already, so it can't be cancelled; delete it on WhatsApp instead."""
+
+    code = "not_cancellable"
+
+
+class NotReplayable(Conflict):
+    """Only a delivery that was given up can be replayed; this one is waiting or was delivered."""
+
+    code = "not_replayable"
+
+
+class WebhookLimit(Conflict):
+    """There are as many webhooks as a tenant may have; delete one that isn't needed."""
+
+    code = "webhook_limit"
+
+
 class AlreadyPaired(Conflict):
     """The session is paired already and needs no QR code; log it out first to link another account."""
 
@@ -457,6 +515,12 @@ class QrNotReady(Conflict):
     """The QR code is being made; ask again in a second."""
 
     code = "qr_not_ready"
+
+
+class ChatsNotKept(Conflict):
+    """Messages of chats are not kept; set retention_days in the session's settings, or chat_retention_days of the tenant."""
+
+    code = "chats_not_kept"
 
 
 class MessageAmbiguous(Conflict):
@@ -507,10 +571,10 @@ class SendFailed(OrchestratorError):
     code = "send_failed"
 
 
-class PaymentRefused(OrchestratorError):
-    """MercadoPago has refused the request; check the payer's e-mail address, the amount and MERCADOPAGO_ACCESS_TOKEN."""
+class MessageRefused(SendFailed):
+    """WhatsApp refused the message, and would refuse it again; check the recipient and whether the account is restricted."""
 
-    code = "payment_refused"
+    code = "message_refused"
 
 
 class WhatsAppRefused(OrchestratorError):
@@ -533,6 +597,12 @@ class WhatsAppNoAnswer(OrchestratorError):
     """WhatsApp did not answer in time; it may have done what was asked, so look before you repeat it."""
 
     code = "whatsapp_no_answer"
+
+
+class PaymentRefused(OrchestratorError):
+    """MercadoPago has refused the request; check the payer's e-mail address, the amount and MERCADOPAGO_ACCESS_TOKEN."""
+
+    code = "payment_refused"
 
 
 class AuthStateCorrupt(OrchestratorError):

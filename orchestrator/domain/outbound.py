@@ -51,6 +51,10 @@ class AddressRules:
             return "must be a URL such as https://example.org/path"
         if parts.scheme not in ("http", "https") or not host or port == 0:
             return "must be a URL with http:// or https://, a host and a valid port"
+        return self.host_problem(host)
+
+    def host_problem(self, host: str) -> str | None:
+        """What is wrong with a host that is an address and no name; None when nothing is, or it is a name."""
         if _is_literal(host) and not self.permits(host):
             return "leads to an address that must not be called from here: private, local or reserved"
         return None

@@ -27,16 +27,15 @@ class Period:
     unit: PeriodUnit
     count: int
 
-    def last_day(self, first: date, anchor_day: int) -> date:
-        """The first day that isn't paid any more, of a period that begins on ``first``.
+    def end(self, first: date, anchor_day: int) -> date:
+        """The first day after a period that begins on ``first``.
 
-        ``anchor_day`` is the day of the month on which it should end: January 31 is followed by the last of February, and
-        that by March 31.
+        ``anchor_day`` is the day of the month on which periods of months begin where the month has it: January 31 is
+        followed by the last of February, and that by March 31.
         """
         if self.unit is PeriodUnit.DAY:
             return first + timedelta(days=self.count)
-        months = first.year * 12 + first.month - 1 + self.count
-        year, month = divmod(months, 12)
+        year, month = divmod(first.year * 12 + first.month - 1 + self.count, 12)
         return date(year, month + 1, min(anchor_day, calendar.monthrange(year, month + 1)[1]))
 
 
@@ -49,6 +48,7 @@ class Plan:
     sessions: int | None
     """None: as many as the tenant's own limit allows."""
     available: bool
+    """Whether it can be bought."""
     created_at: datetime
 
 
@@ -58,6 +58,12 @@ def local_date(moment: datetime) -> date:
 
 def begin_of(day: date) -> datetime:
     return datetime.combine(day, time(), TIME_ZONE)
+
+
+def first_whole_day(moment: datetime) -> date:
+    """The day that begins at this moment, or else the next one: what is left of a day is given away."""
+    day = local_date(moment)
+    return day if begin_of(day) == moment else day + timedelta(days=1)
 
 
 def existing_plan_id(text: str) -> str:

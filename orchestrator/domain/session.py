@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from orchestrator.domain.errors import SessionNotFound
+from orchestrator.domain.subscription import PAUSED_REASON
 
 #: "." and ".." can't be addressed: clients resolve them away from a URL's path.
 SESSION_ID = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,64}")
@@ -14,6 +15,15 @@ SESSION_ID = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,64}")
 class DesiredState(StrEnum):
     RUNNING = "running"
     STOPPED = "stopped"
+
+
+class Wish(StrEnum):
+    """What whoever runs a session should do with it."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    """Close it until its tenant pays."""
+    STOP = "stop"
 
 
 class ConnectionState(StrEnum):
@@ -70,6 +80,8 @@ class Session:
     last_open_at: datetime | None
     last_backup_at: datetime | None
     created_at: datetime
+    paused: bool = False
+    """Nobody may run it, because its tenant's subscription has ended."""
 
     @property
     def lease_held(self) -> bool:
@@ -84,8 +96,14 @@ class Session:
         if self.lease_held:
             return self.connection_state
         if self.desired_state is DesiredState.RUNNING:
-            return ConnectionState.STARTING
+            return ConnectionState.PAUSED if self.paused else ConnectionState.STARTING
         return ConnectionState.STOPPED
+
+    @property
+    def shown_reason(self) -> str | None:
+        """Why it is in that state, or the last thing that ended its connection."""
+        paused = self.paused and self.shown_state is ConnectionState.PAUSED and not self.lease_held
+        return PAUSED_REASON if paused else self.reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from orchestrator.domain.outbound import AddressRules
+
 
 class HistorySync(StrEnum):
     """How much of the old chats the phone sends at a pairing."""
@@ -60,8 +62,11 @@ def waiting_for_pairing(before: SessionSettings, after: SessionSettings, *, pair
     return sorted(name for name in TOLD_AT_PAIRING if getattr(before, name) != getattr(after, name))
 
 
-def proxy_problem(url: str) -> str | None:
-    """Why this can't be a proxy's URL; None if it can. Never repeats what is in it."""
+def proxy_problem(url: str, rules: AddressRules) -> str | None:
+    """Why this can't be a proxy's URL; None if it can. Never repeats what is in it.
+
+    A name that leads to a forbidden address is found by the sidecar, at each connection.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -75,7 +80,7 @@ def proxy_problem(url: str) -> str | None:
         return f"must have credentials of at most {_CREDENTIAL_BYTES} bytes each"
     if parts.password and not parts.username:
         return "must have a user where it has a password"
-    return None
+    return rules.host_problem(parts.hostname)
 
 
 def masked_proxy(url: str) -> str:

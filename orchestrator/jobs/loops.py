@@ -1,7 +1,8 @@
-"""What is done again and again: be heard of, renew leases, reconcile the sidecar, mark what was delivered, prune, watch the parent."""
+"""What is done again and again: be heard of, renew leases, reconcile the sidecar, send, deliver, prune, watch the parent."""
 
 import asyncio
 import contextlib
+import importlib
 import os
 import random
 from collections.abc import Awaitable, Callable, Coroutine
@@ -10,14 +11,18 @@ from typing import Any
 import structlog
 
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.event import Event
 from orchestrator.jobs.background import Loop, pause
 from orchestrator.services.access import Access
 from orchestrator.services.events import EventBus
 from orchestrator.services.host import Host
+from orchestrator.services.housekeeping import Housekeeping
 from orchestrator.services.incoming import IncomingMessages
+from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.services.peers import Peers
 from orchestrator.services.replicas import Replicas
 from orchestrator.services.supervision import Supervision
+from orchestrator.services.webhook_deliveries import WebhookDeliveries
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +35,13 @@ _CONFIRM_SECONDS = 2.0
 _TELL_SECONDS = 5.0
 #: Between two looks for what has become old.
 PRUNE_SECONDS = 600.0
+_OUTBOX_SECONDS = 0.5
+_LAST_SENDS_SECONDS = 3.0
+_RECEIPTS_SECONDS = 1.0
+_RETRY_SECONDS = 0.5
+_SWEEP_SECONDS = 5.0
+_DELIVER_SECONDS = 1.0
+_WORKER_SECONDS = 2.0
 _PARENT_SECONDS = 1.0
 
 #: How long and how many sent messages of a session are kept for phones that ask again.
@@ -141,6 +153,114 @@ def telling(host: Host) -> Loop:
             with contextlib.suppress(Unavailable):
                 await host.tell()
             await pause(stop, _TELL_SECONDS * random.uniform(0.8, 1.2))
+
+    return loop
+
+
+def draining(sender: OutboxSender) -> Loop:
+    """Begin to send what is due and can be sent, and see what was under way to its end."""
+
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(Unavailable):  # the renewal of the leases says so
+                await sender.look()
+            await pause(stop, _OUTBOX_SECONDS, sender.wanted)
+        await sender.finish(_LAST_SENDS_SECONDS)
+        with contextlib.suppress(Unavailable):  # found out anew by whoever sends next
+            await sender.record_outcomes()
+
+    return loop
+
+
+def recording_outcomes(sender: OutboxSender) -> Loop:
+    """Many outcomes at a time: what comes in while PostgreSQL commits goes into the next transaction."""
+
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await sender.record_outcomes()
+                await sender.record_receipts()
+            except Unavailable:
+                await pause(stop, _RETRY_SECONDS)
+            await pause(stop, _RECEIPTS_SECONDS, sender.has_outcomes)
+
+    return loop
+
+
+def storing_events(deliveries: WebhookDeliveries, events: EventBus) -> Loop:
+    """Store the events that a webhook wants, as they happen."""
+
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with events.subscribed(deliveries):
+                while (event := await _next(deliveries.queue, stop)) is not None:
+                    while not await _stored(deliveries, event) and not stop.is_set():
+                        await pause(stop, _RETRY_SECONDS)
+
+    return loop
+
+
+async def _next(queue: asyncio.Queue[Event | None], stop: asyncio.Event) -> Event | None:
+    """The next event; None when the listener was cut off, or when it is time to stop and nothing is left."""
+    if queue.empty():
+        stopping, getting = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(queue.get())
+        await asyncio.wait((stopping, getting), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if getting.done():
+            return getting.result()
+        getting.cancel()
+    return None if queue.empty() else queue.get_nowait()
+
+
+async def _stored(deliveries: WebhookDeliveries, event: Event) -> bool:
+    try:
+        await deliveries.store_events(event)
+    except Unavailable:
+        return False
+    return True
+
+
+def making_deliveries(deliveries: WebhookDeliveries) -> Loop:
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(Unavailable):  # the next round goes on from the cursors
+                await deliveries.make_deliveries()
+            await pause(stop, _SWEEP_SECONDS, deliveries.has_received)
+
+    return loop
+
+
+def delivering(deliveries: WebhookDeliveries) -> Loop:
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(Unavailable):
+                await deliveries.begin()
+            await pause(stop, _DELIVER_SECONDS * random.uniform(0.8, 1.2), deliveries.wanted)
+        with contextlib.suppress(Unavailable):  # the claims run out
+            await deliveries.finish()
+
+    return loop
+
+
+def working(
+    database_url: str, replica_id: str, sender: OutboxSender, deliveries: WebhookDeliveries, housekeeping: Housekeeping
+) -> Loop:
+    """Take jobs, whenever the database is there."""
+
+    async def loop(stop: asyncio.Event) -> None:
+        module = await asyncio.to_thread(importlib.import_module, "orchestrator.jobs.worker")
+        work = module.Work(sender.wake, deliveries.interest_changed, housekeeping.each_minute)
+        while not stop.is_set():
+            running = asyncio.create_task(module.Worker(database_url, replica_id, work).run())
+            stopping = asyncio.ensure_future(stop.wait())
+            await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            running.cancel()
+            await asyncio.wait((running,))
+            if not stop.is_set():
+                error = None if running.cancelled() else running.exception()
+                log.warning("jobs wait for the database", error=str(error or "the worker ended").partition("\n")[0])
+            await pause(stop, _WORKER_SECONDS)
 
     return loop
 

@@ -137,6 +137,8 @@ class Access:
         """Record when tokens were used last."""
         used, self._used = self._used, {}
         self._touched_at = self._clock()
+        if not used:
+            return
         try:
             await self._tokens.touch(used)
         except DatabaseUnavailable:

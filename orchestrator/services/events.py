@@ -34,18 +34,22 @@ def _queue() -> asyncio.Queue[Event | None]:
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """A tenant's listener, to all of its sessions or to one."""
+    """A tenant's listener, to all of its sessions or to one, to all types of events (None) or to some."""
 
     tenant_id: str
     session_id: str | None
     links: bool = True
     """Whether it may link sessions, and so see what a phone scans or a person types."""
+    types: frozenset[str] | None = None
     queue: asyncio.Queue[Event | None] = field(default_factory=_queue)
 
     def wants(self, event: Event) -> bool:
         if event.tenant_id != self.tenant_id or self.session_id not in (None, event.session_id):
             return False
-        return self.links or event.type not in _LINKING
+        return self.wants_type(event.type) and (self.links or event.type not in _LINKING)
+
+    def wants_type(self, type_: str) -> bool:
+        return self.types is None or type_ in self.types
 
 
 @dataclass(slots=True, eq=False)

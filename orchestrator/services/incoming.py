@@ -15,6 +15,7 @@ from orchestrator.domain.event import Event
 from orchestrator.domain.session import Lease
 from orchestrator.services.events import EventBus
 from orchestrator.store.incoming_messages import IncomingMessageStore, StoredMessage, event_data
+from orchestrator.store.stored_events import StoredEvents
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +27,9 @@ _FORGET_AT_ONCE = 5000
 
 
 class IncomingMessages:
-    def __init__(self, store: IncomingMessageStore, events: EventBus) -> None:
+    def __init__(self, store: IncomingMessageStore, stored: StoredEvents, events: EventBus) -> None:
         self._store = store
+        self._stored = stored
         self._events = events
         self._given: dict[int, datetime] = {}
         """When messages were first written to a stream, by number and in that order; without those marked as delivered."""
@@ -58,11 +60,24 @@ class IncomingMessages:
                 return
             past = rows[-1].number
 
+    async def missed(self, tenant_id: str, session_id: str | None, after: int) -> AsyncIterator[list[Event]]:
+        """Stored events other than messages that came after number ``after``, by number; some of the last seconds before too.
+
+        Raises ``DatabaseUnavailable``.
+        """
+        past = 0
+        while True:
+            page = await self._stored.page(tenant_id, session_id, after=after, past=past, most=_READ_AT_ONCE)
+            yield page
+            if len(page) < _READ_AT_ONCE:
+                return
+            past = page[-1].number or past
+
     def given(self, events: Iterable[Event]) -> None:
         """These were written to a stream of their tenant."""
         now = datetime.now(UTC)
         for event in events:
-            if event.number is not None:
+            if event.number is not None and event.type == _TYPE:
                 self._given.setdefault(event.number, now)
 
     async def mark_delivered(self) -> None:

@@ -10,7 +10,7 @@ import structlog
 
 from orchestrator.domain.auth_state import StateAddress
 from orchestrator.domain.errors import LeaseLost
-from orchestrator.domain.session import Lease
+from orchestrator.domain.session import Lease, Wish
 from orchestrator.store.leases import LeaseStore
 
 log = structlog.get_logger(__name__)
@@ -18,10 +18,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """``lost``: somebody else's now, close at once; ``unwanted``: still ours, but the session should stop."""
+    """``lost``: somebody else's now, close at once; ``unwanted``: still ours, but the session should not run; ``paused``:
+    those of them that should as soon as their tenant pays."""
 
     lost: list[Lease]
     unwanted: list[Lease]
+    paused: list[Lease]
 
 
 class LeaseBook:
@@ -84,7 +86,12 @@ class LeaseBook:
         for lease in lost:
             log.warning("lease lost", session_id=lease.session_id, epoch=lease.epoch)
             self.forget(lease.session_ref)
-        return Renewal(lost=lost, unwanted=[lease for lease in same if renewed.get(lease.session_ref) is False])
+        wishes = [(lease, renewed[lease.session_ref]) for lease in same if lease.session_ref in renewed]
+        return Renewal(
+            lost=lost,
+            unwanted=[lease for lease, wish in wishes if wish is not Wish.RUN],
+            paused=[lease for lease, wish in wishes if wish is Wish.PAUSE],
+        )
 
     async def advance(self, lease: Lease) -> Lease | None:
         """The same lease with a higher epoch, which fences whoever wrote under the old one; None if it was lost."""

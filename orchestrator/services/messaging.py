@@ -19,6 +19,7 @@ from orchestrator.domain.media import MediaKind
 from orchestrator.domain.recipient import recipient_jid
 from orchestrator.domain.session import ConnectionState, Lease
 from orchestrator.domain.vcard import CardPhone, vcard
+from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.connections import Connections
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.link_previews import LinkPreviews
@@ -34,7 +35,19 @@ TEXT_LIMIT = 65_536
 
 _NOT_A_RECIPIENT = "must be a phone number with country code, digits only, or a WhatsApp jid such as 120363@g.us"
 #: What goes to the sidecar in another form than it came in.
-_TRANSLATED = frozenset(("to", "recipients", "mentions", "quoted", "target", "media", "link_preview", "contacts"))
+_TRANSLATED = frozenset(
+    (
+        "to",
+        "recipients",
+        "mentions",
+        "quoted",
+        "target",
+        "media",
+        "link_preview",
+        "contacts",
+        *wire.Queueing.__struct_fields__,
+    )
+)
 
 
 class Messaging:
@@ -52,6 +65,7 @@ class Messaging:
         shards: Shards,
         media: MediaFiles,
         previews: LinkPreviews,
+        history: ChatHistory,
     ) -> None:
         self._sessions = sessions
         self._messages = messages
@@ -60,6 +74,7 @@ class Messaging:
         self._shards = shards
         self._media = media
         self._previews = previews
+        self._history = history
 
     async def send(
         self,
@@ -68,22 +83,50 @@ class Messaging:
         message: wire.OutgoingMessage,
         *,
         upload: Upload | None = None,
-        message_id: str | None = None,
     ) -> Sent:
-        """Send a message; answers once it is written to WhatsApp's socket.
+        """Send a message; answers once it is written to WhatsApp's socket. ``upload`` is its file, if that comes with the request."""
+        return await self._send(tenant_id, session_id, message, upload, {})
 
-        ``upload`` is its file, if that comes with the request. ``message_id`` fixes WhatsApp's id for it beforehand.
+    async def send_once(
+        self, tenant_id: str, session_id: str, message: wire.OutgoingMessage, message_id: str, *, again: bool
+    ) -> bool:
+        """Send a message under an id that was fixed before: whether WhatsApp said that it has it.
+
+        It may be asked for again whenever the outcome is unknown, which False and ``SendUnconfirmed`` say: the phone shows
+        it once. ``again`` says that it may have left before. Raises ``MessageRefused`` when there is no use in it.
         """
+        fixed = {"message_id": message_id, "again": again}
+        return (await self._send(tenant_id, session_id, message, None, fixed)).acknowledged
+
+    def check(self, message: wire.OutgoingMessage) -> str:
+        """The jid that a message goes to; ``InvalidRequest`` for what couldn't be sent later, without a file beside it."""
         to = _recipient(message)
-        order = _plain(message) | {"to": to}
-        if message_id is not None:
-            order["message_id"] = message_id
+        _plain(message)
+        if isinstance(message, wire.MediaMessage):
+            _source(message, None)
+        return to
+
+    async def _send(
+        self,
+        tenant_id: str,
+        session_id: str,
+        message: wire.OutgoingMessage,
+        upload: Upload | None,
+        fixed: Mapping[str, Any],
+    ) -> Sent:
+        to = _recipient(message)
+        order = _plain(message) | {"to": to, **fixed}
         lease = await self._held(tenant_id, session_id)
         async with AsyncExitStack() as stack:
             await self._add_references(lease, message, to, order)
             await self._add_files(stack, message, upload, order)
+            if await self._history.keeps(lease):
+                order["describe"] = True
             with self._state_told(lease):
-                return await self._shards.client_of(lease.session_ref).send(lease.session_ref, order)
+                sent = await self._shards.client_of(lease.session_ref).send(lease.session_ref, order)
+        if sent.event is not None:
+            await self._history.keep(lease, sent.event)
+        return sent
 
     @asynccontextmanager
     async def media(

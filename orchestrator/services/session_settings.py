@@ -7,7 +7,8 @@ from typing import Any
 import structlog
 
 from orchestrator.domain.errors import AuthStateCorrupt, ReplicaUnreachable, SessionNotOpen, SidecarUnavailable
-from orchestrator.domain.session_settings import SessionSettings, waiting_for_pairing
+from orchestrator.domain.outbound import AddressRules
+from orchestrator.domain.session_settings import SessionSettings, proxy_problem, waiting_for_pairing
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.shards import Shards
 from orchestrator.store.session_settings import SessionSettingsStore
@@ -29,7 +30,15 @@ class Settings:
     """A connection that is just being started may have been given the settings before a change: whoever starts one asks
     ``is_stale`` afterwards, and tells it again."""
 
-    def __init__(self, store: SessionSettingsStore, sessions: SessionStore, leases: LeaseBook, shards: Shards) -> None:
+    def __init__(
+        self,
+        store: SessionSettingsStore,
+        sessions: SessionStore,
+        leases: LeaseBook,
+        shards: Shards,
+        rules: AddressRules,
+    ) -> None:
+        self._rules = rules
         self._store = store
         self._sessions = sessions
         self._leases = leases
@@ -38,6 +47,10 @@ class Settings:
 
     async def get(self, tenant_id: str, session_id: str) -> SessionSettings:
         return await self._store.get(tenant_id, session_id)
+
+    def proxy_problem(self, url: str) -> str | None:
+        """Why no session may have this proxy; None if one may."""
+        return proxy_problem(url, self._rules)
 
     async def of(self, session_refs: list[int]) -> Mapping[int, SessionSettings | AuthStateCorrupt]:
         """The settings of sessions that are about to start, or why they can't be opened."""

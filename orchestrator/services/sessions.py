@@ -4,7 +4,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from orchestrator.domain.errors import GenerationInUse, JournalUndrained, SessionNotOpen, SessionQuarantined
+from orchestrator.domain.errors import (
+    GenerationInUse,
+    JournalUndrained,
+    PaymentRequired,
+    SessionNotOpen,
+    SessionQuarantined,
+)
 from orchestrator.domain.session import ConnectionState, DesiredState, Session, SetAsideBy
 from orchestrator.services.connections import Connections, Verification
 from orchestrator.services.events import EventBus
@@ -83,8 +89,11 @@ class Sessions:
         A pairing that is set aside needs ``new_pairing``, unless its owner logged it out or it came to nothing, which
         starts a new one, or its state could not be opened, which is tried again. A ``new_pairing`` in the place of one
         that works needs ``replace`` too (else ``GenerationInUse``); that one comes back if the new one fails.
+        ``PaymentRequired`` while it is paused.
         """
         session = (await self.get(tenant_id, session_id)).session
+        if session.paused:
+            raise PaymentRequired
         by = session.set_aside_by
         if session.paired and new_pairing:
             if not replace:

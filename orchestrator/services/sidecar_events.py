@@ -1,6 +1,6 @@
 """What the sidecar reports, turned into stored states, quarantines and public events."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -29,7 +29,9 @@ class SidecarEvents:
         supervision: Supervision,
         quarantine: Quarantine,
         events: EventBus,
+        on_open: Callable[[int], None],
     ) -> None:
+        self._on_open = on_open
         self._sessions = sessions
         self._leases = leases
         self._connections = connections
@@ -79,6 +81,8 @@ class SidecarEvents:
         await self._connections.set_state(lease.session_ref, state, reason)
         self._events.publish_state(lease, state, reason, data.get("jid"))
         self._supervision.wanted.set()  # the next round records it
+        if state is ConnectionState.OPEN:
+            self._on_open(lease.session_ref)
         if state is ConnectionState.CONFLICT:
             self._publish(lease, "session.alert", {"alert": "conflict", "reason": reason})
 

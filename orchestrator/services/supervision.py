@@ -25,6 +25,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.reconciliation import RunningConnection, plan
 from orchestrator.domain.session import ConnectionState, Lease
 from orchestrator.domain.session_settings import SessionSettings
+from orchestrator.domain.subscription import PAUSED_REASON
 from orchestrator.services.connections import Connections, Qr
 from orchestrator.services.events import EventBus
 from orchestrator.services.leases import LeaseBook
@@ -81,6 +82,7 @@ class Supervision:
         self._ended: set[tuple[int, int]] = set()
         self._stopping: set[int] = set()
         self._unwanted: set[int] = set()
+        self._paused: set[int] = set()
         self._leftover_rounds = 0
         self._drained = False
         self._leaving = False
@@ -165,6 +167,7 @@ class Supervision:
         close must not keep the next renewal waiting."""
         renewal = await self._leases.renew()
         self._unwanted = {lease.session_ref for lease in renewal.unwanted}
+        self._paused = {lease.session_ref for lease in renewal.paused}
         if renewal.lost or renewal.unwanted:
             self.wanted.set()
 
@@ -318,11 +321,20 @@ class Supervision:
 
     async def _stop_unwanted(self) -> None:
         unwanted = self._unwanted & self._leases.held.keys()
-        for outcome in await asyncio.gather(*(self.stop(ref) for ref in unwanted), return_exceptions=True):
+        stops = (self._pause(ref) if ref in self._paused else self.stop(ref) for ref in unwanted)
+        for outcome in await asyncio.gather(*stops, return_exceptions=True):
             if isinstance(outcome, Unavailable):
                 log.warning("lease not given back; the next renewal says so again", error=outcome.message)
             elif isinstance(outcome, BaseException):
                 raise outcome
+
+    async def _pause(self, session_ref: int) -> None:
+        """Stop a session whose tenant doesn't pay; what it should be stays as it is."""
+        lease = self._leases.held[session_ref]
+        log.info("session is paused", session_id=lease.session_id)
+        await self.stop(session_ref, PAUSED_REASON)
+        if session_ref not in self._leases.held:
+            self._events.publish_state(lease, ConnectionState.PAUSED, PAUSED_REASON)
 
     async def _move_surplus(self) -> None:
         """Give sessions to replicas that have room, a few in a round: those that are open, so that nobody's pairing or

@@ -9,6 +9,7 @@ import structlog
 
 from orchestrator.domain.tenant import TOKEN_PREFIX, ApiToken, Caller, Limits, Scope, Tenant
 from orchestrator.services.access import Access
+from orchestrator.services.subscriptions import Subscriptions
 from orchestrator.store.api_tokens import ApiTokenStore
 from orchestrator.store.tenants import TenantStore
 
@@ -19,14 +20,16 @@ _HINT_LENGTH = len(TOKEN_PREFIX) + 4
 
 
 class Tenants:
-    def __init__(self, store: TenantStore, tokens: ApiTokenStore, access: Access) -> None:
+    def __init__(self, store: TenantStore, tokens: ApiTokenStore, access: Access, subscriptions: Subscriptions) -> None:
         self._store = store
+        self._subscriptions = subscriptions
         self._tokens = tokens
         self._access = access
 
     async def create(self, tenant_id: str | None, name: str, limits: Limits, chat_retention_days: int) -> Tenant:
         """A new tenant; without an id it gets one. ``TenantExists``."""
         tenant = await self._store.create(tenant_id or f"t-{secrets.token_hex(8)}", name, limits, chat_retention_days)
+        await self._subscriptions.begin(tenant.tenant_id)
         log.info("tenant created", tenant_id=tenant.tenant_id)
         return tenant
 

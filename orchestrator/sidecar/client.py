@@ -18,6 +18,7 @@ from orchestrator.domain.errors import (
     MediaNotFound,
     MessageNotForwardable,
     MessageNotFound,
+    MessageRefused,
     NotOnWhatsapp,
     NotPairing,
     OrchestratorError,
@@ -61,6 +62,7 @@ _ERRORS: Mapping[str, type[OrchestratorError]] = {
     "pairing_code_rate_limited": PairingCodeRateLimited,
     "stale_epoch": LeaseLost,
     "send_failed": SendFailed,
+    "message_refused": MessageRefused,
     "undrained": JournalUndrained,
     "invalid_request": InvalidRequest,
     "not_on_whatsapp": NotOnWhatsapp,
@@ -73,7 +75,7 @@ _ERRORS: Mapping[str, type[OrchestratorError]] = {
     "whatsapp_no_answer": WhatsAppNoAnswer,
 }
 #: The errors whose words are the sidecar's.
-_TOLD = (SendFailed, InvalidRequest, WhatsAppNoAnswer)
+_TOLD = (SendFailed, MessageRefused, InvalidRequest, WhatsAppNoAnswer)
 #: WhatsApp's own code for "too often".
 _RATE_LIMITED = 429
 
@@ -147,10 +149,16 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A message that was written to WhatsApp's socket: its id, and the jid that it went to."""
+    """A message that was written to WhatsApp's socket: its id, and the jid that it went to.
+
+    ``acknowledged``: WhatsApp said that it has it, which only those are waited for whose id was fixed before.
+    """
 
     message_id: str
     to: str
+    acknowledged: bool = False
+    event: dict[str, Any] | None = None
+    """The message as if it had come in, if the order asked to describe it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ _HAS_CREDS = (
 
 _FORGET = [
     sa.text(f"DELETE FROM {table} WHERE session_ref = :session_ref AND generation = :generation")  # noqa: S608
-    for table in ("signal_keys", "sent_messages", "incoming_messages", "creds", "generations")
+    for table in ("signal_keys", "sent_messages", "incoming_messages", "kept_messages", "creds", "generations")
 ]
 
 _FORGET_SESSIONS = sa.text(

@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from orchestrator.domain.errors import AuthStateCorrupt
+from orchestrator.domain.message_key import CHAT_LENGTH, CHAT_POSITION
 from orchestrator.store.database import Database
 from orchestrator.store.sealing import Sealer, place_of
 
@@ -38,7 +39,10 @@ _PAGE = sa.text(
         SELECT i.* FROM incoming_messages i
         WHERE i.delivered_at IS NOT NULL AND i.number > greatest(:past, :after - :reordered)
           AND (i.number > :after
-               OR i.delivered_at > (SELECT max(delivered_at) FROM incoming_messages WHERE number = :after))
+               OR i.delivered_at > (SELECT max(at) FROM (
+                    SELECT delivered_at AS at FROM incoming_messages WHERE number = :after
+                    UNION ALL SELECT at - interval '10 seconds' FROM stored_events WHERE number = :after
+                  ) AS last))
           AND (i.session_ref IN (SELECT session_ref FROM mine)) IS TRUE
         ORDER BY i.number LIMIT :most
     )
@@ -65,21 +69,34 @@ _MARK = sa.text(
     sa.bindparam("times", type_=sa.ARRAY(sa.DateTime(timezone=True))),
 )
 
-# Numbers and times grow together: the first row that is young enough ends the walk along the index.
+# Numbers and times grow together: the first row that is young enough ends the walk along the index. What belongs to chats that
+# are kept moves to where they are; it is sealed for the same place.
 _PRUNE = sa.text(
-    """
-    DELETE FROM incoming_messages WHERE number IN (
-        SELECT number FROM incoming_messages
-        WHERE number < coalesce(
-            (SELECT number FROM incoming_messages
-             WHERE received_at >= now() - make_interval(hours => :delivered_hours) ORDER BY number LIMIT 1),
-            :no_number
-        ) AND (delivered_at < now() - make_interval(hours => :delivered_hours)
-               OR received_at < now() - make_interval(days => :undelivered_days) AND delivered_at IS NULL)
-        ORDER BY number LIMIT :most
+    f"""
+    WITH gone AS (
+        DELETE FROM incoming_messages WHERE number IN (
+            SELECT number FROM incoming_messages
+            WHERE number < coalesce(
+                (SELECT number FROM incoming_messages
+                 WHERE received_at >= now() - make_interval(hours => :delivered_hours) ORDER BY number LIMIT 1),
+                :no_number
+            ) AND (delivered_at < now() - make_interval(hours => :delivered_hours)
+                   OR received_at < now() - make_interval(days => :undelivered_days) AND delivered_at IS NULL)
+            ORDER BY number LIMIT :most
+        )
+        RETURNING session_ref, generation, message_key, number, event, received_at, delivered_at
+    ), kept AS (
+        INSERT INTO kept_messages (session_ref, generation, message_key, chat_key, number, event, received_at)
+        SELECT g.session_ref, g.generation, g.message_key, substr(g.message_key, {CHAT_POSITION}, {CHAT_LENGTH}), g.number,
+               g.event, g.received_at
+        FROM gone g JOIN sessions s USING (session_ref) JOIN tenants t USING (tenant_id)
+        LEFT JOIN session_settings o USING (session_ref)
+        WHERE s.deleted_at IS NULL
+          AND g.received_at > now() - make_interval(days => coalesce(o.retention_days, t.chat_retention_days))
+        ON CONFLICT (session_ref, message_key) DO NOTHING
     )
-    RETURNING delivered_at IS NULL
-    """
+    SELECT delivered_at IS NULL FROM gone
+    """  # noqa: S608 (numbers of ours)
 ).bindparams(sa.bindparam("no_number", _NO_NUMBER, type_=sa.BigInteger))
 
 

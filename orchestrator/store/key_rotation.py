@@ -20,7 +20,10 @@ _BATCH_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SealedTable:
-    """A table with sealed values. ``key`` is its primary key with the types; ``kind``, ``name_in_place`` and ``generation`` are SQL for the place."""
+    """A column of sealed values. ``key`` is its table's primary key with the types; the rest but ``whose`` is SQL for the place.
+
+    ``whose`` joins what has the tenant.
+    """
 
     name: str
     value: str
@@ -28,6 +31,9 @@ class SealedTable:
     kind: str
     name_in_place: str
     generation: str = "t.generation"
+    session: str = "t.session_ref"
+    tenant: str = "s.tenant_id"
+    whose: str = "JOIN sessions s USING (session_ref)"
 
     @property
     def columns(self) -> list[str]:
@@ -35,6 +41,8 @@ class SealedTable:
 
 
 _SESSION: Final = ("session_ref", "bigint")
+
+_OUTBOX: Final = (_SESSION, ("message_id", "text"))
 
 TABLES: Final = (
     SealedTable("creds", "value", (_SESSION, ("generation", "integer")), "'creds'", "''"),
@@ -49,6 +57,22 @@ TABLES: Final = (
     SealedTable(
         "incoming_messages", "event", (_SESSION, ("message_key", "text")), "'incoming-message'", "t.message_key"
     ),
+    SealedTable("outbox_messages", "recipient", _OUTBOX, "'outbox-recipient'", "t.message_id", generation="0"),
+    SealedTable("outbox_messages", "body", _OUTBOX, "'outbox-body'", "t.message_id", generation="0"),
+    SealedTable("stored_events", "data", (("number", "bigint"),), "'event'", "t.event_id", generation="0"),
+    SealedTable("webhook_deliveries", "payload", (("number", "bigint"),), "'event'", "t.event_id", generation="0"),
+    SealedTable(
+        "webhooks",
+        "config",
+        (("webhook_id", "text"),),
+        "'webhook'",
+        "t.webhook_id",
+        generation="0",
+        session="0",
+        tenant="t.tenant_id",
+        whose="",
+    ),
+    SealedTable("kept_messages", "event", (_SESSION, ("message_key", "text")), "'incoming-message'", "t.message_key"),
     SealedTable("session_settings", "settings", (_SESSION,), "'settings'", "''", generation="0"),
     SealedTable(
         "directory",
@@ -80,7 +104,7 @@ class KeyRotationStore:
         """The number of values under each key, by its id; None is for plain ones."""
         key_id = KEY_ID_OF.format(value=table.value)
         async with self._database.whole_transaction(snapshot=True) as connection:
-            statement = f"SELECT {key_id}, count(*) FROM {table.name} GROUP BY 1"  # noqa: S608 (names of our own)
+            statement = f"SELECT {key_id}, count(*) FROM {table.name} WHERE {table.value} IS NOT NULL GROUP BY 1"  # noqa: S608 (names of our own)
             rows = await (await connection.execute(statement.encode(), binary=True)).fetchall()
         return {None if key is None else bytes(key): number for key, number in rows}
 
@@ -94,8 +118,8 @@ class KeyRotationStore:
             width = len(table.key)
             anew = []
             for row in rows:
-                value, tenant_id, generation, kind, name, _ = row[width:]
-                place = place_of(tenant_id, row[0], generation, kind, name)
+                value, tenant_id, session_ref, generation, kind, name, _ = row[width:]
+                place = place_of(tenant_id, session_ref, generation, kind, name)
                 try:
                     anew.append((*row[:width], value, self._sealer.seal(self._sealer.open(value, place), place)))
                 except AuthStateCorrupt:
@@ -116,9 +140,10 @@ def _get(table: SealedTable, beyond: bool) -> bytes:
             SELECT b.*, sum(octet_length(b.value)) OVER (ORDER BY {columns}) - octet_length(b.value) AS bytes_before
             FROM (
                 SELECT {key}, t.{table.value} AS value,
-                       s.tenant_id, {table.generation} AS generation_in_place, {table.kind} AS kind_in_place, {table.name_in_place} AS name_in_place
-                FROM {table.name} t JOIN sessions s USING (session_ref)
-                WHERE ({KEY_ID_OF.format(value="t." + table.value)}) IS DISTINCT FROM %(first)s {only_beyond}
+                       {table.tenant} AS tenant_in_place, {table.session} AS session_in_place,
+                       {table.generation} AS generation_in_place, {table.kind} AS kind_in_place, {table.name_in_place} AS name_in_place
+                FROM {table.name} t {table.whose}
+                WHERE t.{table.value} IS NOT NULL AND ({KEY_ID_OF.format(value="t." + table.value)}) IS DISTINCT FROM %(first)s {only_beyond}
                 ORDER BY {key} LIMIT {BATCH}
             ) b
         ) r

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestrator.domain.errors import LeaseBusy
-from orchestrator.domain.session import Lease
+from orchestrator.domain.session import Lease, Wish
 from orchestrator.store.database import Database
 from orchestrator.store.replicas import TELL_CHANGED
 
@@ -28,7 +28,8 @@ _OURSELVES = """
 """
 
 _WANTED = """
-    JOIN sessions s ON s.session_ref = l.session_ref AND s.desired_state = 'running' AND s.deleted_at IS NULL
+    JOIN sessions s ON s.session_ref = l.session_ref
+        AND s.desired_state = 'running' AND s.deleted_at IS NULL AND s.paused_at IS NULL
     JOIN generations g ON g.session_ref = s.session_ref AND g.generation = s.generation AND g.set_aside_at IS NULL
 """
 
@@ -77,7 +78,11 @@ _RENEW = sa.text(
         FROM unnest(CAST(:refs AS bigint[]), CAST(:backups AS timestamptz[])) AS v (session_ref, backup_at)
         WHERE l.session_ref = v.session_ref AND l.owner = :owner
     )
-    SELECT l.session_ref, l.epoch, s.desired_state = 'running' AND s.deleted_at IS NULL AS wanted
+    SELECT l.session_ref, l.epoch, CASE
+        WHEN s.desired_state <> 'running' OR s.deleted_at IS NOT NULL THEN 'stop'
+        WHEN s.paused_at IS NOT NULL THEN 'pause'
+        ELSE 'run'
+    END AS wish
     FROM leases l JOIN sessions s USING (session_ref)
     WHERE l.owner = :owner
     """  # noqa: S608 (a constant)
@@ -177,17 +182,17 @@ class LeaseStore:
         async with self._database.begin() as connection:
             return [_from_row(row) for row in await connection.execute(_HELD, {"owner": self.owner})]
 
-    async def renew(self, held: Collection[Lease], backups: Mapping[int, datetime]) -> dict[int, bool]:
+    async def renew(self, held: Collection[Lease], backups: Mapping[int, datetime]) -> dict[int, Wish]:
         """Prolong all of our leases in one statement, and note when sessions were last backed up.
 
-        The answer has those of ``held`` that are still ours, with whether the session should run; whichever is missing
-        is lost.
+        The answer has those of ``held`` that are still ours, with what is to become of the session; whichever is missing is
+        lost.
         """
         parameters = self._ourselves() | {"refs": list(backups), "backups": list(backups.values())}
         async with self._database.begin() as connection:
             ours = {row.session_ref: row for row in await connection.execute(_RENEW, parameters)}
         return {
-            lease.session_ref: row.wanted
+            lease.session_ref: Wish(row.wish)
             for lease in held
             if (row := ours.get(lease.session_ref)) is not None and row.epoch == lease.epoch
         }

@@ -1,11 +1,11 @@
 """Messages by their id: what came in, as long as it is kept, and what this account sent through here."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from orchestrator.domain.message_key import id_key
 from orchestrator.store.database import Database
 from orchestrator.store.incoming_messages import message_data
 from orchestrator.store.sealing import Sealer, place_of
@@ -16,8 +16,13 @@ _MOST_OF_ONE_ID = 20
 # A key begins with a digest of the message id, in hexadecimal digits, which "g" follows in every collation.
 _RECEIVED = sa.text(
     """
-    SELECT message_key, generation, event FROM incoming_messages
-    WHERE session_ref = :session_ref AND message_key >= :digest AND message_key < :digest || 'g'
+    SELECT message_key, generation, event FROM (
+        SELECT number, message_key, generation, event FROM incoming_messages
+        WHERE session_ref = :session_ref AND message_key >= :id_key AND message_key < :id_key || 'g'
+        UNION ALL
+        SELECT number, message_key, generation, event FROM kept_messages
+        WHERE session_ref = :session_ref AND message_key >= :id_key AND message_key < :id_key || 'g'
+    ) m
     ORDER BY number LIMIT :most
     """
 ).bindparams(sa.bindparam("most", _MOST_OF_ONE_ID, type_=sa.BigInteger))
@@ -25,9 +30,6 @@ _RECEIVED = sa.text(
 _SENT = sa.text(
     "SELECT generation, message FROM sent_messages WHERE session_ref = :session_ref AND message_id = :message_id"
 )
-
-#: Of the digest of a message id, how much is in the key of its row.
-_DIGEST_CHARACTERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,10 @@ class MessageStore:
 
     async def received(self, tenant_id: str, session_ref: int, message_id: str) -> list[KnownMessage]:
         """Everything with this id that came in and can be referred to."""
-        digest = hashlib.sha256(message_id.encode()).hexdigest()[:_DIGEST_CHARACTERS]
         async with self._database.begin() as connection:
-            rows = (await connection.execute(_RECEIVED, {"session_ref": session_ref, "digest": digest})).all()
+            rows = (
+                await connection.execute(_RECEIVED, {"session_ref": session_ref, "id_key": id_key(message_id)})
+            ).all()
         found = []
         for row in rows:
             place = place_of(tenant_id, session_ref, row.generation, "incoming-message", row.message_key)

@@ -38,6 +38,7 @@ _SELECT = (
         sessions.c.generation,
         sessions.c.last_open_at,
         sessions.c.created_at,
+        sessions.c.paused_at,
         generations.c.paired_at,
         generations.c.account_jid,
         generations.c.set_aside_by,
@@ -85,6 +86,7 @@ def _from_row(row: Any) -> Session:
         last_open_at=row.last_open_at,
         last_backup_at=row.last_backup_at,
         created_at=row.created_at,
+        paused=row.paused_at is not None,
     )
 
 
@@ -97,7 +99,8 @@ class SessionStore:
     async def create(self, tenant_id: str, session_id: str) -> Session:
         """Add a session with an unpaired first generation; ``SessionExists`` if the tenant has one of this id.
 
-        ``SessionLimit`` or ``StorageLimit`` if the tenant may have no further one; ``TenantNotFound``.
+        ``SessionLimit`` or ``StorageLimit`` if the tenant may have no further one, ``PaymentRequired`` if it is paused;
+        ``TenantNotFound``.
         """
         async with self._database.begin() as connection:
             limits = await tenants.lock(connection, tenant_id)

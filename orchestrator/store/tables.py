@@ -40,7 +40,8 @@ def _created_at() -> Column[object]:
     return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
 
 
-#: A deleted tenant keeps its row: its set-aside sessions and what is on record bear its id.
+#: A deleted tenant keeps its row: its set-aside sessions and what is on record bear its id. ``paused_at`` and
+#: ``plan_sessions`` are all that the rest of the house knows of subscriptions (store/subscriptions.py).
 tenants = Table(
     "tenants",
     metadata,
@@ -56,15 +57,19 @@ tenants = Table(
     Column("blocked_reason", Text),
     Column("deleted_at", DateTime(timezone=True)),
     _created_at(),
+    Column("paused_at", DateTime(timezone=True)),
+    Column("plan_sessions", Integer),
     CheckConstraint("tenant_id <> ''", name="tenant_id"),
     CheckConstraint("max_sessions >= 0", name="max_sessions"),
     CheckConstraint("messages_per_minute >= 0", name="messages_per_minute"),
     CheckConstraint("storage_bytes >= 0", name="storage_bytes"),
     CheckConstraint("chat_retention_days >= 0", name="chat_retention_days"),
     CheckConstraint("tenant_id <> 'operator' OR (blocked_at IS NULL AND deleted_at IS NULL)", name="operator"),
+    CheckConstraint("tenant_id <> 'operator' OR (paused_at IS NULL AND plan_sessions IS NULL)", name="operator_pays"),
 )
 
-#: A deleted session keeps its row, and so its generations, until their retention ends; its id is free again.
+#: A deleted session keeps its row, and so its generations, until their retention ends; its id is free again. ``paused_at``:
+#: nobody may run it, because its tenant's subscription has ended; what it should be stays as it is.
 sessions = Table(
     "sessions",
     metadata,
@@ -79,6 +84,7 @@ sessions = Table(
     Column("deleted_at", DateTime(timezone=True)),
     _created_at(),
     Column("pairing_failure", Text),
+    Column("paused_at", DateTime(timezone=True)),
     CheckConstraint("session_id ~ '^[A-Za-z0-9._-]{1,64}$'", name="session_id"),
     CheckConstraint("desired_state IN ('running', 'stopped')", name="desired_state"),
     CheckConstraint("generation > 0", name="generation"),
@@ -260,7 +266,188 @@ incoming_messages = Table(
         postgresql_where=text("delivered_at IS NULL"),
     ),
     Index("incoming_messages_number_idx", "number"),
+    Index("incoming_messages_session_ref_number_idx", "session_ref", "number"),
     postgresql_partition_by="HASH (session_ref)",
+)
+
+
+def _session_ref(*, primary_key: bool = False, nullable: bool = False) -> Column[object]:
+    key = ForeignKey("sessions.session_ref", ondelete="CASCADE")
+    return Column(
+        "session_ref",
+        BigInteger,
+        key,
+        primary_key=primary_key,
+        autoincrement=False,
+        nullable=nullable and not primary_key,
+    )
+
+
+def _moment(name: str, *, nullable: bool = True, now: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None)
+
+
+_WAITS = "state = ANY (ARRAY['queued'::text, 'sending'::text])"
+
+#: Requests for many messages at once.
+outbox_bulks = Table(
+    "outbox_bulks",
+    metadata,
+    Column("bulk_id", Text, primary_key=True),
+    _session_ref(),
+    Column("idempotency_key", Text),
+    Column("digest", LargeBinary, nullable=False),
+    Column("total", Integer, nullable=False),
+    _created_at(),
+    _moment("cancelled_at"),
+    Index(
+        "outbox_bulks_key_idx",
+        "session_ref",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+)
+
+#: The outbox. ``chat`` is a digest of whom a message goes to; ``recipient`` and ``body`` are sealed. The body goes when the
+#: message is settled: sent, failed or cancelled. ``digest`` tells another request with the same key.
+outbox_messages = Table(
+    "outbox_messages",
+    metadata,
+    _session_ref(),
+    Column("message_id", Text, nullable=False),
+    Column("number", BigInteger, Identity(always=True), nullable=False),
+    Column("chat", LargeBinary, nullable=False),
+    Column("recipient", LargeBinary, nullable=False),
+    Column("body", LargeBinary),
+    Column("state", Text, nullable=False, server_default=text("'queued'")),
+    Column("paced", Boolean(), nullable=False),
+    Column("bulk_id", Text, ForeignKey("outbox_bulks.bulk_id", ondelete="CASCADE")),
+    Column("idempotency_key", Text),
+    Column("digest", LargeBinary, nullable=False),
+    _moment("accepted_at", nullable=False, now=True),
+    _moment("send_at", nullable=False),
+    _moment("deadline", nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _moment("retry_at"),
+    Column("error", Text),
+    _moment("sent_at"),
+    _moment("delivered_at"),
+    _moment("read_at"),
+    _moment("settled_at"),
+    PrimaryKeyConstraint("session_ref", "message_id"),
+    CheckConstraint("state IN ('queued', 'sending', 'sent', 'delivered', 'read', 'failed', 'cancelled')", name="state"),
+    CheckConstraint("(state IN ('queued', 'sending')) = (body IS NOT NULL)", name="body"),
+    CheckConstraint("(state IN ('queued', 'sending')) = (settled_at IS NULL)", name="settled"),
+    Index("outbox_messages_waiting_idx", "session_ref", "paced", "send_at", "number", postgresql_where=text(_WAITS)),
+    Index("outbox_messages_deadline_idx", "deadline", postgresql_where=text(_WAITS)),
+    Index(
+        "outbox_messages_key_idx",
+        "session_ref",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+    Index("outbox_messages_session_ref_number_idx", "session_ref", "number"),
+    Index("outbox_messages_bulk_id_idx", "bulk_id", postgresql_where=text("bulk_id IS NOT NULL")),
+    Index("outbox_messages_settled_at_idx", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
+    Index(
+        "outbox_messages_paced_idx",
+        "session_ref",
+        "sent_at",
+        postgresql_where=text("paced AND sent_at IS NOT NULL"),
+    ),
+    postgresql_with={"fillfactor": "80"},
+)
+
+#: How fast a session may send what keeps to a pace; none: the default.
+session_pacing = Table(
+    "session_pacing", metadata, _session_ref(primary_key=True), Column("pacing", JSONB, nullable=False)
+)
+
+#: Events other than received messages that a reader may come back for. ``data`` is sealed; the numbers are one order with
+#: those of ``incoming_messages``.
+stored_events = Table(
+    "stored_events",
+    metadata,
+    Column("number", BigInteger, Sequence("incoming_messages_number_seq"), primary_key=True),
+    _session_ref(),
+    Column("event_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    _moment("at", nullable=False, now=True),
+    Index("stored_events_session_ref_number_idx", "session_ref", "number"),
+)
+
+#: ``config`` is the URL and the secrets, sealed. It hears of messages with numbers above ``from_number``.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("webhook_id", Text, primary_key=True),
+    Column("tenant_id", Text, nullable=False),
+    _session_ref(nullable=True),
+    Column("config", LargeBinary, nullable=False),
+    Column("events", ARRAY(Text), nullable=False),
+    Column("enabled", Boolean(), nullable=False, server_default=text("true")),
+    Column("disabled_reason", Text),
+    _moment("failing_since"),
+    Column("from_number", BigInteger, nullable=False),
+    _created_at(),
+    Index("webhooks_tenant_id_webhook_id_idx", "tenant_id", "webhook_id"),
+)
+
+#: Up to which number a session's incoming messages were made deliveries of.
+webhook_cursors = Table(
+    "webhook_cursors", metadata, _session_ref(primary_key=True), Column("number", BigInteger, nullable=False)
+)
+
+#: One session's deliveries to one webhook, which go one after the other. ``next_at``: when there is something to do;
+#: ``woken`` grows whenever something is added, so that nobody falls asleep over it.
+webhook_streams = Table(
+    "webhook_streams",
+    metadata,
+    Column("webhook_id", Text, ForeignKey("webhooks.webhook_id", ondelete="CASCADE"), nullable=False),
+    _session_ref(),
+    _moment("next_at"),
+    Column("woken", BigInteger, nullable=False, server_default=text("0")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("claimed_by", Text),
+    _moment("claimed_until"),
+    PrimaryKeyConstraint("webhook_id", "session_ref"),
+    Index("webhook_streams_next_at_idx", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+    postgresql_with={"fillfactor": "50"},
+)
+
+#: Deliveries that wait, their log, and those that were given up. ``payload`` is sealed, and goes with its delivery.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("webhook_id", Text, ForeignKey("webhooks.webhook_id", ondelete="CASCADE"), nullable=False),
+    _session_ref(),
+    Column("event_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("payload", LargeBinary),
+    Column("state", Text, nullable=False, server_default=text("'waiting'")),
+    _created_at(),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _moment("attempted_at"),
+    Column("duration_ms", Integer),
+    Column("status", Integer),
+    Column("answer", Text),
+    Column("error", Text),
+    _moment("settled_at"),
+    CheckConstraint("state IN ('waiting', 'delivered', 'dead')", name="state"),
+    Index(
+        "webhook_deliveries_waiting_idx",
+        "webhook_id",
+        "session_ref",
+        "number",
+        postgresql_where=text("state = 'waiting'"),
+    ),
+    Index("webhook_deliveries_webhook_id_number_idx", "webhook_id", "number"),
+    Index("webhook_deliveries_settled_at_idx", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
+    postgresql_with={"fillfactor": "80"},
 )
 
 #: What an owner decided about a session; ``settings`` is sealed, and holds what isn't as by default. ``retention_days`` is there
@@ -299,6 +486,23 @@ directory = Table(
     CheckConstraint("kind IN ('contact', 'chat', 'label')", name="kind"),
     Index("directory_newest_idx", "session_ref", "generation", "kind", text("sort_at DESC"), "entry_id"),
     postgresql_with={"fillfactor": "80"},
+)
+
+#: Messages of chats that are kept (store/kept_messages.py), moved here from the incoming ones, or sent; ``event`` is sealed like
+#: theirs, and ``number`` is of their sequence.
+kept_messages = Table(
+    "kept_messages",
+    metadata,
+    Column("session_ref", BigInteger, nullable=False),
+    Column("message_key", Text, nullable=False),
+    Column("chat_key", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("event", LargeBinary, nullable=False),
+    Column("received_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("session_ref", "message_key"),
+    Index("kept_messages_chat_idx", "session_ref", "chat_key", "number"),
+    Index("kept_messages_received_at_idx", "session_ref", "received_at"),
 )
 
 #: Tokens of the public API, by digest: the token itself is shown once and never stored. The admin's is named so and belongs
@@ -342,6 +546,152 @@ acts = Table(
     Column("request_id", Text, nullable=False),
     Column("address", Text),
     Index("acts_tenant_id_act_id_idx", "tenant_id", "act_id"),
+)
+
+#: What tenants can buy. A plan that was ever bought stays: invoices name it.
+plans = Table(
+    "plans",
+    metadata,
+    Column("plan_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("price_cents", Integer, nullable=False),
+    Column("period_unit", Text, nullable=False),
+    Column("period_count", Integer, nullable=False),
+    Column("sessions", Integer),
+    Column("available", Boolean(), nullable=False, server_default=text("true")),
+    _created_at(),
+    CheckConstraint("price_cents > 0", name="price_cents"),
+    CheckConstraint("period_unit IN ('day', 'month') AND period_count > 0", name="period"),
+    CheckConstraint("sessions > 0", name="sessions"),
+)
+
+#: One for each tenant but the operator. No plan: the trial; no end: it never ends. ``look_at``: when something is due next.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), primary_key=True),
+    Column("plan_id", Text, ForeignKey("plans.plan_id")),
+    Column("active_until", DateTime(timezone=True)),
+    Column("anchor_day", Integer),
+    Column("payer_email", Text),
+    Column("look_at", DateTime(timezone=True)),
+    _created_at(),
+    CheckConstraint("tenant_id <> 'operator'", name="operator"),
+    CheckConstraint("anchor_day BETWEEN 1 AND 31", name="anchor_day"),
+    Index("subscriptions_look_at_idx", "look_at", postgresql_where=text("look_at IS NOT NULL")),
+)
+
+#: PIX payment requests. ``closed_at``: MercadoPago has said how it ended, or doesn't know it; until then it is read again.
+charges = Table(
+    "charges",
+    metadata,
+    Column("charge_id", Text, primary_key=True),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False),
+    Column("plan_id", Text, ForeignKey("plans.plan_id"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("amount_cents", Integer, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("payer_email", Text, nullable=False),
+    Column("payment_id", Text),
+    Column("pix_code", Text),
+    _created_at(),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("paid_at", DateTime(timezone=True)),
+    Column("checked_at", DateTime(timezone=True)),
+    Column("closed_at", DateTime(timezone=True)),
+    UniqueConstraint("payment_id"),
+    CheckConstraint("amount_cents > 0", name="amount_cents"),
+    Index("charges_tenant_id_created_at_charge_id_idx", "tenant_id", "created_at", "charge_id"),
+    # Whoever asks twice gets the same one.
+    Index(
+        "charges_pending_key",
+        "tenant_id",
+        "plan_id",
+        "amount_cents",
+        unique=True,
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index("charges_open_idx", "checked_at", postgresql_where=text("closed_at IS NULL")),
+)
+
+#: MercadoPago charges the tenant by itself. A tenant has one at most that isn't over.
+recurring_payments = Table(
+    "recurring_payments",
+    metadata,
+    Column("recurring_id", Text, primary_key=True),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False),
+    Column("plan_id", Text, ForeignKey("plans.plan_id"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("amount_cents", Integer, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("payer_email", Text, nullable=False),
+    Column("preapproval_id", Text),
+    Column("url", Text),
+    _created_at(),
+    Column("checked_at", DateTime(timezone=True)),
+    UniqueConstraint("preapproval_id"),
+    CheckConstraint("amount_cents > 0", name="amount_cents"),
+    Index("recurring_payments_current_key", "tenant_id", unique=True, postgresql_where=text("state <> 'cancelled'")),
+)
+
+#: Payments for charges and recurring payments of ours, as MercadoPago had them when they were last read.
+payments = Table(
+    "payments",
+    metadata,
+    Column("payment_id", Text, primary_key=True),
+    Column("number", BigInteger, Identity(always=True), nullable=False),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id")),
+    Column("reference", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("status_detail", Text),
+    Column("amount_cents", BigInteger),
+    Column("refunded_cents", BigInteger, nullable=False),
+    Column("currency", Text),
+    Column("problem", Text),
+    Column("approved_at", DateTime(timezone=True)),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("read_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("number"),
+    Index("payments_tenant_id_number_idx", "tenant_id", "number"),
+    Index("payments_read_at_idx", "read_at"),
+)
+
+#: One for each payment that was settled: that there can't be two is what makes it happen once.
+invoices = Table(
+    "invoices",
+    metadata,
+    Column("invoice_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("payment_id", Text, ForeignKey("payments.payment_id"), nullable=False),
+    Column("charge_id", Text, ForeignKey("charges.charge_id")),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False),
+    Column("plan_id", Text, ForeignKey("plans.plan_id"), nullable=False),
+    Column("amount_cents", Integer, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("period_from", DateTime(timezone=True), nullable=False),
+    Column("period_to", DateTime(timezone=True), nullable=False),
+    Column("paid_at", DateTime(timezone=True), nullable=False),
+    Column("reversed_at", DateTime(timezone=True)),
+    Column("reversed_by", Text),
+    UniqueConstraint("payment_id"),
+    CheckConstraint("period_from < period_to", name="period"),
+    CheckConstraint("num_nulls(reversed_at, reversed_by) <> 1", name="reversed"),
+    CheckConstraint("reversed_by IN ('refunded', 'charged_back')", name="reversed_by"),
+    Index("invoices_tenant_id_invoice_id_idx", "tenant_id", "invoice_id"),
+    Index("invoices_paid_at_idx", "paid_at"),
+)
+
+#: What somebody should be told of money, once for each ``subject``: the end that it is about, or the payment.
+billing_notices = Table(
+    "billing_notices",
+    metadata,
+    Column("notice_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("data", JSONB, nullable=False),
+    UniqueConstraint("tenant_id", "kind", "subject"),
+    Index("billing_notices_tenant_id_notice_id_idx", "tenant_id", "notice_id"),
 )
 
 #: Which process is the Telegram bot: one row. ``epoch`` grows with each change of holder and fences late writers.

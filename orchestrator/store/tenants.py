@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.errors import (
     OperatorTenant,
+    PaymentRequired,
     SessionLimit,
     StorageLimit,
     TenantExists,
@@ -21,7 +22,7 @@ from orchestrator.store.tables import api_tokens, sessions, tenants
 
 #: The row of a tenant that exists, locked against a second session that is made at the same time, in the driver's own form.
 LOCK_TENANT = """
-    SELECT max_sessions, storage_bytes, stored_bytes FROM tenants
+    SELECT least(max_sessions, plan_sessions), storage_bytes, stored_bytes, paused_at IS NOT NULL FROM tenants
     WHERE tenant_id = %(tenant_id)s AND deleted_at IS NULL
     FOR NO KEY UPDATE
 """
@@ -51,6 +52,7 @@ _MEASURE = """
         UNION ALL SELECT r.tenant_id, pg_column_size(c.value) FROM refs r JOIN creds c USING (session_ref)
         UNION ALL SELECT r.tenant_id, pg_column_size(m.message) FROM refs r JOIN sent_messages m USING (session_ref)
         UNION ALL SELECT r.tenant_id, pg_column_size(i.event) FROM refs r JOIN incoming_messages i USING (session_ref)
+        UNION ALL SELECT r.tenant_id, pg_column_size(i.event) FROM refs r JOIN kept_messages i USING (session_ref)
     )
     UPDATE tenants t SET measured_at = now(), stored_bytes =
         (SELECT coalesce(sum(size), 0) FROM sizes WHERE sizes.tenant_id = t.tenant_id)
@@ -164,7 +166,9 @@ async def _get(connection: AsyncConnection, tenant_id: str) -> Tenant:
 
 def require_room(limits: Any, sessions_with_it: int) -> None:
     """Whether the row of ``LOCK_TENANT`` lets a tenant have that many sessions, one of which is just being made."""
-    most_sessions, most_bytes, bytes_now = limits
+    most_sessions, most_bytes, bytes_now, paused = limits
+    if paused:
+        raise PaymentRequired
     if most_sessions is not None and sessions_with_it > most_sessions:
         raise SessionLimit
     if most_bytes is not None and bytes_now is not None and bytes_now >= most_bytes:
@@ -180,6 +184,6 @@ async def lock(connection: AsyncConnection, tenant_id: str) -> Any:
 
 
 async def room_for_new(connection: AsyncConnection, tenant_id: str, limits: Any) -> None:
-    """Raise ``SessionLimit`` or ``StorageLimit`` if the session that was added is one too many."""
+    """Raise ``SessionLimit`` or ``StorageLimit`` if the session that was added is one too many, or ``PaymentRequired``."""
     number = (await connection.exec_driver_sql(COUNT_SESSIONS, {"tenant_id": tenant_id})).scalar_one()
     require_room(limits, number)

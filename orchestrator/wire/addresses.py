@@ -17,7 +17,7 @@ ChatText: TypeAlias = Annotated[
 GroupText: TypeAlias = Annotated[str, text("The jid of a group.", example="120363041234567890@g.us")]
 ChannelText: TypeAlias = Annotated[str, text("The jid of a channel.", example="120363101234567890@newsletter")]
 InviteText: TypeAlias = Annotated[
-    str, text("An invite code, or the link with it.", example="https://chat.whatsapp.com/AbCdEf0123456789")
+    str, text("An invite code, or its whole link, percent-encoded.", example="AbCdEf0123456789")
 ]
 LabelText: TypeAlias = Annotated[str, text("The id of a label.", example="7")]
 

@@ -1,13 +1,13 @@
 """Plans, subscriptions, charges and what was paid. Prices are in cents of the currency, which is BRL."""
 
 from datetime import datetime
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
-import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, field
 
 from orchestrator.domain.billing_notice import NoticeKind
-from orchestrator.domain.charge import ChargeState
+from orchestrator.domain.charge import ChargeState, RecurringState, Reversal
+from orchestrator.domain.payment import PaymentProblem
 from orchestrator.domain.plan import PeriodUnit
 from orchestrator.domain.subscription import SubscriptionState
 from orchestrator.wire.pages import NextCursor, Page
@@ -90,10 +90,7 @@ class RecurringPayment(Answer, frozen=True, kw_only=True):
     """MercadoPago charges the tenant by itself, period after period."""
 
     plan_id: PlanId
-    state: Annotated[
-        Literal["pending", "authorized", "paused", "cancelled"],
-        Meta(description="pending: whoever pays has yet to agree to it at ``url``."),
-    ]
+    state: Annotated[RecurringState, Meta(description="pending: whoever pays has yet to agree to it at ``url``.")]
     url: Annotated[str | None, text("Where whoever pays agrees to it.", example="https://www.mercadopago.com.br/...")]
     amount_cents: _Cents
     created_at: Timestamp
@@ -123,10 +120,17 @@ class Subscription(Answer, frozen=True, kw_only=True):
 class ChangeSubscription(Request, frozen=True, kw_only=True):
     """What isn't named stays as it is."""
 
-    extend_days: Annotated[
-        int | UnsetType,
-        Meta(ge=1, le=3660, description="Days to give, from the end of the subscription, or from now if that is past."),
-    ] = UNSET
+    extend_days: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=3660,
+                description="Days to give, from the end of the subscription, or from now if that is past.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     active_until: Annotated[
         Annotated[datetime, Meta(tz=True)] | UnsetType | None,
         Meta(description="ISO 8601 with a time zone; null: it never ends."),
@@ -190,7 +194,7 @@ class Invoice(Answer, frozen=True, kw_only=True):
     period_to: Timestamp
     paid_at: Timestamp
     reversed_at: Annotated[Timestamp | None, Meta(description="When the money went back, and the time with it.")]
-    reversed_by: Literal["refunded", "charged_back"] | None
+    reversed_by: Reversal | None
 
 
 class Invoices(Answer, frozen=True, kw_only=True):
@@ -217,7 +221,7 @@ class Payment(Answer, frozen=True, kw_only=True):
     refunded_cents: int
     currency: str | None
     problem: Annotated[
-        Literal["amount_differs", "currency_differs", "unknown_reference", "partially_refunded", "in_dispute"] | None,
+        PaymentProblem | None,
         Meta(description="Why a person has to look at it. A payment that differs settles nothing."),
     ]
     approved_at: Timestamp | None
@@ -284,10 +288,10 @@ class Notices(Answer, frozen=True, kw_only=True):
     notices: list[Notice]
 
 
-class WebhookQuery(Request, frozen=True, forbid_unknown_fields=False):
+class Notification(Request, frozen=True, forbid_unknown_fields=False):
     """MercadoPago may add to it."""
 
-    data_id: Annotated[str | None, Meta(max_length=200, description="What has changed: a payment's id.")] = (
-        msgspec.field(name="data.id", default=None)
+    data_id: Annotated[str | None, Meta(description="What has changed: a payment's id.")] = field(
+        name="data.id", default=None
     )
-    type: Annotated[str | None, Meta(max_length=200)] = None
+    type: Annotated[str | None, Meta(description="What it is: payment and some others.")] = None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from orchestrator.wire.addresses import InviteText, UserAddress, UserText
+from orchestrator.wire.addresses import UserAddress, UserText
 from orchestrator.wire.pages import NextCursor
 from orchestrator.wire.shape import Answer, Request, Timestamp
 
@@ -96,10 +96,6 @@ class GroupInvite(Answer, frozen=True, kw_only=True):
 
 class InviteCode(Answer, frozen=True, kw_only=True):
     invite_code: str
-
-
-class JoinGroup(Request, frozen=True, kw_only=True):
-    invite: InviteText
 
 
 class JoinedGroup(Answer, frozen=True, kw_only=True):

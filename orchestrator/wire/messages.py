@@ -1,10 +1,15 @@
 """Messages to be sent, one struct for each type, and what is known of them at once."""
 
-from typing import Annotated, TypeAlias
+from datetime import datetime
+from typing import Annotated, Any, TypeAlias
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from orchestrator.wire.shape import Answer, Request, text
+from orchestrator.domain.outbox import MessageState
+from orchestrator.wire.pages import NextCursor
+from orchestrator.wire.shape import Answer, Request, Timestamp, text
+
+Moment = Annotated[datetime, Meta(tz=True)]
 
 #: What a message is sent to instead of a chat when it is a status post.
 STATUS = "status@broadcast"
@@ -68,7 +73,22 @@ class ContactCard(Request, frozen=True):
     url: Annotated[str, Meta(max_length=2048)] | None = None
 
 
-class Message(Request, frozen=True, kw_only=True, tag_field="type"):
+class Queueing(Request, frozen=True, forbid_unknown_fields=False):
+    """What has a message wait in the outbox instead of being sent at once; so does an Idempotency-Key."""
+
+    queue: Annotated[bool, Meta(description="Accept it now and send it when the session is open.")] = False
+    send_at: Annotated[Moment, Meta(description="Not before then, within a year.")] | None = None
+    deadline: (
+        Annotated[Moment, Meta(description="It fails if it isn't sent by then; a day after send_at unless given.")]
+        | None
+    ) = None
+
+    @property
+    def waits(self) -> bool:
+        return self.queue or self.send_at is not None or self.deadline is not None
+
+
+class Message(Queueing, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
     to: Annotated[str, text("A phone number with country code, a jid, or `status@broadcast`.", example="5511988887777")]
 
 
@@ -198,10 +218,14 @@ OutgoingMessage: TypeAlias = (
 
 
 class SentMessage(Answer, frozen=True):
-    """A message that was written to WhatsApp's socket."""
+    """A message that was written to WhatsApp's socket; with 202 one that waits in the outbox, and has a state there."""
 
     message_id: str
-    to: Annotated[str, text("The jid that it went to.", example="5511988887777@s.whatsapp.net")]
+    to: Annotated[str, text("The jid that it goes to.", example="5511988887777@s.whatsapp.net")]
+    state: Annotated[MessageState | UnsetType, Meta(description="With 202: ``queued``.")] = UNSET
+    accepted_at: Timestamp | UnsetType = UNSET
+    send_at: Timestamp | UnsetType = UNSET
+    deadline: Timestamp | UnsetType = UNSET
 
 
 class FindMessage(Request, frozen=True):
@@ -209,3 +233,12 @@ class FindMessage(Request, frozen=True):
 
     chat: Annotated[str | None, text("The chat that it is in.")] = None
     sender: Annotated[str | None, text("Who wrote it.")] = None
+
+
+class ChatMessages(Answer, frozen=True):
+    """Messages of a chat, the newest first."""
+
+    messages: Annotated[
+        list[dict[str, Any]], Meta(description="Each the fields of an event message.received, and received_at.")
+    ]
+    next_cursor: NextCursor

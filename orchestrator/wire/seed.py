@@ -19,6 +19,10 @@ class NamedFolder(Request, frozen=True, forbid_unknown_fields=False):
     session_id: SessionId | None = None
 
 
+class LookedFor(Request, frozen=True, forbid_unknown_fields=False):
+    session_id: Annotated[str | None, Meta(description="The list is empty if there is none of this id.")] = None
+
+
 class KeptFolder(Answer, frozen=True, kw_only=True):
     success: Literal[True] = True
     session_id: SessionId

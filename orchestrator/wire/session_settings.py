@@ -22,7 +22,10 @@ class Settings(Answer, frozen=True, kw_only=True):
     reject_call_message: str | None
     history_sync: Annotated[HistorySync, Meta(description="How much of old chats the phone sends at a pairing.")]
     retention_days: Annotated[
-        int | None, Meta(description="For how long a chat's messages are kept; null: not at all.")
+        int | None,
+        Meta(
+            description="For how long a chat's messages are kept, 0: not at all; null: as the tenant's chat_retention_days says."
+        ),
     ]
 
 

@@ -18,6 +18,7 @@ from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
 from tests.support.postgres import short_folder
 from tests.support.serving import Answer
 from tests.support.tree import Tree, tree
+from tests.support.waiting import eventually
 
 # One process tree and one linked account serve all of these tests.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -277,6 +278,39 @@ async def test_received_files_are_streamed_decrypted(
         410,
         "media_expired",
     )
+
+
+async def test_a_chat_s_messages_are_kept_when_its_tenant_wants_it(
+    product: Tree, whatsapp: FakeWhatsApp, heard: Heard
+) -> None:
+    chat = await whatsapp.contact()
+    kept = f"/v1/sessions/loja/chats/{chat.partition('@')[0]}/messages"
+    assert (await product.call("GET", kept)).code == "chats_not_kept"
+    assert (await product.call("PATCH", "/v1/tenants/operator", {"chat_retention_days": 7})).status == 200
+    received = await whatsapp.send(chat, PHONE, "Bom dia")
+    await heard.wait_for("message.received", message_id=received)
+
+    async def answered() -> bool:  # what is known of the tenant is some seconds old
+        reply = await sent(product, chat, type="text", text="Olá", quoted=received)
+        newest = (await product.call("GET", kept + "?limit=1")).json
+        return bool(newest["messages"][0]["message_id"] == reply)
+
+    await eventually(answered, 60, "what is sent to be kept")
+    messages = (await product.call("GET", kept)).json["messages"]
+    reply, first = messages[0], messages[-1]
+    assert (reply["type"], reply["text"], reply["from_me"], reply["sender"]) == ("text", "Olá", True, OWN)
+    assert reply["quoted"]["message_id"] == received
+    assert (first["message_id"], first["text"], first["from_me"], "origin" in first) == (
+        received,
+        "Bom dia",
+        False,
+        False,
+    )
+    page = (await product.call("GET", f"{kept}?limit=1")).json
+    after = (await product.call("GET", f"{kept}?limit=1&cursor={page['next_cursor']}")).json
+    assert [m["message_id"] for m in page["messages"] + after["messages"]] == [m["message_id"] for m in messages[:2]]
+    nobody = await product.call("GET", "/v1/sessions/loja/chats/5511000000000/messages")
+    assert nobody.json == {"messages": [], "next_cursor": None}
 
 
 async def test_a_session_that_is_not_open_says_its_state(product: Tree, ana: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.support.event_stream import listening
+from tests.support.event_stream import Heard, listening
 from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
 from tests.support.postgres import short_folder
 from tests.support.proxy import proxy
@@ -69,7 +69,8 @@ async def world() -> AsyncIterator[World]:
         ]
         ana, bia = [await whatsapp.call("POST", "/contacts", person) for person in people]
         with short_folder() as folder:
-            async with tree(folder / "data", folder / "log", whatsapp.environ) as product:
+            environ = {**whatsapp.environ, "OUTBOUND_ALLOWED_NETWORKS": "127.0.0.0/8"}  # where the proxies are
+            async with tree(folder / "data", folder / "log", environ) as product:
                 await product.ready()
                 await product.pair("loja", PHONE, whatsapp)
                 yield World(product, whatsapp, ana, bia)
@@ -147,7 +148,7 @@ async def test_a_group_from_its_creation_to_leaving_it(world: World) -> None:
     renewed = await world.ask("DELETE", f"{group}/invite")
     gone = await world.ask("GET", f"/groups/invites/{invite['invite_code']}", status=422)
     assert (gone["code"], gone["whatsapp_code"]) == ("whatsapp_refused", 410)
-    joined = await world.ask("POST", "/groups/join", {"invite": renewed["invite_link"]})
+    joined = await world.ask("POST", f"/groups/invites/{renewed['invite_code']}")
     assert joined == {"group_id": made["group_id"]}
     await world.whatsapp.call("POST", "/join-request", {"from": world.bia, "group": made["group_id"]})
     assert [r["jid"] for r in (await world.ask("GET", f"{group}/requests"))["requests"]] == [world.bia]
@@ -224,7 +225,10 @@ async def test_a_proxy_is_taken_while_the_session_runs_and_survives_a_crash(worl
         async with listening(world.product, "?session_id=loja") as heard:
             await world.whatsapp.send(world.ana, PHONE, "pelo proxy")
             await heard.wait_for("message.received", text="pelo proxy")
-            assert (await world.product.send("loja", world.ana, "também")).status == 201
+            await files_travel_both_ways(world, heard)
+            # The websocket, and the media host once for what went up and once for what came down, or on one connection.
+            assert len(set(through.tunnels)) == 2, through.tunnels
+            assert len(through.tunnels) >= 3, through.tunnels
             wrong = {"proxy": through.url("http", "loja:senha-errada")}
             assert (await world.ask("PATCH", "/settings", wrong))["reconnects"]
             await world.whatsapp.send(world.ana, PHONE, "enquanto isso")
@@ -245,6 +249,22 @@ async def test_a_proxy_is_taken_while_the_session_runs_and_survives_a_crash(worl
     for secret in ("senha-secreta", "senha-errada"):
         assert secret not in world.product.child.output
     assert (await world.whatsapp.counts())["registrations"] == 1
+
+
+async def files_travel_both_ways(world: World, heard: Heard) -> None:
+    document = {"type": "document", "media": {"data": base64.b64encode(b"%PDF-1.7 nota").decode()}}
+    sent = await world.product.call("POST", f"{SESSION}/messages", {"to": world.ana, **document})
+    assert sent.status == 201, sent.body
+    order = {
+        "from": world.ana,
+        "to": PHONE,
+        "content": {"documentMessage": {"mimetype": "text/plain", "fileName": "a.txt"}},
+        "media": {"documentMessage": base64.b64encode(b"recebido").decode()},
+    }
+    message_id = (await world.whatsapp.call("POST", "/send", order))["id"]
+    await heard.wait_for("message.received", message_id=message_id)
+    received = await world.product.call("GET", f"{SESSION}/messages/{message_id}/media")
+    assert (received.status, received.body) == (200, b"recebido")
 
 
 async def test_calls_are_rejected_with_a_message_if_that_is_said(world: World) -> None:

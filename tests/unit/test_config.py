@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.config import WHATSAPP_WEB_URL, ProcessSettings, Settings, SettingsError, database_url_in, text_in
+from orchestrator.domain.subscription import Terms
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(32, 64))
@@ -67,6 +68,11 @@ ACCEPTED = [
     ("MEDIA_MAX_MIB", "2048", "media_max_mib", 2048),
     ("LEASE_TTL_SECONDS", "1", "lease_ttl_seconds", 1.0),
     ("KEEP_ALIVE_SECONDS", "5", "keep_alive_seconds", 5.0),
+    ("MERCADOPAGO_API_URL", "http://127.0.0.1:9", "mercadopago_api_url", "http://127.0.0.1:9"),
+    ("MERCADOPAGO_PAYER_EMAIL", "a.b@example.com", "mercadopago_payer_email", "a.b@example.com"),
+    ("TRIAL_DAYS", "0", "trial_days", 0),
+    ("TRIAL_SESSIONS", "3", "trial_sessions", 3),
+    ("GRACE_DAYS", "30", "grace_days", 30),
     ("LOG_LEVEL", "DEBUG", "log_level", "debug"),
     ("LOG_LEVEL", "warning", "log_level", "warn"),
     ("DATABASE_URL", "postgres://u:p@db.railway.internal:5432/railway", "database_url", "postgresql://u:p@db.railway.internal:5432/railway"),
@@ -106,6 +112,10 @@ REFUSED = [
     *(("JOURNAL_MAX_MIB", text, "a whole number from 1 to 1024") for text in ("0", "1025", "1G")),
     *(("OUTBOUND_ALLOWED_NETWORKS", text, "no network") for text in ("10.0.0.0/33", "localhost", "10.0.0.0/8,x")),
     ("LOG_LEVEL", "loud", "debug, info, warn, error"),
+    *((name, f"a {SECRET}", "MercadoPago's panel") for name in ("MERCADOPAGO_ACCESS_TOKEN", "MERCADOPAGO_WEBHOOK_SECRET")),
+    ("MERCADOPAGO_API_URL", "api.mercadopago.com", "http://host:port"),
+    ("MERCADOPAGO_PAYER_EMAIL", "nobody", "an e-mail address"),
+    *((name, "-1", "a whole number from 0 to") for name in ("TRIAL_DAYS", "TRIAL_SESSIONS", "GRACE_DAYS")),
     *(("DATABASE_URL", text, "postgresql://user:password@host:port/database") for text in (
         f"mysql://u:{SECRET}@h/x", f"u:{SECRET}@h/x", SECRET, f"http://{SECRET}",
     )),
@@ -142,15 +152,18 @@ def test_all_problems_are_told_at_once() -> None:
     ]
 
 
-def test_later_settings_are_ignored_for_now() -> None:
-    later = {"MERCADOPAGO_ACCESS_TOKEN": "x"}
-    assert Settings.from_environment(later) == Settings.from_environment({})
+def test_billing_is_on_where_payments_can_be_taken() -> None:
+    assert Settings.from_environment({"TRIAL_DAYS": "14"}).terms is None
+    environ = {"MERCADOPAGO_ACCESS_TOKEN": SECRET, "TRIAL_DAYS": "14", "GRACE_DAYS": "0"}
+    assert Settings.from_environment(environ).terms == Terms(trial_days=14, trial_sessions=1, grace_days=0)
 
 
 def test_no_secret_shows_when_settings_are_printed() -> None:
     environ = {
         "DATABASE_URL": f"postgres://u:{SECRET}@h/x",
         "ADMIN_TOKEN": SECRET,
+        "MERCADOPAGO_ACCESS_TOKEN": SECRET,
+        "MERCADOPAGO_WEBHOOK_SECRET": SECRET,
         "SESSION_ENCRYPTION_KEYS": KEY.hex(),
     }
     shown = repr(Settings.from_environment(environ)) + str(Settings.from_environment(environ))

@@ -21,6 +21,7 @@ export class Activity {
    * @param {import('./directory.js').Note} parts.note
    * @param {(type: string, data: Record<string, unknown>) => void} parts.report
    * @param {(message: {to: string, type: 'text', text: string}) => Promise<unknown>} parts.send
+   * @param {import('../proxy/tunnel.js').Permits} parts.permitsProxyAt
    * @param {import('../clock.js').Clock} parts.clock
    * @param {import('../log.js').Logger} parts.log
    */
@@ -33,10 +34,15 @@ export class Activity {
   /** Whether messages of a chat are told. @param {string} chat */
   wants = chat => isWanted(this.settings, chat)
 
+  /** What downloads go through: the session's proxy, if it has one. */
+  get dispatcher() {
+    return this.#route?.dispatcher
+  }
+
   /** For a new socket. @param {string} webSocketUrl */
   configFor(webSocketUrl) {
     this.detach()
-    this.#route = this.settings.proxy === null ? null : new ProxyRoute(this.settings.proxy, webSocketUrl)
+    this.#route = this.settings.proxy === null ? null : new ProxyRoute(this.settings.proxy, webSocketUrl, this.#parts.permitsProxyAt)
     return configOf(this.settings, this.#route)
   }
 

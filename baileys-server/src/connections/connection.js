@@ -24,6 +24,7 @@ import { ControlError } from './control-error.js'
  * @property {import('../orchestrator/session-backup.js').SessionBackup} backup
  * @property {(type: string, data: Record<string, unknown>) => void} report adds an event of this session
  * @property {import('./directory.js').Note} noteDirectory
+ * @property {import('../proxy/tunnel.js').Permits} permitsProxyAt
  * @property {import('../auth-state/journal.js').Journal | null} journal
  * @property {import('./start-slots.js').StartSlots} startSlots
  * @property {import('./web-version.js').WebVersion} webVersion
@@ -107,7 +108,7 @@ export class Connection {
     this.#version = parts.webVersion.current
     this.#log = parts.log.child({ session_id: session.sessionId, session_ref: session.sessionRef, epoch: session.epoch })
     this.#activity = new Activity(session.settings ?? DEFAULT_SETTINGS, {
-      note: parts.noteDirectory, report: parts.report, send: message => this.send(message), clock: parts.clock, log: this.#log
+      note: parts.noteDirectory, permitsProxyAt: parts.permitsProxyAt, report: parts.report, send: message => this.send(message), clock: parts.clock, log: this.#log
     })
     this.#incoming = new IncomingMessages(this.#log, this.#polls, this.#activity.wants)
   }
@@ -154,12 +155,20 @@ export class Connection {
   }
 
   /**
+   * @param {import('../messages/content.js').OutgoingMessage} message
+   * @returns {Promise<{message_id: string, to: string, acknowledged: boolean}>} see `Sender.sendOnce`
+   */
+  sendOnce(message) {
+    return this.#openSender().sendOnce(message)
+  }
+
+  /**
    * The media of a message, as a stream.
    * @param {import('@whiskeysockets/baileys').proto.IMessage} message
    * @param {AbortSignal} signal
    */
   download(message, signal) {
-    return this.#openSender().download(message, signal)
+    return this.#openSender().download(message, { signal, dispatcher: this.#activity.dispatcher })
   }
 
   #openSender() {
@@ -361,6 +370,7 @@ export class Connection {
       this.#verification = null
       this.#activity.detach()
       this.#attempt = null
+      this.#sender?.end()
       this.#sender = null
     }
   }

@@ -110,21 +110,31 @@ export class IncomingMessages {
    * @returns {Incoming | null}
    */
   #incomingOf(message, me) {
-    const data = receivedMessage(message, me?.id ?? '')
+    const data = describedMessage(message, me?.id ?? '')
     if (!data) return null
     if (data.type === 'poll_vote') data.options = this.#polls.choice(message.message, authorsOf(message.key, me))
-    const origin = isOfItsOwn(data) ? { origin: originOf(message) } : {}
-    return [messageKey(data), JSON.stringify({ ...data, ...origin })]
+    return [messageKey(data), JSON.stringify(data)]
   }
 }
 
 /**
- * Digests, because the id is whatever its sender chose. The first half finds a message by its id alone, the whole is one
- * message: an id may come from several senders.
+ * Digests, because ids are whatever their senders choose, and chats are people: of the id, of the chat, of the sender, so
+ * that messages are found by either of the first two (orchestrator/domain/message_key.py).
  * @param {Record<string, any>} data
  */
-function messageKey({ chat, sender, message_id: id }) {
-  return digest(id).slice(0, 32) + digest(JSON.stringify([chat, sender, id])).slice(0, 32)
+export function messageKey({ chat, sender, message_id: id }) {
+  return digest(id).slice(0, 24) + digest(chat).slice(0, 24) + digest(sender).slice(0, 16)
+}
+
+/**
+ * A message as it is told and kept.
+ * @param {import('@whiskeysockets/baileys').WAMessage} message
+ * @param {string} ownJid
+ * @returns {Record<string, any> & {type: string} | null} null when there is nothing in it for a person
+ */
+export function describedMessage(message, ownJid) {
+  const data = receivedMessage(message, ownJid)
+  return data && isOfItsOwn(data) ? { ...data, origin: originOf(message) } : data
 }
 
 /**

@@ -2,12 +2,15 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { generateMessageIDV2, proto } from '@whiskeysockets/baileys'
 import { LRUCache } from 'lru-cache'
 import { safeError } from '../log.js'
-import { makeContent } from '../messages/content.js'
+import { makeContent, relayOptions } from '../messages/content.js'
 import { Recipients } from '../messages/recipients.js'
 import { ControlError } from './control-error.js'
+import { describedMessage } from './incoming-messages.js'
 
 /** Receivers ask for a message again within minutes, and mostly within seconds. */
 const REMEMBERED_MESSAGES = 500
+/** WhatsApp acknowledges in less than a second; by then the watchdog has its eye on the socket. */
+const ACKNOWLEDGEMENT_MS = 15_000
 
 /**
  * Sends over one socket, and answers when a receiver couldn't decrypt and asks for a message again.
@@ -19,6 +22,10 @@ export class Sender {
   #inFlight = new Set()
   /** @type {Map<string, number>} when each message was written that WhatsApp hasn't acknowledged, the oldest first */
   #unacknowledged = new Map()
+  /** @type {LRUCache<string, Promise<{message_id: string, to: string, acknowledged: boolean}>>} sends of this socket whose id was fixed beforehand, by it */
+  #once = new LRUCache({ max: REMEMBERED_MESSAGES })
+  /** @type {Map<string, (error: string | null | undefined) => void>} who waits for WhatsApp's word on a message: an error's code, null for none, undefined for silence */
+  #verdicts = new Map()
   #refusing = false
   /** @type {AsyncLocalStorage<{written: boolean}>} the send that the code runs for */
   #sending = new AsyncLocalStorage()
@@ -60,26 +67,43 @@ export class Sender {
 
   /**
    * @param {import('../messages/content.js').OutgoingMessage} message
-   * @returns {Promise<{message_id: string, to: string}>} after the stanza was written to the socket
+   * @returns {Promise<{message_id: string, to: string, event?: object | null}>} event: with `describe`; after the stanza was written to the socket
    */
   send(message) {
-    if (this.#refusing) throw new ControlError('shutting_down', 'The session is being closed; send again when it is back.')
-    const sending = this.#send(message)
-    this.#inFlight.add(sending)
-    sending.catch(() => {}).finally(() => this.#inFlight.delete(sending))
+    return this.#keep(this.#send(message))
+  }
+
+  /**
+   * Sends a message whose id was fixed beforehand. Asked for again over this socket, it is the same send: a caller that
+   * didn't hear the answer may ask. With `again` it may have left over an earlier socket; then the content is that of the first time.
+   * @param {import('../messages/content.js').OutgoingMessage} message
+   * @returns {Promise<{message_id: string, to: string, acknowledged: boolean}>} acknowledged: WhatsApp said that it has the message; false: it is written, and no word came
+   */
+  sendOnce(message) {
+    const known = this.#once.get(message.message_id)
+    if (known) return known
+    const sending = this.#keep(this.#sendAndHear(message))
+    this.#once.set(message.message_id, sending)
+    const forget = () => this.#once.delete(message.message_id)
+    sending.then(({ acknowledged }) => { if (!acknowledged) forget() }, forget)
     return sending
   }
 
   /**
    * @param {proto.IMessage} message
-   * @param {AbortSignal} signal
+   * @param {import('../messages/media.js').Way} way
    */
-  download(message, signal) {
-    return this.#media.download(this.#sock, message, signal)
+  download(message, way) {
+    return this.#media.download(this.#sock, message, way)
   }
 
   refuse() {
     this.#refusing = true
+  }
+
+  /** The socket is gone: nobody hears anything from it any more. */
+  end() {
+    for (const tell of this.#verdicts.values()) tell(undefined)
   }
 
   /** Resolves when nothing is being sent. */
@@ -122,14 +146,43 @@ export class Sender {
     return 0
   }
 
+  /**
+   * @template T
+   * @param {Promise<T>} sending
+   * @returns {Promise<T>}
+   */
+  #keep(sending) {
+    this.#inFlight.add(sending)
+    sending.catch(() => {}).finally(() => this.#inFlight.delete(sending))
+    return sending
+  }
+
+  /** @param {import('../messages/content.js').OutgoingMessage} message */
+  async #sendAndHear(message) {
+    const { message_id: messageId } = message
+    /** @type {Promise<string | null | undefined>} */
+    const verdict = new Promise(resolve => this.#verdicts.set(messageId, resolve))
+    const cancel = this.#clock.after(ACKNOWLEDGEMENT_MS, () => this.#verdicts.get(messageId)?.(undefined))
+    try {
+      const sent = await this.#send(message)
+      const error = await verdict
+      if (error) throw new ControlError('message_refused', `WhatsApp refused the message with error ${error}.`)
+      return { ...sent, acknowledged: error === null }
+    } finally {
+      cancel()
+      this.#verdicts.delete(messageId)
+    }
+  }
+
   /** @param {import('../messages/content.js').OutgoingMessage} message */
   async #send(message) {
+    if (this.#refusing) throw new ControlError('shutting_down', 'The session is being closed; send again when it is back.')
     const userJid = /** @type {string} */ (this.#authState.creds.me?.id)
     const messageId = message.message_id ?? generateMessageIDV2(userJid)
     const sending = { written: false }
     try {
       const to = await this.#recipients.find(this.#sock, message.to)
-      const { content, relay } = await makeContent({ ...message, to }, {
+      const { content, relay } = await this.#contentOf({ ...message, to }, {
         userJid,
         messageId,
         upload: (kind, file) => this.#media.upload(this.#sock, kind, file),
@@ -141,7 +194,7 @@ export class Sender {
       this.#authState.stageSentMessage(messageId, content)
       this.#unacknowledged.set(messageId, this.#clock.uptime())
       await this.#sending.run(sending, () => this.#sock.relayMessage(to, content, { messageId, ...relay }))
-      return { message_id: messageId, to }
+      return { message_id: messageId, to, ...(message.describe ? { event: this.#described(messageId, to, content, userJid) } : {}) }
     } catch (error) {
       if (error instanceof ControlError) throw error
       if (sending.written) {
@@ -153,6 +206,26 @@ export class Sender {
       this.#log.warn(safeError(error), 'send_failed')
       throw new ControlError('send_failed', `The message was not written: ${/** @type {Error} */ (error).message}`, { cause: error })
     }
+  }
+
+  /**
+   * What is sent: what was sent before, if the message may have left already.
+   * @param {import('../messages/content.js').OutgoingMessage} message
+   * @param {import('../messages/content.js').Tools} tools
+   */
+  async #contentOf(message, tools) {
+    const kept = message.again ? await this.getMessage({ id: tools.messageId }) : undefined
+    return kept ? { content: kept, relay: relayOptions(message, tools) } : makeContent(message, tools)
+  }
+
+  /**
+   * A message as it would be told if it had come from our own phone.
+   * @param {string} id @param {string} to @param {proto.IMessage} message @param {string} userJid
+   */
+  #described(id, to, message, userJid) {
+    const key = { id, remoteJid: to, fromMe: true }
+    const messageTimestamp = Math.floor(this.#clock.now() / 1000)
+    return describedMessage(/** @type {any} */ ({ key, message, messageTimestamp }), userJid)
   }
 
   /**
@@ -176,6 +249,7 @@ export class Sender {
   /** @param {{attrs: Record<string, string>}} node WhatsApp's server took the message; Baileys tells only failures */
   #onServerAck({ attrs }) {
     this.#unacknowledged.delete(attrs.id)
+    this.#verdicts.get(attrs.id)?.(attrs.error ?? null)
     const chat = this.chatOf(attrs.id)
     if (chat && !attrs.error) this.#report('message.receipt', { message_id: attrs.id, chat, status: 'sent', participant: null })
   }

@@ -11,7 +11,8 @@ export function messageRoutes({ registry }) {
   return [
     route('POST', '/v1/sessions/{ref}/messages', async ({ sessionRef, body }) => {
       const message = messageOf(body)
-      return ok(await registry.getForSend(sessionRef).send(message))
+      const connection = registry.getForSend(sessionRef)
+      return ok(await (message.again === undefined ? connection.send(message) : connection.sendOnce(message)))
     }),
     route('POST', '/v1/sessions/{ref}/media', async ({ sessionRef, body, signal }) => {
       const message = contentOf(objectOf(body).message, 'message')
@@ -77,7 +78,7 @@ const TYPES = {
   forward: [{ target: reference }, []]
 }
 /** @type {Record<string, Field>} */
-const COMMON = { message_id: text(128), mentions: list(jid, 1000, 0), quoted: reference, recipients: list(jid, 1000) }
+const COMMON = { message_id: text(128), describe: flag, mentions: list(jid, 1000, 0), quoted: reference, recipients: list(jid, 1000), again: flag }
 
 /** @param {any} body @returns {import('../messages/content.js').OutgoingMessage} */
 function messageOf(body) {
@@ -94,6 +95,7 @@ function messageOf(body) {
     if (value === undefined ? !(name in COMMON) && !optional.includes(name) : !check(value)) throw invalid(`${name} ${mustBe}.`)
     if (value !== undefined) message[name] = value
   }
+  if (message.again !== undefined && !message.message_id) throw invalid('again belongs to a message_id.')
   for (const name of ['target', 'quoted']) {
     if (message[name]) message[name] = referenceOf(message[name], name)
   }

@@ -27,6 +27,7 @@ const PROBLEMS = {
   pairing_code_rate_limited: [429, 'Too many pairing codes'],
   internal_error: [500, 'Internal error'],
   send_failed: [502, 'Send failed'],
+  message_refused: [502, 'Message refused'],
   media_host_unreachable: [502, 'Media host unreachable'],
   draining: [503, 'Draining'],
   shutting_down: [503, 'Shutting down'],

@@ -75,7 +75,7 @@ export async function makeContent(message, tools) {
 }
 
 /** Whether Baileys' own sending would say so too, in `sendMessage`. @param {OutgoingMessage} message @param {Tools} tools */
-function relayOptions({ type, to, target, recipients }, { userJid }) {
+export function relayOptions({ type, to, target, recipients }, { userJid }) {
   switch (type) {
     // Others' messages are deleted by an admin of the group.
     case 'delete': return { additionalAttributes: { edit: isJidGroup(to) && !target.from_me ? '8' : '7' } }

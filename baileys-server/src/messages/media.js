@@ -14,6 +14,8 @@ import { pictureFacts } from './pictures.js'
  * @typedef {'image' | 'video' | 'audio' | 'voice' | 'document' | 'sticker'} Kind
  * @typedef {{file: string, mimetype: string}} MediaFile `file` is a name in the folder
  * @typedef {import('@whiskeysockets/baileys').proto.IMessage} Content
+ * @typedef {{signal: AbortSignal, dispatcher?: import('undici').Dispatcher}} Way of a download: until nobody wants it any more,
+ *   and through the session's proxy, if it has one
  */
 
 /** WhatsApp's host answers within a second; a large file takes as long as it takes, as long as it moves. */
@@ -92,15 +94,15 @@ export class Media {
   /**
    * @param {any} sock Baileys' socket
    * @param {Content} message
-   * @param {AbortSignal} signal
+   * @param {Way} way
    * @returns {Promise<{stream: Readable, mimetype: string}>}
    */
-  async download(sock, message, signal) {
+  async download(sock, message, way) {
     const found = mediaIn(message)
     if (!found?.media.mediaKey) throw new ControlError('media_not_found', 'The message has no media.')
     const { kind, media } = found
     const { host, path } = await placeOf(sock, media)
-    const answer = await this.#ask(`https://${host}${path}`, signal)
+    const answer = await this.#ask(`https://${host}${path}`, way)
     const encrypted = Readable.fromWeb(/** @type {import('node:stream/web').ReadableStream} */ (answer.body))
     return {
       stream: await decrypting(encrypted, media.mediaKey, WIRE_KINDS[kind]),
@@ -109,12 +111,13 @@ export class Media {
     }
   }
 
-  /** @param {string} url @param {AbortSignal} signal */
-  async #ask(url, signal) {
+  /** @param {string} url @param {Way} way */
+  async #ask(url, { signal, dispatcher }) {
     const inTime = new AbortController()
     const timer = setTimeout(() => inTime.abort(), DOWNLOAD_ANSWER_MS)
     try {
-      const answer = await fetch(url, { headers: { origin: ORIGIN }, signal: AbortSignal.any([signal, inTime.signal]) })
+      const options = { headers: { origin: ORIGIN }, signal: AbortSignal.any([signal, inTime.signal]), dispatcher }
+      const answer = await fetch(url, /** @type {any} */ (options))
       if (answer.ok && answer.body) return answer
       await answer.body?.cancel()
       if (GONE.includes(answer.status)) throw new ControlError('media_expired', 'WhatsApp does not keep this file any more.')

@@ -5,6 +5,8 @@ import tls from 'node:tls'
 import { Agent as Dispatcher } from 'undici'
 import { openTunnel } from './tunnel.js'
 
+/** @typedef {(host: string, port: number) => Promise<net.Socket>} Open */
+
 /**
  * How a session's connections reach WhatsApp: everything that Baileys opens, or nothing, goes through the proxy.
  *
@@ -13,15 +15,21 @@ import { openTunnel } from './tunnel.js'
  * - `dispatcher`: downloads of media, history and app state, which it makes with fetch
  */
 export class ProxyRoute {
-  /** @param {string} proxy its URL @param {string} webSocketUrl */
-  constructor(proxy, webSocketUrl) {
+  /**
+   * @param {string} proxy its URL
+   * @param {string} webSocketUrl
+   * @param {import('./tunnel.js').Permits} permits
+   */
+  constructor(proxy, webSocketUrl, permits) {
     const url = new URL(proxy)
-    this.fetchAgent = new SecureTunnels(url)
-    this.agent = webSocketUrl.startsWith('wss:') ? this.fetchAgent : new Tunnels(url)
+    /** @type {Open} */
+    const open = (host, port) => openTunnel(url, host, port, permits)
+    this.fetchAgent = new SecureTunnels(open)
+    this.agent = webSocketUrl.startsWith('wss:') ? this.fetchAgent : new Tunnels(open)
     this.dispatcher = new Dispatcher({
       connect: ({ hostname, port, protocol, servername }, callback) => {
         const secure = protocol === 'https:'
-        const opened = openTunnel(url, hostname, Number(port) || (secure ? 443 : 80))
+        const opened = open(hostname, Number(port) || (secure ? 443 : 80))
         opened.then(socket => secure ? secured(socket, servername || hostname) : /** @type {any} */ (socket))
           .then(socket => callback(null, socket), error => callback(error, null))
       }
@@ -37,28 +45,28 @@ export class ProxyRoute {
 }
 
 class Tunnels extends http.Agent {
-  /** @param {URL} proxy */
-  constructor(proxy) {
+  /** @param {Open} open */
+  constructor(open) {
     super()
-    this.proxy = proxy
+    this.open = open
   }
 
   /** @param {any} options @param {any} callback @returns {any} */
   createConnection(options, callback) {
-    openTunnel(this.proxy, options.host, Number(options.port)).then(socket => callback(null, socket), callback)
+    this.open(options.host, Number(options.port)).then(socket => callback(null, socket), callback)
   }
 }
 
 class SecureTunnels extends https.Agent {
-  /** @param {URL} proxy */
-  constructor(proxy) {
+  /** @param {Open} open */
+  constructor(open) {
     super()
-    this.proxy = proxy
+    this.open = open
   }
 
   /** @param {any} options @param {any} callback @returns {any} */
   createConnection(options, callback) {
-    openTunnel(this.proxy, options.host, Number(options.port))
+    this.open(options.host, Number(options.port))
       .then(socket => secured(socket, options.servername || options.host))
       .then(socket => callback(null, socket), callback)
   }

@@ -1,3 +1,4 @@
+import { lookup } from 'node:dns'
 import { once } from 'node:events'
 import net from 'node:net'
 import tls from 'node:tls'
@@ -6,7 +7,8 @@ import tls from 'node:tls'
  * A connection to a host through a proxy: HTTP's CONNECT, the same inside TLS, or SOCKS5. The proxy resolves the host's
  * name, so that nothing about it is asked from here.
  *
- * @typedef {'proxy_unreachable' | 'proxy_unauthorized' | 'proxy_refused'} ProxyFailureCode
+ * @typedef {'proxy_unreachable' | 'proxy_unauthorized' | 'proxy_refused' | 'proxy_forbidden'} ProxyFailureCode
+ * @typedef {(address: string) => boolean} Permits whether a proxy at this address may be used
  */
 
 const TIMEOUT_MS = 15_000
@@ -31,10 +33,11 @@ export const PROXY_FAILED = 'The proxy'
  * @param {URL} proxy `http:`, `https:` or `socks5:`, with credentials or without
  * @param {string} host
  * @param {number} port
+ * @param {Permits} permits
  * @returns {Promise<net.Socket>}
  */
-export async function openTunnel(proxy, host, port) {
-  const socket = dial(proxy)
+export async function openTunnel(proxy, host, port, permits) {
+  const socket = dial(proxy, permits)
   const timer = setTimeout(() => socket.destroy(unreachable('it took too long')), TIMEOUT_MS)
   try {
     await once(socket, proxy.protocol === 'https:' ? 'secureConnect' : 'connect')
@@ -48,12 +51,27 @@ export async function openTunnel(proxy, host, port) {
   }
 }
 
-/** @param {URL} proxy */
-function dial({ protocol, hostname, port }) {
+/** @param {URL} proxy @param {Permits} permits */
+function dial({ protocol, hostname, port }, permits) {
   const host = hostname.replace(/^\[(.*)\]$/, '$1')
-  const to = { host, port: Number(port) || DEFAULT_PORTS[protocol] }
+  if (net.isIP(host) && !permits(host)) throw forbidden()
+  const to = { host, port: Number(port) || DEFAULT_PORTS[protocol], lookup: permittedLookup(permits) }
   if (protocol !== 'https:') return net.connect(to)
   return tls.connect({ ...to, servername: net.isIP(host) ? undefined : host, ALPNProtocols: ['http/1.1'] })
+}
+
+/**
+ * Names are judged where the socket connects: what one leads to may be another address a moment later.
+ * @param {Permits} permits
+ * @returns {import('node:net').LookupFunction}
+ */
+const permittedLookup = permits => (name, options, callback) => {
+  lookup(name, { ...options, all: true }, (error, found) => {
+    const permitted = error ? [] : found.filter(({ address }) => permits(address))
+    const failure = error ?? (permitted.length === 0 ? forbidden() : null)
+    if (failure || options.all) callback(failure, permitted)
+    else callback(null, permitted[0].address, permitted[0].family)
+  })
 }
 
 /** @param {net.Socket} socket @param {URL} proxy @param {string} host @param {number} port */
@@ -131,6 +149,7 @@ function readable(socket) {
 
 /** @param {string} why @param {unknown} [cause] */
 const unreachable = (why, cause) => new ProxyFailure('proxy_unreachable', `${PROXY_FAILED} can't be reached (${why})`, cause)
+const forbidden = () => new ProxyFailure('proxy_forbidden', `${PROXY_FAILED} is at a private, local or reserved address, which is not allowed here`)
 const unauthorized = () => new ProxyFailure('proxy_unauthorized', `${PROXY_FAILED} refuses the credentials`)
 /** @param {string} why */
 const refusedBy = why => new ProxyFailure('proxy_refused', `${PROXY_FAILED} doesn't connect to WhatsApp (${why})`)

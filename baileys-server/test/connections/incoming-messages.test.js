@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
-import { IncomingMessages } from '../../src/connections/incoming-messages.js'
+import { IncomingMessages, messageKey } from '../../src/connections/incoming-messages.js'
 import { Polls } from '../../src/messages/polls.js'
 import { settled } from '../support/clock.js'
 import { InProcess, PHONE, SESSION, silentLog } from '../support/in-process.js'
@@ -114,4 +114,10 @@ test('what is emitted without having been decrypted here is staged once', async 
   const message = { key: { id: 'M1', remoteJid: contact.jid }, message: { conversation: 'sent again by the phone' } }
   listeners['messages.upsert']({ messages: [{ key: null }, message, message, { ...message, message: { protocolMessage: {} } }] })
   assert.deepEqual(staged.map(([, text]) => JSON.parse(text).text), ['sent again by the phone'])
+})
+
+test('the key of a message is the one by which the orchestrator finds it', () => {
+  // tests/unit/domain/test_message_key.py has the same example.
+  const message = { message_id: '3EB0AA', chat: '120363000000000000@g.us', sender: '5511988887777@s.whatsapp.net' }
+  assert.equal(messageKey(message), 'e9994ac2e7e9e862f75b78fb121a9557d38e5e879659fba3dc607f3e47cd7bb0')
 })

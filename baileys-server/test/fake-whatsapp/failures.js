@@ -22,6 +22,8 @@ export const FAILURE_KINDS = /** @type {const} */ ({
   code_rate_limited: 'the next request for a pairing code is refused with 429 (phone: whom the code is for)',
   code_taken_back: 'the next code that is entered is taken back: `refresh_code`',
   code_refused: 'the companion\'s half of the next code is refused with <code>, and <text>',
+  drop_acks: 'a message of the companion goes its way, and the ack for it is lost (one use per message)',
+  refuse_message: 'a message of the companion is answered with an ack that has `error=<code>`, and goes nowhere (one use per message)',
   refuse_query: 'the next query is answered with an error of code 429',
   ignore_query: 'the next query is never answered',
   code_without_key: 'the next pairing by code gets a notification without the wrapped primary key',
@@ -40,7 +42,7 @@ export const FAILURE_KINDS = /** @type {const} */ ({
  * @property {number} used
  * @property {number} [reason] refuse_login
  * @property {number} [expire] refuse_login, seconds
- * @property {number} [code] stream_error_at_login, code_refused
+ * @property {number} [code] stream_error_at_login, code_refused, refuse_message
  * @property {string} [text] code_refused
  */
 

@@ -36,9 +36,10 @@ import { garble } from './garble.js'
  * @param {BinaryNode} stanza
  */
 export async function relayMessage(world, connection, sender, stanza) {
-  connection.send(
-    node('ack', { class: 'message', id: stanza.attrs.id, from: stanza.attrs.to, t: nowSeconds(), type: stanza.attrs.type })
-  )
+  const ack = { class: 'message', id: stanza.attrs.id, from: stanza.attrs.to, t: nowSeconds(), type: stanza.attrs.type }
+  const refused = world.failures.take('refuse_message', sender.user.phone)
+  if (refused) return connection.send(node('ack', { ...ack, error: String(refused.code ?? 479) }))
+  if (!world.failures.take('drop_acks', sender.user.phone)) connection.send(node('ack', ack))
   checkGroupNumbers(world, sender, stanza)
   for (const copy of copiesOf(world, sender, stanza)) {
     checkNumbers(world, copy)

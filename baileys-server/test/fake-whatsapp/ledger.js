@@ -25,7 +25,8 @@ import { proto } from '@whiskeysockets/baileys'
  * @property {number} tries how often it was sent (in) or failed to decrypt (out)
  * @property {string | null} receipt the type of the companion's receipt, `delivered` when it names none
  * @property {string | null} nack the error code of the companion's nack
- * @property {number} duplicates copies that decrypted after the first
+ * @property {number} duplicates copies that decrypted after the first: on the wire once more, and not shown again
+ * @property {number | null} shown out: its place in the order in which phones showed messages; null = not shown
  * @property {boolean} own_phone a copy for the sender's own phone
  * @property {number} at milliseconds
  * @property {string} account the phone of the account on this side of the server
@@ -44,6 +45,7 @@ export class Ledger {
     /** @type {Set<Tracked>} */
     this.outstanding = new Set()
     this.seq = 0
+    this.shown = 0
     this.changes = new EventEmitter().setMaxListeners(0)
   }
 
@@ -63,6 +65,7 @@ export class Ledger {
       receipt: null,
       nack: null,
       duplicates: 0,
+      shown: null,
       own_phone: false,
       at: Date.now(),
       nacksExpected: 0,

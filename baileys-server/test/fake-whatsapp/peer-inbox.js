@@ -99,11 +99,13 @@ async function decryptOne({ sender, target, chat }, { type, ciphertext }) {
  * @param {Content | null} content
  */
 async function acceptCopy(world, copy, record, text, content) {
-  const again = record.status === 'decrypted'
   const media = content && (await world.media.see(content))
   if (media && 'error' in media) world.violations.count('media_broken', { id: copy.id, ...media })
-  const seen = { text, content, media, edit: copy.stanza.attrs.edit ?? null }
-  world.ledger.update(record, again ? { duplicates: record.duplicates + 1 } : { status: 'decrypted', ...seen, retryAskedAt: undefined })
+  if (record.status === 'decrypted') world.ledger.update(record, { duplicates: record.duplicates + 1 })
+  else {
+    const seen = { text, content, media, edit: copy.stanza.attrs.edit ?? null }
+    world.ledger.update(record, { status: 'decrypted', ...seen, shown: ++world.ledger.shown, retryAskedAt: undefined })
+  }
   if (text !== null) nameTextForCompanions(world, copy, text)
   put(copy, { type: record.own_phone ? 'sender' : undefined }, [])
 }

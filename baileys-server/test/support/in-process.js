@@ -46,6 +46,7 @@ export class InProcess {
       credsLoader,
       backup: new SessionBackup(sidecar.client, session),
       report: (type, data) => sidecar.reports.push({ type, ...data }),
+      permitsProxyAt: () => true,
       noteDirectory: (kind, id, fields) => sidecar.directory.push([kind, id, fields]),
       journal: null, startSlots: sidecar.slots, webVersion, media: new Media(null, silentLog), clock, random: () => 0.05, log: silentLog,
       options: {

@@ -1,4 +1,5 @@
 import net from 'node:net'
+import tls from 'node:tls'
 
 /**
  * Test equipment: a proxy on loopback that speaks SOCKS5 and HTTP's CONNECT on one port, counts what goes through it, and
@@ -17,19 +18,23 @@ export class LoopbackProxy {
   /** @type {Set<net.Socket>} */
   #sockets = new Set()
 
-  /** @param {{user: string, password: string} | null} [credentials] */
-  static async start(credentials = null) {
+  /**
+   * @param {{user: string, password: string} | null} [credentials]
+   * @param {{key: string, cert: string} | null} [certificate] inside TLS then
+   */
+  static async start(credentials = null, certificate = null) {
     const proxy = new LoopbackProxy()
     proxy.credentials = credentials
-    proxy.server = net.createServer(socket => {
+    const serve = (/** @type {net.Socket} */ socket) => {
       proxy.#track(socket)
       proxy.#serve(socket).catch(() => socket.destroy())
-    })
+    }
+    proxy.server = certificate ? tls.createServer(certificate, serve) : net.createServer(serve)
     await new Promise(resolve => proxy.server.listen(0, '127.0.0.1', resolve))
     return proxy
   }
 
-  /** @param {'http' | 'socks5'} scheme @param {string} [credentials] `user:password` */
+  /** @param {'http' | 'https' | 'socks5'} scheme @param {string} [credentials] `user:password` */
   url(scheme, credentials) {
     const { port } = /** @type {net.AddressInfo} */ (this.server.address())
     return `${scheme}://${credentials ? `${credentials}@` : ''}127.0.0.1:${port}`

@@ -1,3 +1,4 @@
+import ipaddress
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
@@ -13,7 +14,7 @@ from tests.support.waiting import eventually
 async def orchestrator(postgres_server: str) -> AsyncIterator[Serving]:
     """A running orchestrator that has reached its database; there is no sidecar. The module's tests share it."""
     with fresh_database(postgres_server) as database_url:
-        async with serving(database_url) as served:
+        async with serving(database_url, FAILED_LOGINS_PER_MINUTE="1000000") as served:
 
             async def started() -> bool:
                 return (await served.call("GET", "/v1/sessions")).status == 200
@@ -31,5 +32,10 @@ async def shared_api(postgres_server: str) -> AsyncIterator[PublicApi]:
         await database.migrate()
         await database.close()
         plenty = 1_000_000
-        async with public_api(database_url, requests_per_minute=plenty, failed_logins_per_minute=plenty) as api:
+        async with public_api(
+            database_url,
+            requests_per_minute=plenty,
+            failed_logins_per_minute=plenty,
+            outbound_allowed_networks=(ipaddress.ip_network("127.0.0.0/8"),),
+        ) as api:
             yield api

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -29,9 +28,11 @@ from orchestrator.domain.errors import (
     SessionNotFound,
     SessionNotOpen,
 )
+from orchestrator.domain.message_key import message_key
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.session import ConnectionState
 from orchestrator.outbound.client import OutboundClient
+from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.connections import Connections
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.link_previews import LinkPreviews
@@ -40,6 +41,7 @@ from orchestrator.services.messaging import Messaging
 from orchestrator.services.shards import Shard, Shards
 from orchestrator.sidecar.client import Sent, SidecarClient
 from orchestrator.store.database import Database
+from orchestrator.store.kept_messages import KeptMessageStore
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.messages import MessageStore
 from orchestrator.store.sealing import Sealer, place_of
@@ -123,6 +125,7 @@ async def messaging(
             sidecar.shards,
             media,
             LinkPreviews(outbound, media),
+            ChatHistory(KeptMessageStore(database, Sealer(()))),
         )
     finally:
         await outbound.close()
@@ -145,14 +148,16 @@ async def test_a_session_that_is_held_here_sends_while_the_database_is_away(
     sidecar.shards.settle(lease.session_ref, next(iter(sidecar.shards)))
     nobody = Database(f"postgresql://orchestrator@127.0.0.1:{free_port()}/none")
     async with messaging(sidecar, nobody, book=book) as sender:
-        assert await sender.send("t", "s", HELLO, message_id="3EB0FIXED") == SENT
+        assert await sender.send("t", "s", HELLO) == SENT
+        await sender.send_once("t", "s", HELLO, "3EB0FIXED", again=False)
         for refused in (
             sender.send("another tenant", "s", HELLO),
             sender.send("t", "s", parsed(type="text", text="x", quoted="A")),
         ):
             with pytest.raises(DatabaseUnavailable):
                 await refused
-    assert sidecar.orders == [{"to": ANA, "type": "text", "text": "hello", "message_id": "3EB0FIXED"}]
+    order = {"to": ANA, "type": "text", "text": "hello"}
+    assert sidecar.orders == [order, {**order, "message_id": "3EB0FIXED", "again": False}]
     await nobody.close()
 
 
@@ -366,8 +371,7 @@ async def keep(database: Database, message_id: str, message: Received | bytes) -
             statement = "INSERT INTO sent_messages (session_ref, generation, message_id, message) VALUES (:ref, 1, :key, :value)"
             value, key = Sealer(()).seal(message, place), message_id
         else:
-            text = json.dumps([message.chat, message.sender, message_id])
-            key = hashlib.sha256(message_id.encode()).hexdigest()[:32] + hashlib.sha256(text.encode()).hexdigest()[:32]
+            key = message_key(message_id, message.chat, message.sender)
             origin = {"chat": message.origin_chat, "participant": message.participant, "message": "CgFh"}
             data = {
                 "message_id": message_id,

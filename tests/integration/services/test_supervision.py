@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.session import ConnectionState, DesiredState
 from orchestrator.peer.client import PeerClient
 from orchestrator.services.connections import Connections
@@ -82,7 +83,7 @@ async def supervised(
         replicas = Replicas(
             store, book, PeerClient(http, replica_id), port=1, settle_seconds=60.0, clock=lambda: clock.seconds
         )
-        settings = Settings(SessionSettingsStore(database, Sealer([])), sessions, book, shards)
+        settings = Settings(SessionSettingsStore(database, Sealer([])), sessions, book, shards, AddressRules())
         supervision = Supervision(
             sessions, book, connections, events, shards, replicas, settings, clock=lambda: clock.seconds
         )

@@ -2,22 +2,28 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
 
 from orchestrator.domain.auth_state import AuthStateWrite, StateAddress
+from orchestrator.domain.event import Event
 from orchestrator.domain.portable_state import PortableState
 from orchestrator.domain.session import DesiredState
+from orchestrator.domain.webhook import new_secret
 from orchestrator.services.key_rotation import KeyRotation, Outcome
 from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.database import Database
 from orchestrator.store.key_rotation import BATCH, TABLES, KeyRotationStore
 from orchestrator.store.leases import LeaseStore
+from orchestrator.store.outbox import Acceptance, NewMessage, OutboxStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.sealing import Sealer, place_of
 from orchestrator.store.sessions import SessionStore
+from orchestrator.store.stored_events import StoredEvents
 from orchestrator.store.tables import incoming_messages, sent_messages, sessions
+from orchestrator.store.webhooks import WebhookStore
 
 OLD, NEW, LOST = (os.urandom(32) for _ in range(3))
 NAMES = {
@@ -172,3 +178,30 @@ async def test_a_row_that_a_writer_holds_is_not_waited_for(database: Database, s
         assert named(outcome.remaining)["old"] == 2
         await writer.rollback()
     assert named((await run(database, NEW, OLD)).remaining) == {"new": len(state.keys) + 3}
+
+
+async def test_the_outbox_webhooks_and_events_are_sealed_anew_too(database: Database) -> None:
+    await SessionStore(database).create("t", "s")
+
+    def stores(*keys: bytes) -> tuple[OutboxStore, WebhookStore, StoredEvents]:
+        sealer = Sealer(keys)
+        events = StoredEvents(database, sealer)
+        return OutboxStore(database, sealer, events), WebhookStore(database, sealer, "a"), events
+
+    outbox, webhooks, events = stores(OLD)
+    webhook = await webhooks.add("t", "s", "https://example.org/", new_secret(), ("*",))
+    accepted = await outbox.accept("t", "s", NewMessage("1@s.whatsapp.net", b"{}"), Acceptance(b"d"), "a")
+    await events.add_live([Event("t", "session.alert", "s", {"alert": "conflict"}, datetime.now(UTC))])
+    outcome = await run(database, NEW, OLD)
+    assert (outcome.sealed, outcome.unreadable, named(outcome.remaining)) == (5, 0, {"new": 5})
+    outbox, webhooks, events = stores(NEW)
+    assert await webhooks.get("t", webhook.webhook_id) == webhook
+    assert await outbox.get("t", "s", accepted.message_id) == accepted
+    (event,) = await events.page("t", None, after=0, past=0, most=9)
+    assert event.data == {"alert": "conflict"}
+    (stream,) = await webhooks.claim(busy=(), most=9, seconds=1.0)
+    (waiting,) = await webhooks.next_of(stream, 9)
+    assert waiting.data == event.data
+    (lease,) = await LeaseStore(database, "a", 30.0).claim(1)
+    (claimed,) = await outbox.claim(lease, "a", paced=False, busy=(), most=9)
+    assert claimed.body == b"{}"

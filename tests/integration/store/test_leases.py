@@ -5,7 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.domain.errors import LeaseBusy
-from orchestrator.domain.session import ConnectionState, DesiredState, Lease, SetAsideBy
+from orchestrator.domain.session import ConnectionState, DesiredState, Lease, SetAsideBy, Wish
 from orchestrator.services.leases import LeaseBook
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
@@ -67,7 +67,7 @@ async def test_what_a_replica_holds_it_does_not_claim_again(database: Database, 
     await sessions.create("t", "s")
     lease = await claim_one(database, "a")
     assert await store(database, "a").claim(10, [lease.session_ref]) == []
-    assert await store(database, "a").renew([lease], {}) == {lease.session_ref: True}
+    assert await store(database, "a").renew([lease], {}) == {lease.session_ref: Wish.RUN}
 
 
 async def test_a_replica_that_was_taken_for_dead_finds_out_and_may_claim_what_is_still_free(
@@ -174,7 +174,7 @@ async def test_renewal_names_what_is_still_held_and_whether_it_is_wanted(
         taken = sa.text("UPDATE leases SET owner = 'b', epoch = epoch + 1 WHERE session_ref = :ref")
         await connection.execute(taken, {"ref": leases["lost"].session_ref})
     renewed = await store(database, "a").renew(list(leases.values()), {})
-    assert renewed == {leases["kept"].session_ref: True, leases["unwanted"].session_ref: False}
+    assert renewed == {leases["kept"].session_ref: Wish.RUN, leases["unwanted"].session_ref: Wish.STOP}
 
 
 async def test_renewal_records_the_last_backup(database: Database, sessions: SessionStore) -> None:

@@ -1,5 +1,8 @@
+from ipaddress import ip_network
+
 import pytest
 
+from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.session_settings import (
     DEFAULT_SETTINGS,
     HistorySync,
@@ -8,6 +11,8 @@ from orchestrator.domain.session_settings import (
     proxy_problem,
     waiting_for_pairing,
 )
+
+LOOPBACK_TOO = AddressRules((ip_network("127.0.0.0/8"), ip_network("::1/128")))
 
 
 @pytest.mark.parametrize(
@@ -20,7 +25,7 @@ from orchestrator.domain.session_settings import (
     ],
 )
 def test_what_can_be_a_proxy(url: str) -> None:
-    assert proxy_problem(url) is None
+    assert proxy_problem(url, LOOPBACK_TOO) is None
 
 
 @pytest.mark.parametrize(
@@ -40,10 +45,12 @@ def test_what_can_be_a_proxy(url: str) -> None:
         "http://u:" + "p" * 256 + "@proxy.example",
         "http://próxy.example",
         "http://proxy.example\n",
+        "socks5://127.0.0.1:1080",
+        "http://[::ffff:10.0.0.1]",
     ],
 )
 def test_what_can_not_and_why_without_its_secrets(url: str) -> None:
-    problem = proxy_problem(url)
+    problem = proxy_problem(url, AddressRules())
     assert problem is not None
     assert "ppp" not in problem
 

@@ -1,7 +1,9 @@
 import pytest
 
-from orchestrator.api.pairing import preferred_format
+from orchestrator.api.qr_codes import preferred_format
 from orchestrator.domain.errors import NotAcceptable
+
+FORMATS = ("application/json", "image/png", "image/svg+xml", "text/plain")
 
 
 @pytest.mark.parametrize(
@@ -18,10 +20,10 @@ from orchestrator.domain.errors import NotAcceptable
     ],
 )
 def test_the_format_is_the_one_that_accept_prefers(accept: str, chosen: str) -> None:
-    assert preferred_format(accept) == chosen
+    assert preferred_format(accept, FORMATS) == chosen
 
 
 @pytest.mark.parametrize("accept", ["audio/ogg", "image/png;q=0", "", "image/png;q=much"])
 def test_a_format_that_can_not_be_made_is_refused(accept: str) -> None:
     with pytest.raises(NotAcceptable):
-        preferred_format(accept)
+        preferred_format(accept, FORMATS)

@@ -1,0 +1,162 @@
+"""Kill -9 of every process during queued sends and incoming messages, with a receiver of webhooks that fails every third time."""
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.support.fake_whatsapp import FakeWhatsApp
+from tests.support.longer import longer
+from tests.support.side_by_side import PHONE, SESSION
+from tests.support.tree import Tree, tree
+from tests.support.waiting import eventually
+from tests.support.webhook_receiver import Receiver, receiver
+
+KILLS = longer(2, 20)
+"""Of each program."""
+PROGRAMS = ("baileys", "orchestrator", "postgres")
+MESSAGES = longer(60, 500)
+"""Each way."""
+DONE = {"sent", "delivered", "read"}
+
+
+async def accept(product: Tree, to: str, text: str) -> str:
+    """Hand a message over until it is accepted, as a program would; its id."""
+    body = {"to": to, "type": "text", "text": text}
+
+    async def accepted() -> str | None:
+        try:
+            answer = await product.call(
+                "POST", f"/v1/sessions/{SESSION}/messages", body, **{"Idempotency-Key": text.replace(" ", "-")}
+            )
+        except (aiohttp.ClientError, TimeoutError):
+            return None
+        assert answer.status in (202, 503), answer.body
+        return str(answer.json["message_id"]) if answer.status == 202 else None
+
+    return str(await eventually(accepted, 90, f"{text} to be accepted"))
+
+
+async def outbox(product: Tree) -> dict[str, dict[str, Any]]:
+    """Every message of the outbox, by id."""
+    found: dict[str, dict[str, Any]] = {}
+    cursor = ""
+    while True:
+        page = (await product.call("GET", f"/v1/sessions/{SESSION}/outbox?limit=200{cursor}")).json
+        found |= {message["message_id"]: message for message in page["messages"]}
+        if page["next_cursor"] is None:
+            return found
+        cursor = f"&cursor={page['next_cursor']}"
+
+
+@pytest.mark.timeout(longer(300, 1800))
+async def test_every_accepted_message_is_shown_once_and_every_event_arrives_in_order_though_everything_is_killed(
+    short_path: Path, whatsapp: FakeWhatsApp
+) -> None:
+    environ = {**whatsapp.environ, "OUTBOUND_ALLOWED_NETWORKS": "127.0.0.0/8"}
+    async with receiver() as receiving, tree(short_path / "data", short_path / "log", environ) as ours:
+        receiving.answers = lambda number: 500 if number % 3 == 2 else 200
+        await ours.ready()
+        await ours.pair(SESSION, PHONE, whatsapp)
+        hook = await ours.call(
+            "POST", "/v1/webhooks", {"url": receiving.url(), "events": ["message.received", "message.status"]}
+        )
+        assert hook.status == 201, hook.body
+        receiving.secrets.append(hook.json["secret"])
+        chats = [await whatsapp.contact() for _ in range(3)]
+        chats.append(await whatsapp.group(chats[0], PHONE))
+        moments = random.Random(7)
+        accepted: dict[str, tuple[str, str]] = {}
+        rounds = KILLS * len(PROGRAMS)
+        for number in range(rounds):
+            each = MESSAGES * (number + 1) // rounds - MESSAGES * number // rounds
+            await whatsapp.call(
+                "POST",
+                "/traffic",
+                {
+                    "phone": PHONE,
+                    "contacts": chats[:2],
+                    "groups": chats[3:],
+                    "rate_per_second": 30,
+                    "count": each,
+                    "prefix": f"in {number}",
+                },
+            )
+            sending = asyncio.create_task(send_some(ours, chats, accepted, each))
+            await asyncio.sleep(moments.uniform(0.02, 0.6))
+            await ours.kill(PROGRAMS[number % len(PROGRAMS)])
+            await sending
+            await ours.open(SESSION)
+        assert len(accepted) == MESSAGES
+        await all_sent(ours)
+        assert (await whatsapp.idle(60, PHONE))["idle"]
+        await shown_once_in_order(whatsapp, accepted)
+        await told_in_order(whatsapp, receiving, accepted)
+        assert await ours.terminate() == 0
+
+
+async def send_some(product: Tree, chats: list[str], accepted: dict[str, tuple[str, str]], number: int) -> None:
+    for _ in range(number):
+        chat = chats[len(accepted) % len(chats)]
+        text = f"out {len(accepted)}"
+        accepted[await accept(product, chat, text)] = (chat, text)
+
+
+async def all_sent(product: Tree) -> None:
+    async def done() -> bool:
+        return all(message["state"] in DONE for message in (await outbox(product)).values())
+
+    try:
+        await eventually(done, 90, "every message to be sent")
+    except AssertionError as error:
+        left = [message for message in (await outbox(product)).values() if message["state"] not in DONE]
+        raise AssertionError(f"{error}: {left}\n{product.child.output[-6000:]}") from error
+
+
+async def shown_once_in_order(whatsapp: FakeWhatsApp, accepted: dict[str, tuple[str, str]]) -> None:
+    seen = await whatsapp.messages("out", PHONE)
+    assert {message["id"]: message["text"] for message in seen} == {i: text for i, (_, text) in accepted.items()}
+    assert len(seen) == len(accepted)
+    shown = sorted(seen, key=lambda message: message["shown"])
+    for chat in {chat for chat, _ in accepted.values()}:
+        in_chat = [message["text"] for message in shown if accepted[message["id"]][0] == chat]
+        assert in_chat == [text for of, text in accepted.values() if of == chat]
+    again = sum(message["duplicates"] for message in seen)
+    print(f"{len(seen)} messages shown once and in order; {again} copies came once more on the wire")
+
+
+async def told_in_order(whatsapp: FakeWhatsApp, receiving: Receiver, accepted: dict[str, tuple[str, str]]) -> None:
+    incoming = {message["id"]: message["text"] for message in await whatsapp.messages("in", PHONE)}
+    assert len(incoming) == MESSAGES
+
+    def received() -> dict[str, str]:
+        return {posted.data["message_id"]: posted.data["text"] for posted in receiving.taken("message.received")}
+
+    def statuses() -> dict[str, str]:
+        return {posted.data["message_id"]: posted.data["status"] for posted in receiving.taken("message.status")}
+
+    async def complete() -> bool:
+        return received() == incoming and statuses().keys() == accepted.keys()
+
+    try:
+        await eventually(complete, longer(90, 600), "every event to be delivered")
+    except AssertionError as error:
+        missing = incoming.keys() - received().keys(), accepted.keys() - statuses().keys()
+        raise AssertionError(f"{error}; missing: {missing}; {len(receiving.posted)} requests") from error
+    assert set(statuses().values()) <= DONE
+    assert all(posted.signed_by for posted in receiving.posted)
+    tried = list(dict.fromkeys(posted.event_id for posted in receiving.posted))
+    taken = list(dict.fromkeys(posted.event_id for posted in receiving.taken()))
+    assert taken == tried  # what fails holds up what comes after it
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for text in received().values():
+        prefix, _, number = text.rpartition(" ")
+        chat = next(m["chat"] for m in (p.data for p in receiving.taken("message.received")) if m["text"] == text)
+        numbers.setdefault((prefix, chat), []).append(int(number))
+    for in_chat in numbers.values():
+        assert in_chat == sorted(in_chat)
+    repeated = len(receiving.taken()) - len(taken)
+    print(f"{len(taken)} events delivered in order, {len(receiving.posted)} requests, {repeated} taken more than once")
