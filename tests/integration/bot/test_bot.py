@@ -1,7 +1,5 @@
 """The bot's own process in this one: real aiogram, the real API on a real database, and Telegram faked at the wire."""
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -10,13 +8,11 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from orchestrator.bot import process as bot_process
-from orchestrator.bot.process import BotProcess
-from orchestrator.bot.telegram import Telegram
 from orchestrator.bot.texts import TEXTS
-from orchestrator.client import Client
-from orchestrator.config import Settings, webhook_secret
+from orchestrator.config import webhook_secret
 from orchestrator.domain.language import Language
 from orchestrator.store.database import Database
+from tests.support.bot import OPERATOR, bot
 from tests.support.fake_telegram import TOKEN, FakeTelegram, Person, fake_telegram
 from tests.support.postgres import fresh_database
 from tests.support.public_api import PublicApi, public_api
@@ -25,7 +21,6 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EN, PT = TEXTS[Language.EN], TEXTS[Language.PT_BR]
-OPERATOR = 500_001
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -43,22 +38,6 @@ async def api(postgres_server: str) -> AsyncIterator[PublicApi]:
 async def telegram() -> AsyncIterator[FakeTelegram]:
     async with fake_telegram() as fake:
         yield fake
-
-
-@contextlib.asynccontextmanager
-async def bot(api: PublicApi, telegram: FakeTelegram, **settings: object) -> AsyncIterator[asyncio.Event]:
-    """A bot at work; setting the event stops it in its orderly way."""
-    chosen = {"admin_chat_id": OPERATOR, **settings}
-    made = Settings(bot_token=TOKEN, telegram_api_url=telegram.url, **chosen)  # type: ignore[arg-type] # a test's choice
-    stop, calls = asyncio.Event(), Telegram(TOKEN, telegram.url)
-    async with Client(api.url, api.token) as client:
-        running = asyncio.create_task(BotProcess(made, client, calls, stop).run())
-        try:
-            yield stop
-        finally:
-            stop.set()
-            await running
-            await calls.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
