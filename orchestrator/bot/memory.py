@@ -28,6 +28,8 @@ class Keyboard(msgspec.Struct):
     serial: int
     message_id: int
     actions: list[list[str]]
+    stays: bool = False
+    """What a button leads to is shown in a message of its own."""
 
 
 class Pairing(msgspec.Struct):
@@ -61,14 +63,18 @@ class Chat(msgspec.Struct):
         self.serial += 1
         return self.serial
 
-    def add_keyboard(self, serial: int, message_id: int, actions: list[list[str]]) -> None:
+    def add_keyboard(self, serial: int, message_id: int, actions: list[list[str]], *, stays: bool = False) -> None:
         """It takes the place of the one that the message had."""
         others = [one for one in self.keyboards if one.message_id != message_id]
-        self.keyboards = [*others, Keyboard(serial, message_id, actions)][-_KEYBOARDS:]
+        self.keyboards = [*others, Keyboard(serial, message_id, actions, stays)][-_KEYBOARDS:]
+
+    def keyboard(self, serial: int) -> Keyboard | None:
+        """None if it is too old."""
+        return next((one for one in self.keyboards if one.serial == serial), None)
 
     def action(self, serial: int, number: int) -> list[str] | None:
         """What a button does; None if it is too old."""
-        found = next((one for one in self.keyboards if one.serial == serial), None)
+        found = self.keyboard(serial)
         return found.actions[number] if found is not None and number < len(found.actions) else None
 
     def has_handled(self, update_id: int) -> None:

@@ -44,7 +44,7 @@ async def _show(telegram: Telegram, memory: Memory, chat: Chat, screen: Screen) 
 
 def _for_tenant(texts: Texts, notice: Notice) -> Screen:
     pay = Button(texts.subscription, ("subscription",)) if notice.kind in _PAYABLE else None
-    return Screen(text=_sentence(texts, notice), rows=rows(pay, Button(texts.home, ("home",))))
+    return Screen(text=_sentence(texts, notice), rows=rows(pay, Button(texts.home, ("home",))), stays=True)
 
 
 def _for_operator(texts: Texts, notice: Notice) -> Screen | None:
@@ -53,7 +53,7 @@ def _for_operator(texts: Texts, notice: Notice) -> Screen | None:
         return alert_screen(texts, Alert(AlertKind.PAYMENT, over=False, troubles=(trouble,)), operator=True)
     if notice.kind in (NoticeKind.PAYMENT_PROBLEM, NoticeKind.CHARGED_BACK, NoticeKind.REFUNDED):
         text = fill("<b>{tenant}</b>: ", tenant=notice.tenant_id) + _sentence(texts, notice)
-        return Screen(text=text, rows=rows(Button(texts.payments, ("payments",))))
+        return Screen(text=text, rows=rows(Button(texts.payments, ("payments",))), stays=True)
     return None
 
 

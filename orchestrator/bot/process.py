@@ -282,9 +282,14 @@ class Term:
         """What Telegram gave to the webhook, from the database."""
         prepared = False
         while not over.is_set():
-            if not prepared:
-                await self._prepare()
-                prepared = True
+            try:
+                if not prepared:
+                    await self._prepare()
+                    prepared = True
+            except TelegramAPIError as error:
+                log.warning("Telegram doesn't take the webhook", error=type(error).__name__)
+                await _pause(over, 5.0)
+                continue
             raw = await self._client.bot.updates()
             updates = [Update.model_validate(one, context={"bot": self._telegram.bot}) for one in raw]
             self._inbox.take(updates)

@@ -25,6 +25,8 @@ class Screen:
     """A file by its name; the text is its caption then."""
     asks: Action | None = None
     """What is done with the next text that is typed, as its last argument."""
+    stays: bool = False
+    """It is not overwritten by what its buttons lead to: news, and the dashboard."""
     fresh: bool = False
     """A message of its own, also when a button of another one led here."""
 

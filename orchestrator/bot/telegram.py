@@ -100,7 +100,7 @@ class Telegram:
             message_id = await self._edited(chat.chat_id, edit, screen.text, markup)
         if message_id is None:
             message_id = await self._sent(chat.chat_id, screen, markup)
-        chat.add_keyboard(serial, message_id, actions)
+        chat.add_keyboard(serial, message_id, actions, stays=screen.stays)
         chat.asks = list(screen.asks) if screen.asks is not None else None
         return message_id
 

@@ -138,8 +138,9 @@ class Conversations:
         if action is None:
             await self._unexpected(desk, desk.texts.old_button)
         else:
-            edit = query.message.message_id
-            await self._do(desk, action, edit=None if edit == self._memory.operator.dashboard and operator else edit)
+            keyboard = chat.keyboard(int(serial))
+            stays = keyboard is not None and keyboard.stays
+            await self._do(desk, action, edit=None if stays else query.message.message_id)
 
     async def _member(self, event: ChatMemberUpdated, bot: Bot, chat: Chat, later: list[Desk]) -> None:
         """The person has blocked the bot, or let it in again."""

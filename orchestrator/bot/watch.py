@@ -71,7 +71,7 @@ class Watch:
             if changed == self._shown:
                 return
             asks = chat.asks  # what the operator is being asked elsewhere in the chat goes on
-            shown = Screen(text=screen.text, rows=screen.rows)
+            shown = Screen(text=screen.text, rows=screen.rows, stays=True)
             self._memory.operator.dashboard = await self._telegram.show(chat, shown, edit=message_id)
             chat.asks = asks
             self._shown = changed
@@ -138,6 +138,7 @@ def alert_screen(texts: Texts, alert: Alert, *, operator: bool) -> Screen:
     again = alert.kind is AlertKind.QUARANTINED and not alert.over and len(sessions) == 1
     return Screen(
         text="\n".join([title, *lines]),
+        stays=True,
         rows=rows(
             *buttons,
             Button(texts.new_pairing, ("link-again", *sessions[0])) if again else None,

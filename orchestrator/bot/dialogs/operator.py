@@ -56,6 +56,7 @@ def dashboard(texts: Texts, overview: Overview, *, billing: bool) -> Screen:
     return Screen(
         text=text,
         fresh=True,
+        stays=True,
         rows=rows(
             (Button(texts.sessions, ("sessions", "", "", "")), Button(texts.search, ("search?",))),
             Button(f"{texts.in_trouble}: {trouble}", ("sessions", "", ",".join(IN_TROUBLE), "")) if trouble else None,

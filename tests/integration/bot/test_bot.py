@@ -292,6 +292,27 @@ async def test_a_restart_in_the_middle_of_a_dialog_loses_nothing_and_two_never_p
             assert fake.conflicts == 0
 
 
+async def test_the_operator_is_told_that_the_database_is_away_without_it(
+    postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bot_process, "_OUTAGE_AT_START_SECONDS", 0.1)
+    with fresh_database(postgres_server) as database_url:
+        database = Database(database_url)
+        await database.open()
+        await database.migrate()
+        await database.close()
+        async with public_api(database_url) as api, fake_telegram() as fake:
+            operator = fake.person("Olga", "en", chat_id=OPERATOR, user_id=OPERATOR)
+            api.services.readiness.started = False  # as long as the database was not reached
+            async with bot(api, fake):
+                told = await operator.sees(EN.alert_begun["database"])  # type: ignore[index]
+                assert PT.alert_begun["database"] in told.text  # type: ignore[index]
+                api.services.readiness.started = True
+                await operator.sees(EN.alert_over["database"])  # type: ignore[index]
+                await operator.types("/start")
+                await operator.sees("Baileys Orchestrator")
+
+
 async def test_updates_that_telegram_delivers_are_dealt_with_once(postgres_server: str) -> None:
     with fresh_database(postgres_server) as database_url:
         database = Database(database_url)
