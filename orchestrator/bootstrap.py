@@ -26,7 +26,14 @@ from orchestrator.api.keys import Services
 from orchestrator.api.metrics import metrics_app
 from orchestrator.api.payments import NOTIFICATIONS_PATH
 from orchestrator.api.public import public_app
-from orchestrator.config import SUPERVISOR_USERNAME, WHATSAPP_WEB_URL, ProcessSettings, Settings, sidecar_program
+from orchestrator.config import (
+    SUPERVISOR_USERNAME,
+    WHATSAPP_WEB_URL,
+    ProcessSettings,
+    Settings,
+    sidecar_program,
+    webhook_secret,
+)
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.media import MIB
 from orchestrator.domain.meter import RequestMeter
@@ -40,6 +47,7 @@ from orchestrator.pages import pairing as pages
 from orchestrator.peer.client import PeerClient
 from orchestrator.services import database_backups
 from orchestrator.services.access import Access
+from orchestrator.services.archives import Archives
 from orchestrator.services.backups import Backups
 from orchestrator.services.charges import Charges
 from orchestrator.services.chat_history import ChatHistory
@@ -49,6 +57,7 @@ from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
 from orchestrator.services.history import History
+from orchestrator.services.host import Host
 from orchestrator.services.housekeeping import Housekeeping
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.key_rotation import KeyRotation
@@ -87,6 +96,7 @@ from orchestrator.store.api_tokens import ApiTokenStore
 from orchestrator.store.audit import AuditStore
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
+from orchestrator.store.bot import BotStore
 from orchestrator.store.charges import ChargeStore
 from orchestrator.store.database import SCHEMA_VERSION, Database
 from orchestrator.store.database_backups import DatabaseBackupStore
@@ -100,6 +110,7 @@ from orchestrator.store.leases import LeaseStore
 from orchestrator.store.messages import MessageStore
 from orchestrator.store.notices import NoticeStore
 from orchestrator.store.outbox import OutboxStore
+from orchestrator.store.overview import OverviewStore
 from orchestrator.store.pacing import PacingStore
 from orchestrator.store.pairing_links import PairingLinkStore
 from orchestrator.store.plans import PlanStore
@@ -137,6 +148,7 @@ class Parts:
     auth_states: AuthStateStore
     sessions: SessionStore
     peers: Peers
+    host: Host
     peer_token: str
     deliveries: WebhookDeliveries
     housekeeping: Housekeeping
@@ -292,6 +304,7 @@ async def _start(
     if settings.terms is not None:
         background.start("payments", billing.reconciling(services.payments))
     background.start("prune", loops.pruning(*_prunings(parts, retention)))
+    background.start("host", loops.telling(parts.host))
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
         await pause(stop, 0.1)
     if not stop.is_set():
@@ -380,7 +393,18 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             subscription_store,
             payer_email=settings.mercadopago_payer_email,
         )
-        access = Access(tokens, tenants, settings.admin_token)
+        access = Access(tokens, tenants, settings.admin_token, process.bot_api_token)
+        states = PortableStateStore(database, sealer)
+        overview = OverviewStore(database)
+        host = Host(
+            process.replica_id,
+            overview,
+            supervisord,
+            leases,
+            connections,
+            settings.data_dir / "journal",
+            settings.journal_max_mib * 1024**2,
+        )
         messaging = Messaging(
             sessions,
             MessageStore(database, sealer),
@@ -417,8 +441,10 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         services = Services(
             access=access,
             acts=ActStore(database),
+            archives=Archives(states),
             chat_history=chat_history,
             backups=Backups(auth_states, writer, leases, quarantine, on_incoming),
+            bot=BotStore(database),
             directory=Directory(DirectoryStore(database, sealer)),
             charge_store=charge_store,
             charges=charges,
@@ -430,6 +456,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             messaging=messaging,
             metrics=metrics,
             notices=notices,
+            overview=overview,
             operations=Operations(sessions, leases, shards),
             outbox=Outbox(outbox_store, pacing, leases, messaging, sender, events),
             outbox_sender=sender,
@@ -437,7 +464,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),
             payments=Payments(gateway, charges, charge_store, recurring, plans, settlements, subscriptions, notices),
             plans=plans,
-            posted_folders=PostedFolders(sessions, PortableStateStore(database, sealer)),
+            posted_folders=PostedFolders(sessions, states),
             rate_limits=RateLimits(Rate(settings.requests_per_minute), Rate(settings.failed_logins_per_minute)),
             readiness=readiness,
             replicas=replicas,
@@ -445,6 +472,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
             sidecar_events=sidecar_events,
             supervision=supervision,
+            supervisord=supervisord,
             webhooks=Webhooks(webhook_store, outbound, deliveries.interest_changed),
             settlements=settlements,
             subscriptions=subscriptions,
@@ -454,7 +482,9 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         if scheduled is not None:
             metrics.add(scheduled.metrics)
         housekeeping = Housekeeping(sender, deliveries, outbox_store, stored_events, webhook_store, JobStore(database))
-        yield Parts(services, database, auth_states, sessions, peers, peer_token, deliveries, housekeeping, scheduled)
+        yield Parts(
+            services, database, auth_states, sessions, peers, host, peer_token, deliveries, housekeeping, scheduled
+        )
         await peers.close()
         await replicas.close()
     finally:
@@ -511,12 +541,14 @@ def _shard(
 
 def public(parts: Parts, settings: Settings) -> web.Application:
     """What is open to others: the public API and the pages."""
+    webhook = settings.telegram_mode == "webhook" and settings.bot_token is not None
     app = public_app(
         parts.services,
         parts.peer_token,
         settings.public_url,
         proxies=settings.trusted_proxies,
         metrics_token=settings.metrics_token,
+        webhook_secret=webhook_secret(settings.bot_token) if webhook and settings.bot_token else None,
     )
     pages.add_to(app)
     return app
@@ -540,6 +572,10 @@ async def _listening(parts: Parts, settings: Settings, process: ProcessSettings)
         process.orchestrator_socket.unlink(missing_ok=True)
         await web.UnixSite(runners[1], str(process.orchestrator_socket)).start()
         process.orchestrator_socket.chmod(0o600)
+        if process.api_socket is not None:
+            process.api_socket.unlink(missing_ok=True)
+            await web.UnixSite(runners[0], str(process.api_socket)).start()
+            process.api_socket.chmod(0o600)
         await web.TCPSite(runners[0], settings.host, settings.port).start()
         if settings.metrics_port is not None:
             await web.TCPSite(runners[2], settings.host, settings.metrics_port).start()
@@ -556,7 +592,7 @@ def _secrets(settings: Settings, process: ProcessSettings) -> Iterator[str]:
     access = settings.s3_access
     storage = None if access is None else access.secret_key
     payments = (settings.mercadopago_access_token, settings.mercadopago_webhook_secret)
-    own = (settings.admin_token, settings.metrics_token, settings.backup_passphrase, storage, *payments)
+    own = (settings.admin_token, settings.bot_token, settings.metrics_token, settings.backup_passphrase, storage, *payments)
     for secret in (*own, process.internal_token, process.supervisor_password):
         if secret is not None:
             yield secret
@@ -568,6 +604,10 @@ def _secrets(settings: Settings, process: ProcessSettings) -> Iterator[str]:
 
 
 def _warn_about(settings: Settings) -> None:
+    if settings.bot_token is None:
+        log.info("BOT_TOKEN is unset: the Telegram bot is off")
+    elif settings.admin_chat_id is None:
+        log.warning("ADMIN_CHAT_ID is unset: the Telegram bot serves tenants and has no operator, who gets no alerts")
     if not settings.session_encryption_keys:
         log.warning("SESSION_ENCRYPTION_KEYS is unset: auth states are stored without encryption")
     if settings.mercadopago_access_token is None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from orchestrator.config import ProcessSettings, Settings, SettingsError
+from orchestrator.config import BotProcessSettings, ProcessSettings, Settings, SettingsError
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.tenant import OPERATOR_TENANT
 from orchestrator.launcher import LaunchError
@@ -46,6 +46,21 @@ def migrate(_arguments: argparse.Namespace) -> int:
     from orchestrator import bootstrap
 
     return bootstrap.migrate_database(settings)
+
+
+def bot(_arguments: argparse.Namespace) -> int:
+    parent = os.getppid()
+    settings, process = Settings.from_environment(os.environ), BotProcessSettings.from_environment(os.environ)
+    from orchestrator.bot.start import run
+
+    return run(settings, process, parent)
+
+
+def listen_for_alerts(_arguments: argparse.Namespace) -> int:
+    settings = Settings.from_environment(os.environ)
+    from orchestrator.bot.alert_listener import listen
+
+    return listen(settings)
 
 
 def watch_processes(_arguments: argparse.Namespace) -> int:
@@ -161,6 +176,8 @@ class Command(NamedTuple):
 COMMANDS: Final = (
     Command("up", up, "start everything: PostgreSQL if DATABASE_URL is unset, the orchestrator and the sidecar"),
     Command("serve", serve, "run the orchestrator alone (started by `up`)"),
+    Command("bot", bot, "run the Telegram bot alone (started by `up`)"),
+    Command("alert-listener", listen_for_alerts, "tell the operator of processes that fail (started by `up`)"),
     Command("migrate", migrate, "bring the database at DATABASE_URL to this version's schema"),
     Command("sessions import", import_session, "bring a session in from another place", declare_import),
     Command("sessions export", export_session, "hand a session out to another place", declare_export),

@@ -6,6 +6,7 @@ from `os.environ` directly, so a test is a table. A variable that is set to noth
 
 import base64
 import binascii
+import hmac
 import math
 import os
 import re
@@ -22,10 +23,13 @@ from orchestrator.domain.subscription import Terms
 WHATSAPP_WEB_URL: Final = "wss://web.whatsapp.com/ws/chat"
 """WhatsApp's own WebSocket, the same default as in Baileys."""
 
+TELEGRAM_API_URL: Final = "https://api.telegram.org"
+
 LOG_LEVELS: Final = ("debug", "info", "warn", "error")
 
 SECRET_VARIABLES: Final = (
     "ADMIN_TOKEN",
+    "BOT_API_TOKEN",
     "AWS_SECRET_ACCESS_KEY",
     "BACKUP_PASSPHRASE",
     "BOT_TOKEN",
@@ -148,6 +152,14 @@ class Settings:
     s3_access: S3Access | None = None
     otlp_endpoint: str | None = None
     """Where traces go, OTLP over HTTP; None: nowhere."""
+    bot_token: str | None = field(default=None, repr=False)
+    """Of the Telegram bot; None: there is none."""
+    admin_chat_id: int | None = None
+    """The operator's chat, which alerts go to; below zero for a group."""
+    admin_user_ids: tuple[int, ...] = ()
+    """Who may act as the operator in it; in a private chat that is whose chat it is."""
+    telegram_api_url: str = TELEGRAM_API_URL
+    telegram_mode: str = "polling"
     mercadopago_access_token: str | None = field(default=None, repr=False)
     """None: billing is off, and everybody may use everything."""
     mercadopago_webhook_secret: str | None = field(default=None, repr=False)
@@ -213,6 +225,11 @@ class Settings:
             backup_keep=read.whole_number("BACKUP_KEEP", default=14, lowest=1, highest=10_000),
             s3_access=read.s3_access(),
             otlp_endpoint=read.otlp_endpoint("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            bot_token=read.bot_token("BOT_TOKEN"),
+            admin_chat_id=next(iter(read.chat_ids("ADMIN_CHAT_ID", most=1)), None),
+            admin_user_ids=read.chat_ids("ADMIN_USER_IDS", most=100),
+            telegram_api_url=read.http_url("TELEGRAM_API_URL") or TELEGRAM_API_URL,
+            telegram_mode=read.choice("TELEGRAM_MODE", default="polling", choices=("polling", "webhook")),
             mercadopago_access_token=read.secret("MERCADOPAGO_ACCESS_TOKEN"),
             mercadopago_webhook_secret=read.secret("MERCADOPAGO_WEBHOOK_SECRET"),
             mercadopago_api_url=read.http_url("MERCADOPAGO_API_URL"),
@@ -222,6 +239,10 @@ class Settings:
             grace_days=read.whole_number("GRACE_DAYS", default=3, lowest=0, highest=3650),
             log_level=read.choice("LOG_LEVEL", default="info", choices=LOG_LEVELS, also={"warning": "warn"}),
         )
+        if settings.bot_token is not None and settings.telegram_mode == "webhook" and settings.public_url is None:
+            read.refuse("TELEGRAM_MODE is webhook, so PUBLIC_URL must say where Telegram reaches this service; set it.")
+        if settings.admin_chat_id is not None and settings.admin_chat_id < 0 and not settings.admin_user_ids:
+            read.refuse("ADMIN_CHAT_ID is a group; set ADMIN_USER_IDS to the user ids of those who may act in it.")
         last = settings.sidecar_port + (settings.sidecar_shards or 1) - 1
         if settings.port == settings.sidecar_port == last:
             read.refuse(f"PORT and SIDECAR_PORT are both {settings.port}; give each a port of its own.")
@@ -262,6 +283,10 @@ class ProcessSettings:
     media_dir: Path | None = None
     """A private folder for files on their way to the sidecar; None: files can't be sent."""
     sidecar_shards: int = 1
+    api_socket: Path | None = None
+    """Where the public API also listens, for processes of this tree."""
+    bot_api_token: str | None = field(default=None, repr=False)
+    """What the bot shows there, and nowhere else; 64 hexadecimal digits."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "ProcessSettings":
@@ -277,6 +302,28 @@ class ProcessSettings:
             database_embedded=read.choice("DATABASE_EMBEDDED", default="0", choices=("0", "1")) == "1",
             media_dir=read.directory("MEDIA_DIR", default=".") if environ.get("MEDIA_DIR") else None,
             sidecar_shards=read.whole_number("SIDECAR_SHARDS", default=1, lowest=1, highest=MOST_SHARDS),
+            api_socket=Path(environ["API_SOCKET"]) if environ.get("API_SOCKET") else None,
+            bot_api_token=environ.get("BOT_API_TOKEN") or None,
+        )
+        read.raise_problems()
+        return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BotProcessSettings:
+    """What the launcher tells the bot's process."""
+
+    replica_id: str
+    api_socket: Path
+    bot_api_token: str = field(repr=False)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "BotProcessSettings":
+        read = _Reader(environ)
+        settings = cls(
+            replica_id=read.given_by_launcher("REPLICA_ID", _HEX_32),
+            api_socket=Path(read.given_by_launcher("API_SOCKET")),
+            bot_api_token=read.given_by_launcher("BOT_API_TOKEN", _HEX_64),
         )
         read.raise_problems()
         return settings
@@ -309,6 +356,11 @@ class OutsideServices:
 
 
 SUPERVISOR_USERNAME: Final = "orchestrator"
+
+
+def webhook_secret(bot_token: str) -> str:
+    """What Telegram is told to show with each update: the same on all replicas, and it tells nothing of the token."""
+    return hmac.digest(bot_token.encode(), b"baileys-orchestrator webhook", "sha256").hex()
 
 
 def sidecar_program(number: int) -> str:
@@ -445,6 +497,21 @@ class _Reader:
         if text is not None and len(text) < _MINIMUM_ADMIN_TOKEN_LENGTH:
             self.refuse(f"{name} is too short; choose at least {_MINIMUM_ADMIN_TOKEN_LENGTH} characters.")
         return text
+
+    def bot_token(self, name: str) -> str | None:
+        token = self._text(name)
+        if token is None or re.fullmatch(r"[0-9]{1,20}:[A-Za-z0-9_-]{30,}", token):
+            return token
+        self.refuse(f"{name} is malformed; set it to the token that @BotFather gave you, such as 123456:ABC-DEF...")
+        return None
+
+    def chat_ids(self, name: str, *, most: int) -> tuple[int, ...]:
+        parts = [part.strip() for part in (self._text(name) or "").split(",") if part.strip()]
+        if len(parts) <= most and all(re.fullmatch(r"-?[0-9]{1,18}", part) for part in parts):
+            return tuple(int(part) for part in parts)
+        what = "one of Telegram's chat ids" if most == 1 else "Telegram's user ids, separated by commas"
+        self.refuse(f"{name} is {_shown(self._text(name) or '')}; set it to {what}, which are whole numbers.")
+        return ()
 
     def secret(self, name: str) -> str | None:
         text = self._text(name)

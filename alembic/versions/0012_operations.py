@@ -6,7 +6,7 @@ A replica of the version before knows nothing of them.
 from alembic import op
 
 revision = "0012"
-down_revision = "0009"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 

@@ -1,6 +1,7 @@
 """Who may come in, whose things the request is about, and how often."""
 
 import hmac
+import socket
 
 from aiohttp import web
 
@@ -9,8 +10,8 @@ from orchestrator.api.keys import CALLER, RATE, SERVICES, TENANT
 from orchestrator.api.operations import Operation, operation_of
 from orchestrator.api.request_ids import Handler
 from orchestrator.domain.errors import NotFound, ScopeMissing, TenantNotFound, Unauthorized
-from orchestrator.domain.tenant import TOKEN_PREFIX, Caller
-from orchestrator.peer.client import DATABASE_PATH, EVENTS_PATH, PEER_TOKEN_HEADER
+from orchestrator.domain.tenant import BOT, TOKEN_PREFIX, Caller
+from orchestrator.peer.client import DATABASE_PATH, EVENTS_PATH, FOR_BOT_HEADER, PEER_TOKEN_HEADER
 from orchestrator.services.rate_limits import require
 
 #: Where pages are (orchestrator/pages).
@@ -80,6 +81,12 @@ async def _caller(request: web.Request) -> Caller:
     if not services.access.ready:
         services.readiness.require_started()
     token = bearer(request) or seed.api_key(request)
+    if token is not None and _over_own_socket(request) and services.access.is_bot(token):
+        services.readiness.require_started()
+        return BOT
+    if FOR_BOT_HEADER in request.headers and is_from_peer(request):
+        services.readiness.require_started()
+        return BOT
     caller = services.access.known(token)
     if caller is None:
         if token is None:
@@ -95,6 +102,12 @@ async def _caller(request: web.Request) -> Caller:
             raise
     services.readiness.require_started()
     return caller
+
+
+def _over_own_socket(request: web.Request) -> bool:
+    """Whether it came over the socket in the tree's private folder."""
+    connection = None if request.transport is None else request.transport.get_extra_info("socket")
+    return connection is not None and connection.family == socket.AF_UNIX
 
 
 def _count(request: web.Request, caller: Caller, operation: Operation | None) -> None:

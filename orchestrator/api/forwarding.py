@@ -2,12 +2,13 @@
 
 from aiohttp import web
 
-from orchestrator.api.keys import SERVICES, TENANT
+from orchestrator.api.keys import CALLER, SERVICES, TENANT
 from orchestrator.api.operations import BODY_LIMIT, FORM, LONGEST_SECONDS, operation_of
 from orchestrator.api.request_ids import HEADER, REQUEST_ID, Handler
 from orchestrator.domain.errors import ReplicaUnreachable, SendUnconfirmed, WhatsAppNoAnswer
 from orchestrator.domain.session import existing_id
-from orchestrator.peer.client import FORWARDED_HEADER, Call, Reply
+from orchestrator.domain.tenant import BOT
+from orchestrator.peer.client import FOR_BOT_HEADER, FORWARDED_HEADER, Call, Reply
 
 #: Seconds that a session which was made just now may take to be taken by a replica.
 _OWNER_SECONDS = 5.0
@@ -52,6 +53,9 @@ async def from_owner(
     if owner is None:
         return None
     headers = {**request.headers, HEADER: request[REQUEST_ID]}
+    headers.pop(FOR_BOT_HEADER, None)
+    if request[CALLER] is BOT:  # its token is this tree's own
+        headers[FOR_BOT_HEADER] = "1"
     operation = operation_of(request)
     # A form may be as large as a file may.
     body = request.content.iter_any() if request.content_type == FORM else await request.read()

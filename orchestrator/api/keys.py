@@ -7,6 +7,7 @@ from aiohttp import web
 from orchestrator.domain.rate_limit import Taken
 from orchestrator.domain.tenant import Caller
 from orchestrator.services.access import Access
+from orchestrator.services.archives import Archives
 from orchestrator.services.backups import Backups
 from orchestrator.services.charges import Charges
 from orchestrator.services.chat_history import ChatHistory
@@ -36,8 +37,11 @@ from orchestrator.services.subscriptions import Subscriptions
 from orchestrator.services.supervision import Supervision
 from orchestrator.services.tenants import Tenants
 from orchestrator.services.webhooks import Webhooks
+from orchestrator.sidecar.supervisord import SupervisordClient
 from orchestrator.store.acts import ActStore
+from orchestrator.store.bot import BotStore
 from orchestrator.store.charges import ChargeStore
+from orchestrator.store.overview import OverviewStore
 from orchestrator.store.plans import PlanStore
 from orchestrator.store.settlements import SettlementStore
 
@@ -48,7 +52,9 @@ class Services:
 
     access: Access
     acts: ActStore
+    archives: Archives
     backups: Backups
+    bot: BotStore
     chat_history: ChatHistory
     directory: Directory
     charge_store: ChargeStore
@@ -60,6 +66,7 @@ class Services:
     leases: LeaseBook
     messaging: Messaging
     metrics: Metrics
+    overview: OverviewStore
     operations: Operations
     outbox: Outbox
     outbox_sender: OutboxSender
@@ -78,6 +85,7 @@ class Services:
     sidecar_events: SidecarEvents
     subscriptions: Subscriptions
     supervision: Supervision
+    supervisord: SupervisordClient
     tenants: Tenants
     webhooks: Webhooks
 
@@ -87,5 +95,7 @@ TENANT = web.RequestKey("tenant", str)
 """Whose things a request is about: the caller's tenant, unless the admin names another."""
 CALLER = web.RequestKey("caller", Caller)
 PUBLIC_URL: web.AppKey[str | None] = web.AppKey("public_url")
+WEBHOOK_SECRET: web.AppKey[str | None] = web.AppKey("webhook_secret")
+"""What Telegram shows with each update; None: none is expected."""
 RATE = web.RequestKey("rate", Taken)
 """What is left of the caller's rate."""

@@ -19,6 +19,8 @@ from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.tenant import Scope
 from orchestrator.wire.addresses import ChannelText, ChatText, GroupText, InviteText, LabelText, UserText
 from orchestrator.wire.billing import ChargeId, PlanId
+from orchestrator.wire.bot import DocumentName
+from orchestrator.wire.overview import ProcessName
 from orchestrator.wire.shape import SessionId, text
 from orchestrator.wire.tenants import TenantId, TokenId
 
@@ -44,6 +46,8 @@ PATH_PARAMETERS: Mapping[str, object] = {
     "plan_id": PlanId,
     "charge_id": ChargeId,
     "token_id": TokenId,
+    "process": ProcessName,
+    "document": DocumentName,
     "message_id": Annotated[str, text("WhatsApp's id of the message.", example="3EB0A1B2C3D4E5F60718")],
     "chat": ChatText,
     "contact": UserText,

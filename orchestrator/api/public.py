@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from orchestrator.api import (
+    bot,
     channels,
     charges,
     chats,
@@ -14,10 +15,12 @@ from orchestrator.api import (
     metrics,
     openapi,
     outbox,
+    overview,
     pairing,
     payments,
     peer,
     plans,
+    processes,
     seed,
     session_settings,
     sessions,
@@ -29,7 +32,7 @@ from orchestrator.api.admission import PEER_TOKEN, PROXIES, admitted, tell_rate
 from orchestrator.api.compression import compressed
 from orchestrator.api.forwarding import forwarded
 from orchestrator.api.hardening import hardened
-from orchestrator.api.keys import PUBLIC_URL, SERVICES, Services
+from orchestrator.api.keys import PUBLIC_URL, SERVICES, WEBHOOK_SECRET, Services
 from orchestrator.api.operations import BODY_LIMIT, Operation, operation_of, register
 from orchestrator.api.problems import problems
 from orchestrator.api.record import recorded
@@ -51,6 +54,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *channels.OPERATIONS,
     *event_stream.OPERATIONS,
     *tenants.OPERATIONS,
+    *overview.OPERATIONS,
+    *processes.OPERATIONS,
+    *bot.OPERATIONS,
     *plans.OPERATIONS,
     *subscriptions.OPERATIONS,
     *charges.OPERATIONS,
@@ -69,8 +75,9 @@ def public_app(
     *,
     proxies: int = 0,
     metrics_token: str | None = None,
+    webhook_secret: str | None = None,
 ) -> web.Application:
-    """``proxies``: how many in front of us add an address to X-Forwarded-For."""
+    """``proxies``: how many in front of us add an address to X-Forwarded-For; ``webhook_secret``: what Telegram shows."""
     middlewares = [
         identified,
         traced,
@@ -88,6 +95,7 @@ def public_app(
     app[PEER_TOKEN] = peer_token
     app[PUBLIC_URL] = public_url
     app[PROXIES] = proxies
+    app[WEBHOOK_SECRET] = webhook_secret
     app[metrics.METRICS_TOKEN] = metrics_token
     app.on_response_prepare.extend([tell_request_id, tell_rate, hardened])
     register(app, OPERATIONS)

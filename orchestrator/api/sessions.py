@@ -78,6 +78,11 @@ async def stop(request: web.Request) -> web.Response:
     return json_response(shown(await request.app[SERVICES].sessions.stop(request[TENANT], session_id(request))))
 
 
+async def restart(request: web.Request) -> web.Response:
+    await read_json(request, NoFields)
+    return json_response(shown(await request.app[SERVICES].sessions.restart(request[TENANT], session_id(request))))
+
+
 async def log_out(request: web.Request) -> web.Response:
     await read_json(request, NoFields)
     return json_response(shown(await request.app[SERVICES].sessions.log_out(request[TENANT], session_id(request))))
@@ -183,7 +188,7 @@ _SESSION = "/v1/sessions/{session_id}"
 _TAG = "Sessions"
 _CLOSING = (SidecarUnavailable, SidecarGone, JournalUndrained)
 
-_SHOWN = wire.Session(
+EXAMPLE = wire.Session(
     session_id="loja-1",
     desired_state=DesiredState.RUNNING,
     connection_state=ConnectionState.OPEN,
@@ -232,7 +237,7 @@ OPERATIONS = (
         status=201,
         errors=(SessionExists, PaymentRequired, SessionLimit, StorageLimit),
         example=wire.CreateSession(session_id="loja-1"),
-        example_answer=_SHOWN,
+        example_answer=EXAMPLE,
     ),
     Operation(
         method="GET",
@@ -243,7 +248,7 @@ OPERATIONS = (
         summary="List the sessions, by id.",
         query=Page,
         gives=wire.Sessions,
-        example_answer=wire.Sessions(sessions=[_SHOWN], next_cursor=None),
+        example_answer=wire.Sessions(sessions=[EXAMPLE], next_cursor=None),
     ),
     Operation(
         method="GET",
@@ -253,7 +258,7 @@ OPERATIONS = (
         tag=_TAG,
         summary="Show a session.",
         gives=wire.Session,
-        example_answer=_SHOWN,
+        example_answer=EXAMPLE,
     ),
     Operation(
         method="POST",
@@ -268,7 +273,7 @@ OPERATIONS = (
         gives=wire.Session,
         errors=(SessionQuarantined, GenerationInUse, PaymentRequired, *_CLOSING),
         example=wire.StartSession(),
-        example_answer=_SHOWN,
+        example_answer=EXAMPLE,
     ),
     Operation(
         method="POST",
@@ -281,7 +286,20 @@ OPERATIONS = (
         gives=wire.Session,
         errors=_CLOSING,
         example=NoFields(),
-        example_answer=_SHOWN,
+        example_answer=EXAMPLE,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_SESSION}/restart",
+        handler=restart,
+        scope=Scope.MANAGE,
+        tag=_TAG,
+        summary="Have a session run, with a new connection if it has one.",
+        takes=NoFields,
+        gives=wire.Session,
+        errors=(SessionQuarantined, *_CLOSING),
+        example=NoFields(),
+        example_answer=EXAMPLE,
     ),
     Operation(
         method="POST",
@@ -294,7 +312,7 @@ OPERATIONS = (
         gives=wire.Session,
         errors=(SessionNotOpen, *_CLOSING),
         example=NoFields(),
-        example_answer=_SHOWN,
+        example_answer=EXAMPLE,
     ),
     Operation(
         method="DELETE",
@@ -339,7 +357,7 @@ OPERATIONS = (
             StorageLimit,
         ),
         example=wire.RestoreGeneration(replace=True),
-        example_answer=_SHOWN,
+        example_answer=EXAMPLE,
     ),
     Operation(
         method="GET",

@@ -1,11 +1,16 @@
 """The client as a whole."""
 
 from collections.abc import AsyncIterator
+from copy import copy
+from pathlib import Path
 from types import TracebackType
 
 import aiohttp
 
+from orchestrator.client.billing import Billing
+from orchestrator.client.bot import Bot
 from orchestrator.client.event_stream import StreamEvent, events
+from orchestrator.client.operator import Operator
 from orchestrator.client.outbox import Outbox
 from orchestrator.client.sessions import Sessions
 from orchestrator.client.tenants import Tenants, Tokens
@@ -17,18 +22,41 @@ TIMEOUT_SECONDS = 60.0
 
 
 class Client:
-    """``token`` opens what it is for; with the admin token, ``tenant_id`` says whose things are meant, if not the operator's."""
+    """``token`` opens what it is for; with the admin token, ``tenant_id`` says whose things are meant, if not the operator's.
+
+    ``socket``: the unix socket to go through, for processes of the service's own tree.
+    """
 
     def __init__(
-        self, base_url: str, token: str, *, tenant_id: str | None = None, timeout_seconds: float = TIMEOUT_SECONDS
+        self,
+        base_url: str,
+        token: str,
+        *,
+        tenant_id: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        socket: Path | None = None,
     ) -> None:
-        self._http = aiohttp.ClientSession()
+        connector = None if socket is None else aiohttp.UnixConnector(str(socket))
+        self._http = aiohttp.ClientSession(connector=connector)
         self._transport = Transport(self._http, base_url, token, tenant_id, timeout_seconds)
+        self._offer()
+
+    def _offer(self) -> None:
         self.sessions = Sessions(self._transport)
         self.outbox = Outbox(self._transport)
         self.webhooks = Webhooks(self._transport)
         self.tokens = Tokens(self._transport)
         self.tenants = Tenants(self._transport)
+        self.operator = Operator(self._transport)
+        self.bot = Bot(self._transport)
+        self.billing = Billing(self._transport)
+
+    def of(self, tenant_id: str) -> "Client":
+        """The same for a tenant's things, with the admin token; it is closed with this one."""
+        other = copy(self)
+        other._transport = self._transport.of(tenant_id)
+        other._offer()
+        return other
 
     def events(self, session_id: str | None = None, *, last_event_id: str | None = None) -> AsyncIterator[StreamEvent]:
         """What happens, as it happens, of all sessions or of one; it connects again by itself and misses no message.

@@ -39,6 +39,10 @@ class Sessions:
     async def stop(self, session_id: str) -> wire.Session:
         return await self._transport.call("POST", _path(session_id, "stop"), wire.Session, body=NoFields())
 
+    async def restart(self, session_id: str) -> wire.Session:
+        """Have it run, with a new connection if it has one; ``SessionQuarantined``."""
+        return await self._transport.call("POST", _path(session_id, "restart"), wire.Session, body=NoFields())
+
     async def log_out(self, session_id: str) -> wire.Session:
         """Have WhatsApp remove the device; ``SessionNotOpen``."""
         return await self._transport.call("POST", _path(session_id, "logout"), wire.Session, body=NoFields())

@@ -41,11 +41,16 @@ class Transport:
         self, http: aiohttp.ClientSession, base_url: str, token: str, tenant_id: str | None, timeout_seconds: float
     ) -> None:
         self._http = http
+        self._token = token
         self._base_url = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"}
         if tenant_id is not None:
             self._headers["X-Tenant"] = tenant_id
+        self._timeout_seconds = timeout_seconds
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
+
+    def of(self, tenant_id: str) -> "Transport":
+        return Transport(self._http, self._base_url, self._token, tenant_id, self._timeout_seconds)
 
     async def call(
         self,
@@ -64,9 +69,20 @@ class Transport:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise UnexpectedAnswer from error
 
-    async def done(self, method: str, path: str, *, query: Mapping[str, str] | None = None) -> None:
+    async def done(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: msgspec.Struct | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> None:
         """Ask for what has no answer but that it is done."""
-        await self._asked(method, path, None, query, {})
+        await self._asked(method, path, body, query, {})
+
+    async def content(self, method: str, path: str, body: msgspec.Struct) -> bytes:
+        """Ask for what isn't JSON."""
+        return await self._asked(method, path, body, None, {})
 
     async def pages(
         self, path: str, gives: type[P], things: Callable[[P], Sequence[T]], query: Mapping[str, str] | None = None

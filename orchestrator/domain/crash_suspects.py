@@ -9,6 +9,9 @@ others are started. The last suspect is isolated. Among a hundred sessions that 
 
 from collections.abc import Collection, Iterable
 
+#: What a session that was found out has as its reason.
+ISOLATED = "This session ended the WhatsApp process again and again, so it is held back. Start it to try again."
+
 WINDOW_SECONDS = 300.0
 TRIAL_SECONDS = 30.0
 

@@ -31,6 +31,7 @@
     │   ├── ChargeNotFound
     │   ├── SessionNotFound
     │   ├── PairingLinkNotFound
+    │   ├── ProcessNotFound
     │   ├── GenerationNotFound
     │   ├── MessageNotFound
     │   ├── MediaNotFound
@@ -69,6 +70,7 @@
     │   ├── ChatsNotKept
     │   ├── MessageAmbiguous
     │   ├── LeaseBusy
+    │   ├── BotLeaseLost
     │   └── LeaseLost
     ├── PairingCodeRateLimited
     ├── MediaExpired
@@ -308,6 +310,12 @@ class PairingLinkNotFound(NotFound):
     code = "pairing_link_not_found"
 
 
+class ProcessNotFound(NotFound):
+    """No process of this name runs here; list the processes to see what there is."""
+
+    code = "process_not_found"
+
+
 class MessageNotFound(NotFound):
     """The message is not known here, or not any more; check its id and its chat."""
 
@@ -538,6 +546,12 @@ class LeaseLost(Conflict):
     """Another owner runs this session, or its epoch is past; close the socket and do not reconnect."""
 
     code = "lease_lost"
+
+
+class BotLeaseLost(Conflict):
+    """Another process is the bot by now; deal with no further update before you have the lease again."""
+
+    code = "bot_lease_lost"
 
 
 class PairingCodeRateLimited(OrchestratorError):

@@ -119,6 +119,8 @@ class Caller:
 
 
 ADMIN = Caller(OPERATOR_TENANT, frozenset(Scope), ADMIN_ACTOR)
+#: The Telegram bot, which does what the operator and tenants ask it to.
+BOT = Caller(OPERATOR_TENANT, frozenset(Scope), "bot")
 
 
 def existing_tenant_id(text: str) -> str:

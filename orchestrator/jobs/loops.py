@@ -16,6 +16,7 @@ from orchestrator.jobs.background import Loop, pause
 from orchestrator.services.access import Access
 from orchestrator.services.database_backups import ScheduledBackups
 from orchestrator.services.events import EventBus
+from orchestrator.services.host import Host
 from orchestrator.services.housekeeping import Housekeeping
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.outbox_sender import OutboxSender
@@ -32,6 +33,7 @@ _CLAIM_JITTER_SECONDS = 0.1
 _MARK_SECONDS = 1.0
 _PEERS_SECONDS = 1.0
 _CONFIRM_SECONDS = 2.0
+_TELL_SECONDS = 5.0
 #: Between two looks for what has become old.
 PRUNE_SECONDS = 600.0
 _OUTBOX_SECONDS = 0.5
@@ -142,6 +144,18 @@ def confirming(access: Access) -> Loop:
             with contextlib.suppress(Unavailable):  # what was read last goes on for a while
                 await access.confirm()
             await pause(stop, _CONFIRM_SECONDS * random.uniform(0.8, 1.2))
+
+    return loop
+
+
+def telling(host: Host) -> Loop:
+    """Let everybody see every few seconds how this replica is."""
+
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(Unavailable):
+                await host.tell()
+            await pause(stop, _TELL_SECONDS * random.uniform(0.8, 1.2))
 
     return loop
 

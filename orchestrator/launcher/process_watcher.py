@@ -4,13 +4,16 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Final, NoReturn, TextIO
 from xmlrpc.client import Fault
 
 from supervisor import childutils
 
 from orchestrator.config import SUPERVISOR_USERNAME
 from orchestrator.launcher.programs import RunFolder
+
+#: No session depends on these: to start everything anew for them would cost each session its connection.
+DISPENSABLE: Final = frozenset({"bot", "alert-listener"})
 
 
 def watch(environ: Mapping[str, str], events: TextIO = sys.stdin, answers: TextIO = sys.stdout) -> int:
@@ -28,8 +31,11 @@ def watch(environ: Mapping[str, str], events: TextIO = sys.stdin, answers: TextI
             return 0  # supervisord is gone
         header = childutils.get_headers(header_line)
         payload = childutils.get_headers(events.read(int(header["len"])))
-        if header["eventname"] == "PROCESS_STATE_FATAL":
-            reason = f"The process {payload['processname']} ended again and again right after its start; its last lines above say why."
+        fatal, name = header["eventname"] == "PROCESS_STATE_FATAL", payload["processname"]
+        if fatal and name in DISPENSABLE:
+            print(f"The process {name} can't be kept alive; the rest goes on.", file=sys.stderr, flush=True)
+        elif fatal:
+            reason = f"The process {name} ended again and again right after its start; its last lines above say why."
             run.failure.write_text(reason + "\n")
             print(f"{reason} Stopping everything.", file=sys.stderr, flush=True)
             try:

@@ -19,6 +19,7 @@ SIDECAR: Final = CHECKOUT / "baileys-server" / "src" / "main.js"
 POSTGRES_PRIORITY: Final = 1
 WATCHER_PRIORITY: Final = 5
 ORCHESTRATOR_PRIORITY: Final = 10
+BOT_PRIORITY: Final = 40
 SIDECAR_PRIORITY: Final = 30
 
 
@@ -43,6 +44,11 @@ class RunFolder:
     @property
     def orchestrator_socket(self) -> Path:
         return self.path / "orchestrator.sock"
+
+    @property
+    def api_socket(self) -> Path:
+        """The public API for the tree's own processes."""
+        return self.path / "api.sock"
 
     @property
     def supervisor_socket(self) -> Path:
@@ -82,8 +88,13 @@ class ShardPlace:
     journal_max_mib: int
 
 
-def programs(postgres: EmbeddedPostgres | None, shards: Sequence[ShardPlace]) -> list[Program]:
-    """All parts of the tree; `postgres` is prepared, or None when the database is elsewhere."""
+def programs(
+    postgres: EmbeddedPostgres | None, shards: Sequence[ShardPlace], *, bot: bool = False, alerts: bool = False
+) -> list[Program]:
+    """All parts of the tree; `postgres` is prepared, or None when the database is elsewhere.
+
+    `bot`: with the Telegram bot; `alerts`: with the listener that writes to the operator even when the bot is down.
+    """
     python = [sys.executable, "-m", "orchestrator"]
     node = shutil.which("node")
     if node is None:
@@ -100,6 +111,19 @@ def programs(postgres: EmbeddedPostgres | None, shards: Sequence[ShardPlace]) ->
         Program("orchestrator", [_env(), "-u", "JOURNAL_KEYS", *python, "serve"], ORCHESTRATOR_PRIORITY),
         *(_sidecar(shard, node) for shard in shards),
     ]
+    if bot:
+        command = without_secrets([*python, "bot"], but=("BOT_TOKEN", "BOT_API_TOKEN"))
+        parts.append(Program("bot", command, BOT_PRIORITY, stop_wait_seconds=5))
+    if alerts:
+        parts.insert(
+            1,
+            Program(
+                "alert-listener",
+                without_secrets([*python, "alert-listener"], but=("BOT_TOKEN",)),
+                WATCHER_PRIORITY,
+                events="PROCESS_STATE_EXITED,PROCESS_STATE_BACKOFF,PROCESS_STATE_FATAL,PROCESS_STATE_RUNNING",
+            ),
+        )
     if postgres is not None:
         nothing_of_ours = [f"{name}={value}" for name, value in clean_environment().items()]
         server = Program(
@@ -148,6 +172,9 @@ password=%(ENV_SUPERVISOR_PASSWORD)s
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[rpcinterface:recent_output]
+supervisor.rpcinterface_factory=orchestrator.launcher.recent_output:make_rpc_interface
 """
     ]
     return "\n".join([*sections, *(_section(part) for part in parts)])
@@ -156,7 +183,12 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 def _section(part: Program) -> str:
     if part.events is None:
         header = f"[program:{part.name}]"
-        output = ["stdout_logfile=/dev/fd/1", "stdout_logfile_maxbytes=0", "redirect_stderr=true"]
+        output = [
+            "stdout_logfile=/dev/fd/1",
+            "stdout_logfile_maxbytes=0",
+            "stdout_events_enabled=true",
+            "redirect_stderr=true",
+        ]
     else:
         header = f"[eventlistener:{part.name}]"
         output = [

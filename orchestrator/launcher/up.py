@@ -34,13 +34,15 @@ _JOURNAL_KEY_INFO: Final = b"baileys-orchestrator journal"
 def launch(
     settings: Settings,
     environ: MutableMapping[str, str],
-    choose_programs: Callable[[EmbeddedPostgres | None, Sequence[ShardPlace]], Sequence[Program]] = programs,
+    choose_programs: Callable[..., Sequence[Program]] = programs,
 ) -> int:
     """Start everything and stay until it is stopped; `environ` is that of this process, and becomes that of the tree."""
     signal.signal(signal.SIGTERM, _stop_before_start)
     with relayed_output(), _prepared(settings) as (run, postgres, shards):
         environ.update(environment_of_children(settings, run, postgres, len(shards)))
-        write_configuration(run, render(choose_programs(postgres, shards), run, as_root=os.geteuid() == 0))
+        bot = settings.bot_token is not None
+        parts = choose_programs(postgres, shards, bot=bot, alerts=bot and settings.admin_chat_id is not None)
+        write_configuration(run, render(parts, run, as_root=os.geteuid() == 0))
         raise_open_files()
         os.chdir(CHECKOUT)
         say("Starting ...")
@@ -226,6 +228,9 @@ def environment_of_children(
         "SUPERVISOR_SOCKET": str(run.supervisor_socket),
         "WHATSAPP_WEB_URL": settings.whatsapp_web_url,
     }
+    if settings.bot_token is not None:
+        environment["API_SOCKET"] = str(run.api_socket)
+        environment["BOT_API_TOKEN"] = secrets.token_hex(32)
     if settings.public_url is not None:
         environment["PUBLIC_URL"] = settings.public_url
     if settings.replica_address is not None:

@@ -22,6 +22,8 @@ from orchestrator.domain.replica import Replica
 FORWARDED_HEADER = "X-Forwarded-By-Replica"
 #: Shows that a request comes from a replica, which has counted it and put it on record. Never passed on.
 PEER_TOKEN_HEADER = "X-Peer-Token"  # noqa: S105 (a name)
+#: From another replica: that it is asked for by the bot of that one.
+FOR_BOT_HEADER = "X-For-Bot"
 EVENTS_PATH = "/peer/v1/events"
 DATABASE_PATH = "/peer/v1/database"
 

@@ -45,12 +45,14 @@ class Access:
         tokens: ApiTokenStore,
         tenants: TenantStore,
         admin_token: str | None,
+        bot_token: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tokens = tokens
         self._tenants = tenants
         self._admin = digest(admin_token) if admin_token is not None else None
         self._first_token: str | None = None
+        self._bot = digest(bot_token) if bot_token is not None else None
         self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._named: dict[str, float] = {}
@@ -93,6 +95,10 @@ class Access:
         known.used_at = self._clock()
         self._known.move_to_end(its_digest)
         return self._caller(known.grant)
+
+    def is_bot(self, token: str) -> bool:
+        """Whether it is the token of this tree's own bot, which counts on the tree's own socket only."""
+        return self._bot is not None and hmac.compare_digest(digest(token), self._bot)
 
     async def caller(self, token: str) -> Caller:
         """Whom this token stands for: a look into the database.

@@ -68,6 +68,8 @@ class Connection:
     retried_for: str | None = None
     """Why the last pairing attempt came to nothing, while another one is under way by itself."""
     verification: Verification | None = None
+    repaired_at: datetime | None = None
+    """When a verification last found a difference."""
 
 
 class Connections:
@@ -114,9 +116,14 @@ class Connections:
         """A verification backup compared ``keys`` signal keys and the creds; the repairs add up."""
         connection = self._connections.setdefault(session_ref, Connection())
         before = connection.verification or Verification(datetime.now(UTC), 0, 0, 0)
+        if repaired_keys or repaired_creds:
+            connection.repaired_at = datetime.now(UTC)
         connection.verification = Verification(
             datetime.now(UTC), keys, before.repaired_keys + repaired_keys, before.repaired_creds + repaired_creds
         )
+
+    def all(self) -> Iterable[tuple[int, Connection]]:
+        return list(self._connections.items())
 
     def forget(self, session_ref: int) -> None:
         self._connections.pop(session_ref, None)

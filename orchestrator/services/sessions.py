@@ -1,6 +1,6 @@
 """What an owner does with sessions: create, look, start, stop, log out, delete."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -69,6 +69,17 @@ class Sessions:
         """By id, from the one after ``after``."""
         return [self._view(session) for session in await self._store.page(tenant_id, after=after, most=most)]
 
+    async def page_of_all(
+        self, *, search: str | None, states: Collection[ConnectionState], after: tuple[str, str] | None, most: int
+    ) -> Sequence[SessionView]:
+        """All tenants', by tenant and id."""
+        found = await self._store.page_of_all(search=search, states=states, after=after, most=most)
+        return [self._view(session) for session in found]
+
+    async def count_by_state(self) -> dict[ConnectionState, int]:
+        """Of all tenants, as the store knows it: seconds behind."""
+        return await self._store.count_by_state()
+
     async def get(self, tenant_id: str, session_id: str) -> SessionView:
         return self._view(await self._store.get(tenant_id, session_id))
 
@@ -108,6 +119,14 @@ class Sessions:
         if session.set_aside_by is None:
             await self._store.record_stop(session.session_ref, "Stopped by request.")
         self._publish_stopped(session, "Stopped by request.")
+        return await self.get(tenant_id, session_id)
+
+    async def restart(self, tenant_id: str, session_id: str) -> SessionView:
+        """As ``start``, and a connection that there is makes place for a new one; ``SessionQuarantined``."""
+        session = (await self.start(tenant_id, session_id, new_pairing=False)).session
+        await self._supervision.restart(session.session_ref)
+        if session.session_ref in self._leases.held:
+            await self._connections.set_state(session.session_ref, ConnectionState.STARTING, None)
         return await self.get(tenant_id, session_id)
 
     async def log_out(self, tenant_id: str, session_id: str) -> SessionView:

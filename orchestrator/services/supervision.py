@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
-from orchestrator.domain.crash_suspects import CrashSuspects
+from orchestrator.domain.crash_suspects import ISOLATED, CrashSuspects
 from orchestrator.domain.errors import (
     AuthStateCorrupt,
     DatabaseUnavailable,
@@ -52,7 +52,6 @@ PATIENCE_ROUNDS = 5
 _FULL_HEAP = 0.9
 
 _NOT_ANSWERING = "The WhatsApp process does not answer; the connection is opened anew if it ended."
-_ISOLATED = "This session ended the WhatsApp process again and again, so it is held back. Start it to try again."
 _HELD_BACK = "The WhatsApp process failed, and it is being found out which session does that; this one follows soon."
 
 
@@ -279,7 +278,7 @@ class Supervision:
         lease = None if found is None else self._leases.held.get(found)
         if lease is not None:
             log.error("session isolated", session_id=lease.session_id, reason=reason)
-            alert = {"alert": "crash_loop", "reason": _ISOLATED}
+            alert = {"alert": "crash_loop", "reason": ISOLATED}
             self._events.publish(lease.tenant_id, "session.alert", lease.session_id, alert)
 
     def _note_draining(self, shard: Shard, listing: Listing) -> None:
@@ -462,7 +461,7 @@ class Supervision:
         isolated = lease.session_ref in self._suspects.isolated
         state = ConnectionState.PAUSED if isolated else ConnectionState.WAITING_RETRY
         if self._connections.of(lease.session_ref).state is not state:
-            await self._show(lease, state, _ISOLATED if isolated else _HELD_BACK)
+            await self._show(lease, state, ISOLATED if isolated else _HELD_BACK)
 
     async def _stop(self, session_ref: int, reason: str | None = None) -> bool:
         """Whether the session's epoch may end: nothing that is worth keeping will be written under it any more."""

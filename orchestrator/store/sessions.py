@@ -1,6 +1,6 @@
 """Sessions and their generations."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +53,18 @@ _SELECT = (
     )
     .outerjoin(_l, _l.c.session_ref == sessions.c.session_ref)
     .where(sessions.c.deleted_at.is_(None))
+)
+
+#: ``Session.shown_state``, for whoever counts or seeks by it.
+_SHOWN_STATE = sa.case(
+    (
+        generations.c.set_aside_by.in_([SetAsideBy.LOGOUT, SetAsideBy.FAILED_PAIRING, SetAsideBy.DELETE]),
+        ConnectionState.STOPPED.value,
+    ),
+    (generations.c.set_aside_by.is_not(None), ConnectionState.QUARANTINED.value),
+    (_OWNER_LIVES, sessions.c.connection_state),
+    (sessions.c.desired_state == DesiredState.RUNNING, ConnectionState.STARTING.value),
+    else_=ConnectionState.STOPPED.value,
 )
 
 
@@ -124,6 +136,32 @@ class SessionStore:
             statement = statement.where(sessions.c.session_id > after)
         async with self._database.begin() as connection:
             return [_from_row(row) for row in await connection.execute(statement)]
+
+    async def page_of_all(
+        self,
+        *,
+        search: str | None,
+        states: Collection[ConnectionState],
+        after: tuple[str, str] | None,
+        most: int,
+    ) -> Sequence[Session]:
+        """All tenants', by tenant and id: whose tenant, id or account has ``search`` in it, in any of ``states`` if there are any."""
+        statement = _SELECT.order_by(sessions.c.tenant_id, sessions.c.session_id).limit(most)
+        if search:
+            texts = (sessions.c.tenant_id, sessions.c.session_id, generations.c.account_jid)
+            statement = statement.where(sa.or_(*(text.icontains(search, autoescape=True) for text in texts)))
+        if states:
+            statement = statement.where(_SHOWN_STATE.in_([state.value for state in states]))
+        if after is not None:
+            statement = statement.where(sa.tuple_(sessions.c.tenant_id, sessions.c.session_id) > sa.tuple_(*after))
+        async with self._database.begin() as connection:
+            return [_from_row(row) for row in await connection.execute(statement)]
+
+    async def count_by_state(self) -> dict[ConnectionState, int]:
+        """Of all tenants."""
+        counted = _SELECT.with_only_columns(_SHOWN_STATE.label("state"), sa.func.count()).group_by(sa.text("state"))
+        async with self._database.begin() as connection:
+            return {ConnectionState(state): number for state, number in await connection.execute(counted)}
 
     async def get(self, tenant_id: str, session_id: str) -> Session:
         """The session, or ``SessionNotFound``."""

@@ -707,3 +707,43 @@ billing_notices = Table(
     UniqueConstraint("tenant_id", "kind", "subject"),
     Index("billing_notices_tenant_id_notice_id_idx", "tenant_id", "notice_id"),
 )
+
+#: Which process is the Telegram bot: one row. ``epoch`` grows with each change of holder and fences late writers.
+bot_lease = Table(
+    "bot_lease",
+    metadata,
+    Column("only_row", Boolean(), primary_key=True, server_default=text("true")),
+    Column("holder", Text),
+    Column("epoch", BigInteger, nullable=False, server_default=text("0")),
+    Column("expires_at", DateTime(timezone=True)),
+    CheckConstraint("only_row", name="only_row"),
+    CheckConstraint("(holder IS NULL) = (expires_at IS NULL)", name="holder"),
+)
+
+#: What the bot must not forget: conversations, alerts that were told, broadcasts that are under way.
+bot_documents = Table(
+    "bot_documents",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", JSONB, nullable=False),
+    Column("written_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+#: Updates that Telegram delivered to the webhook and the bot hasn't dealt with.
+bot_updates = Table(
+    "bot_updates",
+    metadata,
+    Column("update_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", JSONB, nullable=False),
+    Column("received_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+#: What each replica last said of its processes, its memory and its journal. Beside ``replicas``, whose rows are renewed
+#: every second and must stay small.
+replica_statuses = Table(
+    "replica_statuses",
+    metadata,
+    Column("replica_id", Text, primary_key=True),
+    Column("status", JSONB, nullable=False),
+    Column("told_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)

@@ -17,7 +17,11 @@ from orchestrator.launcher.embedded_postgres import EmbeddedPostgres
 from orchestrator.launcher.programs import Program, ShardPlace, programs
 from orchestrator.launcher.up import launch
 
-REPLACED = {"orchestrator": len(["python", "-m", "orchestrator", "serve"]), "baileys": len(["node", "main.js"])}
+REPLACED = {
+    "orchestrator": len(["python", "-m", "orchestrator", "serve"]),
+    "baileys": len(["node", "main.js"]),
+    "bot": len(["python", "-m", "orchestrator", "bot"]),
+}
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
 
@@ -25,8 +29,9 @@ def main(arguments: Sequence[str]) -> int:
     retries = [int(argument.removeprefix("--retries=")) for argument in arguments if argument.startswith("--retries=")]
     commands = {name: shlex.split(command) for name, _, command in (argument.partition("=") for argument in arguments)}
 
-    def stand_ins(postgres: EmbeddedPostgres | None, shards: Sequence[ShardPlace]) -> list[Program]:
-        parts = [_stand_in(program, commands.get(program.name)) for program in programs(postgres, shards)]
+    def stand_ins(postgres: EmbeddedPostgres | None, shards: Sequence[ShardPlace], **which: bool) -> list[Program]:
+        chosen = programs(postgres, shards, **which)
+        parts = [_stand_in(program, commands.get(program.name)) for program in chosen]
         return [replace(part, start_retries=retries[0]) for part in parts] if retries else parts
 
     return reporting(lambda: launch(Settings.from_environment(os.environ), os.environ, stand_ins))

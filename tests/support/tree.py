@@ -23,7 +23,12 @@ from tests.support.waiting import eventually
 PROJECT = Path(__file__).resolve().parents[2]
 
 #: How a program is told from the others of its tree by its command line.
-MARKS = {"orchestrator": " serve", "baileys": "baileys-server/src/main.js", "postgres": "postgres -D"}
+MARKS = {
+    "orchestrator": " serve",
+    "bot": "-m orchestrator bot",
+    "baileys": "baileys-server/src/main.js",
+    "postgres": "postgres -D",
+}
 
 
 @dataclass

@@ -56,6 +56,10 @@ ACCEPTED = [
     ("WHATSAPP_ROOT_KEY", "AB" * 32, "whatsapp_root_key", "ab" * 32),
     ("BACKUP_TIMEOUT_SECONDS", "0.5", "backup_timeout_seconds", 0.5),
     ("BACKUP_ATTEMPTS", "5", "backup_attempts", 5),
+    ("BOT_TOKEN", f"123456:{'a' * 35}", "bot_token", f"123456:{'a' * 35}"),
+    ("ADMIN_CHAT_ID", "42", "admin_chat_id", 42),
+    ("ADMIN_USER_IDS", "42, 43", "admin_user_ids", (42, 43)),
+    ("TELEGRAM_API_URL", "http://127.0.0.1:8081", "telegram_api_url", "http://127.0.0.1:8081"),
     ("BACKUP_THROTTLE_SECONDS", "1", "backup_throttle_seconds", 1.0),
     ("BACKUP_INTERVAL_SECONDS", "60", "backup_interval_seconds", 60.0),
     ("BACKUP_INITIAL_DELAY_SECONDS", "0.1", "backup_initial_delay_seconds", 0.1),
@@ -188,11 +192,6 @@ def test_all_problems_are_told_at_once() -> None:
     ]
 
 
-def test_later_settings_are_ignored_for_now() -> None:
-    later = {"BOT_TOKEN": "x", "ADMIN_CHAT_ID": "x"}
-    assert Settings.from_environment(later) == Settings.from_environment({})
-
-
 def test_billing_is_on_where_payments_can_be_taken() -> None:
     assert Settings.from_environment({"TRIAL_DAYS": "14"}).terms is None
     environ = {"MERCADOPAGO_ACCESS_TOKEN": SECRET, "TRIAL_DAYS": "14", "GRACE_DAYS": "0"}
@@ -254,3 +253,21 @@ def test_a_variable_that_a_command_names_is_read_like_a_setting() -> None:
         with pytest.raises(SettingsError, match="NAMED") as caught:
             read(environ, "NAMED")
         assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        ({"BOT_TOKEN": SECRET}, "BOT_TOKEN"),
+        ({"ADMIN_CHAT_ID": "the boss"}, "ADMIN_CHAT_ID"),
+        ({"ADMIN_CHAT_ID": "1,2"}, "ADMIN_CHAT_ID"),
+        ({"ADMIN_USER_IDS": "1;2"}, "ADMIN_USER_IDS"),
+        ({"ADMIN_CHAT_ID": "-100123"}, "ADMIN_USER_IDS"),
+        ({"BOT_TOKEN": f"1:{'a' * 35}", "TELEGRAM_MODE": "webhook"}, "PUBLIC_URL"),
+        ({"TELEGRAM_MODE": "smoke"}, "TELEGRAM_MODE"),
+    ],
+)
+def test_settings_of_the_bot_that_can_not_work_are_refused(environ: dict[str, str], names: str) -> None:
+    (problem,) = problems(environ)
+    assert names in problem
+    assert SECRET not in problem

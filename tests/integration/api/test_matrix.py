@@ -26,6 +26,8 @@ OWNER, OTHER = "acme", "other"
 SESSION = "the-owners-session"
 
 #: What needs no token: nobody's secrets are behind it.
+#: Telegram shows a secret of its own at its webhook.
+OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs", "/telegram/webhook"}
 OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs", "/webhooks/mercadopago"}
 
 
@@ -51,6 +53,14 @@ async def owner(api: PublicApi, token: str) -> str:
 
 async def first(api: PublicApi, token: str) -> str:
     return "1"
+
+
+async def process(api: PublicApi, token: str) -> str:
+    return "baileys"
+
+
+async def document(api: PublicApi, token: str) -> str:
+    return "chat:1"
 
 
 async def message_id(api: PublicApi, token: str) -> str:
@@ -121,6 +131,8 @@ THINGS: Mapping[str, Callable[[PublicApi, str], Awaitable[str]]] = {
     "tenant_id": owner,
     "token_id": token_id,
     "link_id": link_id,
+    "process": process,
+    "document": document,
     "plan_id": plan_id,
     "charge_id": charge_id,
     "chat": known_to_whatsapp("5511988887777"),

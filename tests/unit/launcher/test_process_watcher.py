@@ -49,3 +49,11 @@ def test_other_events_change_nothing(tmp_path: Path) -> None:
         event("PROCESS_STATE_EXITED", "processname:baileys groupname:baileys from_state:RUNNING expected:0 pid:1"),
     )
     assert not (tmp_path / "failure").exists()
+
+
+def test_no_session_is_ended_because_the_bot_can_not_be_kept_alive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, event("PROCESS_STATE_FATAL", "processname:bot groupname:bot from_state:BACKOFF"))
+    assert not (tmp_path / "failure").exists()
+    assert "bot can't be kept alive" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from supervisor.options import ServerOptions
 
+from orchestrator.config import SECRET_VARIABLES
 from orchestrator.launcher import LaunchError
 from orchestrator.launcher.programs import Program, RunFolder, ShardPlace, programs, render, without_secrets
 from orchestrator.launcher.up import write_configuration
@@ -88,6 +89,17 @@ def test_secrets_are_gone_when_the_command_runs(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("INTERNAL_TOKEN", "needed")
     show = [sys.executable, "-c", "import os; print(os.environ.get('ADMIN_TOKEN'), os.environ.get('INTERNAL_TOKEN'))"]
     assert subprocess.check_output(without_secrets(show, but=("INTERNAL_TOKEN",)), text=True).strip() == "None needed"
+
+
+def test_the_bot_and_its_listener_are_there_when_they_are_wanted_and_see_the_bot_s_secrets_only() -> None:
+    parts = {part.name: part for part in programs(None, SHARDS, bot=True, alerts=True)}
+    assert list(parts) == ["process-watcher", "alert-listener", "orchestrator", "baileys", "baileys-1", "bot"]
+    assert parts["bot"].priority > parts["baileys"].priority > parts["orchestrator"].priority  # it stops first
+    for name, secrets in (("bot", {"BOT_TOKEN", "BOT_API_TOKEN"}), ("alert-listener", {"BOT_TOKEN"})):
+        command = parts[name].command
+        removed = {command[i + 1] for i, word in enumerate(command) if word == "-u"}
+        assert set(SECRET_VARIABLES) - removed == secrets
+    assert "bot" not in {part.name for part in programs(None, SHARDS)}
 
 
 def test_each_sidecar_is_told_its_own_port_and_journal() -> None:

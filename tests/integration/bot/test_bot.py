@@ -1,0 +1,348 @@
+"""The bot's own process in this one: real aiogram, the real API on a real database, and Telegram faked at the wire."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+
+from orchestrator.bot import process as bot_process
+from orchestrator.bot.texts import TEXTS
+from orchestrator.config import webhook_secret
+from orchestrator.domain.language import Language
+from orchestrator.store.database import Database
+from tests.support.bot import OPERATOR, bot
+from tests.support.fake_telegram import TOKEN, FakeTelegram, Person, fake_telegram
+from tests.support.postgres import fresh_database
+from tests.support.public_api import PublicApi, public_api
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+EN, PT = TEXTS[Language.EN], TEXTS[Language.PT_BR]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(postgres_server: str) -> AsyncIterator[PublicApi]:
+    with fresh_database(postgres_server) as database_url:
+        database = Database(database_url)
+        await database.open()
+        await database.migrate()
+        await database.close()
+        async with public_api(database_url, bot_token=TOKEN, telegram_mode="webhook") as started:
+            yield started
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def telegram() -> AsyncIterator[FakeTelegram]:
+    async with fake_telegram() as fake:
+        yield fake
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(api: PublicApi, telegram: FakeTelegram) -> AsyncIterator[None]:
+    patch = pytest.MonkeyPatch()
+    patch.setattr(bot_process, "_WATCH_SECONDS", 0.2)
+    async with bot(api, telegram):
+        yield
+    patch.undo()
+
+
+@pytest.fixture
+def operator(telegram: FakeTelegram, running: None) -> Person:
+    return telegram.person("Olga", "en", chat_id=OPERATOR, user_id=OPERATOR)
+
+
+async def test_a_person_signs_up_in_the_language_of_their_telegram_and_can_change_it(
+    api: PublicApi, telegram: FakeTelegram, running: None
+) -> None:
+    maria = telegram.person("Maria <&>", "pt-br")
+    await maria.types("/start")
+    welcome = await maria.sees("Boas-vindas, Maria &lt;&amp;&gt;!")
+    assert welcome.button(PT.connect)
+    assert welcome.button(PT.subscription) is None  # nobody pays here
+    tenant = await api.call("GET", f"/v1/tenants/tg-{maria.chat_id}")
+    assert tenant.json["name"] == "Maria <&>"
+    await maria.presses(PT.language)
+    await maria.presses("English")
+    await maria.sees(EN.language_chosen)
+    await maria.presses(EN.back)
+    await maria.sees("Your WhatsApp")
+    assert {command["command"] for command in telegram.commands["pt"]} == {"start", "help", "language"}
+
+
+async def test_who_types_instead_of_pressing_gets_one_plain_sentence_and_the_menu(
+    telegram: FakeTelegram, running: None
+) -> None:
+    person = telegram.person("Tina", "en")
+    await person.types("/start")
+    await person.sees("Welcome, Tina!")
+    await person.types("hello?")
+    await person.sees(EN.press_a_button)
+
+
+async def test_a_number_is_asked_for_until_it_is_one(telegram: FakeTelegram, running: None) -> None:
+    person = telegram.person("Nico", "en")
+    await person.types("/start")
+    await person.presses(EN.connect)
+    await person.presses(EN.by_code)
+    await person.sees(EN.phone_ask)
+    await person.sends_voice()
+    await person.sees(EN.not_text)
+    await person.types("eleven")
+    await person.sees(EN.phone_wrong)
+    await person.types("+55 (11) 90000-0001")
+    # No sidecar runs in this test, so there is nobody to give a code.
+    await person.sees(EN.errors["not_pairing"])
+
+
+async def test_an_old_button_shows_where_things_are_now(telegram: FakeTelegram, running: None) -> None:
+    person = telegram.person("Otto", "en")
+    await person.types("/start")
+    message = await person.sees("Welcome, Otto!")
+    before = message.button(EN.help)
+    assert before is not None
+    await person.presses(EN.help)
+    await person.sees("What this bot does")
+    person.presses_data(message, before)
+    await person.sees(EN.old_button)
+    person.presses_data(message, "no number")
+    await person.sees("Your WhatsApp")
+
+
+async def test_what_telegram_refuses_for_a_while_is_sent_in_the_end(telegram: FakeTelegram, running: None) -> None:
+    person = telegram.person("Rita", "en")
+    telegram.will_answer("sendMessage", 429, "Too Many Requests: retry after 1", retry_after=1)
+    telegram.will_answer("sendMessage", 502, "Bad Gateway")
+    telegram.will_answer("getUpdates", 500, "Internal Server Error")
+    await person.types("/start")
+    await person.sees("Welcome, Rita!")
+    assert len([m for m in person.messages if "Welcome" in m.text]) == 1
+
+
+async def test_nobody_but_the_operator_finds_the_operator_s_dialogs(telegram: FakeTelegram, running: None) -> None:
+    stranger = telegram.person("Sam", "en")
+    await stranger.types("/start")
+    await stranger.sees("Welcome, Sam!")
+    labels = {b["text"] for m in stranger.messages for row in m.buttons for b in row}
+    assert not labels & {EN.sessions, EN.tenants, EN.processes, EN.broadcast}
+
+
+async def test_the_operator_finds_sessions_by_search_and_page_by_page(api: PublicApi, operator: Person) -> None:
+    token = await api.tenant("padaria")
+    for number in range(10):
+        await api.call("POST", "/v1/sessions", {"session_id": f"forno-{number}"}, token=token)
+    await operator.types("/start")
+    await operator.sees("Baileys Orchestrator")
+    await operator.presses(EN.search)
+    await operator.types("forno")
+    first = await operator.sees("Sessions</b>: forno")
+    assert first.button("padaria / forno-7")
+    await operator.presses(EN.next_page)
+    await operator.presses("padaria / forno-9")
+    await operator.sees("padaria / forno-9")
+    await operator.presses(EN.stop)
+    stopped = await operator.sees(EN.states["stopped"])  # type: ignore[index] # a state is its word
+    assert stopped.button(EN.start)
+    await operator.presses(EN.pairings)
+    await operator.sees("Pairings of forno-9")
+    await operator.presses(EN.back)
+    await operator.presses(EN.last_errors)
+    await operator.sees("Stopped by request.")
+
+
+async def test_the_dashboard_edits_itself(api: PublicApi, operator: Person) -> None:
+    await operator.types("/start")
+    await operator.sees("Baileys Orchestrator")
+    token = await api.tenant("quitanda")
+    await api.call("POST", "/v1/sessions", {"session_id": "balcao"}, token=token)
+
+    async def edited() -> bool:
+        shown = [message for message in operator.messages if "Baileys Orchestrator" in message.text]
+        number = (await api.call("GET", "/v1/overview")).json["states"]
+        return f"Sessions: {sum(state['sessions'] for state in number)}" in shown[-1].text and shown[-1].edits > 0
+
+    await eventually(edited, 30)
+
+
+async def test_the_operator_makes_a_tenant_and_blocks_it(api: PublicApi, operator: Person) -> None:
+    await operator.types("/start")
+    await operator.presses(EN.tenants)
+    await operator.presses(EN.tenant_new)
+    await operator.types("Loja do João")
+    await operator.sees("The tenant <b>Loja do João</b> was made.")
+    await operator.presses(EN.make_token)
+    shown = await operator.sees("shown only this once")
+    token = shown.text.partition("<code>")[2].partition("</code>")[0]
+    assert (await api.call("GET", "/v1/sessions", token=token)).status == 200
+    await operator.presses(EN.back)
+    await operator.presses(EN.block)
+    await operator.presses(EN.yes)
+    await operator.sees("Blocked since")
+    refused = await api.call("GET", "/v1/sessions", token=token)
+    assert (refused.status, refused.code) == (403, "tenant_blocked")
+    await operator.presses(EN.unblock)
+
+    async def opened() -> bool:
+        return (await api.call("GET", "/v1/sessions", token=token)).status == 200
+
+    await eventually(opened)
+
+
+async def test_a_broadcast_reaches_everybody_but_those_who_blocked_the_bot(
+    telegram: FakeTelegram, operator: Person
+) -> None:
+    gone, there = telegram.person("Gil", "pt"), telegram.person("Theo", "pt")
+    for person in (gone, there):
+        await person.types("/start")
+        await person.sees(f"Boas-vindas, {person.name}!")
+    telegram.blocked.add(gone.chat_id)  # silently: the bot finds out by itself
+    await operator.types("/start")
+    await operator.presses(EN.broadcast)
+    await operator.types("Maintenance <tonight>")
+    await operator.sees("Send this to")
+    await operator.presses(EN.broadcast_go)
+    done = await operator.sees("Sent to")
+    assert "1 could not be reached" in done.text
+    await there.sees("Maintenance &lt;tonight&gt;")
+
+
+async def test_a_session_that_whatsapp_logged_out_is_told_to_the_operator_and_to_its_tenant_with_buttons(
+    api: PublicApi, telegram: FakeTelegram, operator: Person
+) -> None:
+    person = telegram.person("Alba", "pt")
+    await person.types("/start")
+    await person.presses(PT.connect)
+    await person.presses(PT.back)
+    tenant_id = f"tg-{person.chat_id}"
+    aside = """
+        UPDATE generations SET set_aside_at = {at}, set_aside_by = {by}, set_aside_reason = 'The device was removed.'
+        WHERE session_ref = (SELECT session_ref FROM sessions WHERE tenant_id = :tenant_id)
+    """
+    async with api.database.begin() as connection:
+        statement = aside.format(at="now()", by="'whatsapp'")
+        await connection.execute(sa.text(statement), {"tenant_id": tenant_id})
+    told = await operator.sees(EN.alert_begun["quarantined"])  # type: ignore[index]
+    assert f"{tenant_id}/whatsapp" in told.text
+    mine = await person.sees(PT.alert_begun["quarantined"])  # type: ignore[index]
+    assert mine.button(PT.new_pairing)
+    async with api.database.begin() as connection:
+        await connection.execute(sa.text(aside.format(at="NULL", by="NULL")), {"tenant_id": tenant_id})
+    await person.sees(PT.alert_over["quarantined"], 60)  # type: ignore[index]
+
+
+async def test_a_muted_kind_is_not_told(api: PublicApi, operator: Person) -> None:
+    await operator.types("/start")
+    await operator.presses(EN.alerts)
+    await operator.presses("🔔 session used elsewhere")
+    await operator.sees(EN.alerts_title)
+
+    async def muted() -> bool:
+        kept = (await api.call("GET", "/v1/bot/documents?prefix=operator")).json["documents"]
+        return bool(kept) and kept[0]["value"]["muted"] == ["conflict"]
+
+    await eventually(muted)
+
+
+async def test_in_a_group_only_the_operators_are_answered(api: PublicApi) -> None:
+    async with fake_telegram() as fake, bot(api, fake, admin_chat_id=-100, admin_user_ids=(42,)):
+        pass  # the other bot has the lease; this one waits and leaves
+
+
+async def test_a_restart_in_the_middle_of_a_dialog_loses_nothing_and_two_never_poll_at_once(
+    postgres_server: str,
+) -> None:
+    with fresh_database(postgres_server) as database_url:
+        database = Database(database_url)
+        await database.open()
+        await database.migrate()
+        await database.close()
+        async with public_api(database_url) as api, fake_telegram() as fake:
+            members = {"admin_chat_id": -100, "admin_user_ids": (42,)}
+            operator = fake.person("Olga", "en", chat_id=-100, user_id=42)
+            visitor = fake.person("Vera", "en", chat_id=-100, user_id=43)
+            person = fake.person("Paul", "en")
+            async with bot(api, fake, **members) as first:
+                await person.types("/start")
+                await person.sees("Welcome, Paul!")
+                await operator.types("chatter among people")
+                await visitor.types("/start")
+                await visitor.sees(EN.operator_only)
+                await operator.types("/start@orchestrator_bot")
+                await operator.sees("Baileys Orchestrator")
+                await operator.presses(EN.tenants)
+                await operator.presses(EN.tenant_new)
+                await operator.sees(EN.tenant_new_ask)
+                async with bot(api, fake, **members) as second:
+                    first.set()
+                    await operator.types("Mercado & Filhos")
+                    await operator.sees("The tenant <b>Mercado &amp; Filhos</b> was made.")
+                    await person.types("typed")
+                    await person.sees(EN.press_a_button)
+
+                    async def confirmed() -> bool:
+                        return fake.unconfirmed == 0
+
+                    await eventually(confirmed)
+                    names = [t["name"] for t in (await api.call("GET", "/v1/tenants")).json["tenants"]]
+                    assert names.count("Mercado & Filhos") == 1
+                    assert len([m for m in person.messages if EN.press_a_button in m.text]) == 1
+                    second.set()
+            assert fake.conflicts == 0
+
+
+async def test_the_operator_is_told_that_the_database_is_away_without_it(
+    postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bot_process, "_OUTAGE_AT_START_SECONDS", 0.1)
+    with fresh_database(postgres_server) as database_url:
+        database = Database(database_url)
+        await database.open()
+        await database.migrate()
+        await database.close()
+        async with public_api(database_url) as api, fake_telegram() as fake:
+            operator = fake.person("Olga", "en", chat_id=OPERATOR, user_id=OPERATOR)
+            api.services.readiness.started = False  # as long as the database was not reached
+            async with bot(api, fake):
+                told = await operator.sees(EN.alert_begun["database"])  # type: ignore[index]
+                assert PT.alert_begun["database"] in told.text  # type: ignore[index]
+                api.services.readiness.started = True
+                await operator.sees(EN.alert_over["database"])  # type: ignore[index]
+                await operator.types("/start")
+                await operator.sees("Baileys Orchestrator")
+
+
+async def test_updates_that_telegram_delivers_are_dealt_with_once(postgres_server: str) -> None:
+    with fresh_database(postgres_server) as database_url:
+        database = Database(database_url)
+        await database.open()
+        await database.migrate()
+        await database.close()
+        settings = {"bot_token": TOKEN, "telegram_mode": "webhook", "public_url": "https://wa.example.com"}
+        async with public_api(database_url, **settings) as api, fake_telegram() as fake:
+            person = fake.person("Wanda", "en")
+            async with bot(api, fake, telegram_mode="webhook", public_url=settings["public_url"]):
+
+                async def set_up() -> bool:
+                    return fake.webhook is not None
+
+                await eventually(set_up)
+                assert fake.webhook is not None
+                assert fake.webhook["url"] == "https://wa.example.com/telegram/webhook"
+                await person.types("/start")
+                (update,) = fake._updates
+                headers = {"X-Telegram-Bot-Api-Secret-Token": str(fake.webhook["secret_token"])}
+                assert headers["X-Telegram-Bot-Api-Secret-Token"] == webhook_secret(TOKEN)
+                for _ in range(2):
+                    async with aiohttp.ClientSession() as http:
+                        url = f"{api.url}/telegram/webhook"
+                        async with http.post(url, json=update, headers=headers) as response:
+                            assert response.status == 204
+                await person.sees("Welcome, Wanda!")
+
+                async def forgotten() -> bool:
+                    return not (await api.call("GET", "/v1/bot/updates")).json["updates"]
+
+                await eventually(forgotten)
+                assert len(fake.called("sendMessage")) == 1
