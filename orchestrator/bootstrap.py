@@ -592,7 +592,14 @@ def _secrets(settings: Settings, process: ProcessSettings) -> Iterator[str]:
     access = settings.s3_access
     storage = None if access is None else access.secret_key
     payments = (settings.mercadopago_access_token, settings.mercadopago_webhook_secret)
-    own = (settings.admin_token, settings.bot_token, settings.metrics_token, settings.backup_passphrase, storage, *payments)
+    own = (
+        settings.admin_token,
+        settings.bot_token,
+        settings.metrics_token,
+        settings.backup_passphrase,
+        storage,
+        *payments,
+    )
     for secret in (*own, process.internal_token, process.supervisor_password):
         if secret is not None:
             yield secret
