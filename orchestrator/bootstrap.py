@@ -1,16 +1,18 @@
 """The composition root: the only file that puts concrete parts together."""
 
 import asyncio
+import base64
 import contextlib
 import gc
 import logging
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import backoff
@@ -18,8 +20,10 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from orchestrator import VERSION
 from orchestrator.api.internal import internal_app
 from orchestrator.api.keys import Services
+from orchestrator.api.metrics import metrics_app
 from orchestrator.api.payments import NOTIFICATIONS_PATH
 from orchestrator.api.public import public_app
 from orchestrator.config import (
@@ -32,21 +36,23 @@ from orchestrator.config import (
 )
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.media import MIB
+from orchestrator.domain.meter import RequestMeter
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.rate_limit import Rate
 from orchestrator.domain.session import Lease, SetAsideBy
 from orchestrator.jobs import billing, loops
 from orchestrator.jobs.background import Background, pause
-from orchestrator.log_lines import configure_logging
 from orchestrator.outbound.client import OutboundClient
 from orchestrator.pages import pairing as pages
 from orchestrator.peer.client import PeerClient
+from orchestrator.services import database_backups
 from orchestrator.services.access import Access
 from orchestrator.services.archives import Archives
 from orchestrator.services.backups import Backups
 from orchestrator.services.charges import Charges
 from orchestrator.services.chat_history import ChatHistory
 from orchestrator.services.connections import Connections
+from orchestrator.services.database_backups import Contents, ScheduledBackups
 from orchestrator.services.directory import Directory
 from orchestrator.services.events import EventBus
 from orchestrator.services.forwarding import Forwarding
@@ -59,6 +65,7 @@ from orchestrator.services.leases import LeaseBook
 from orchestrator.services.link_previews import LinkPreviews
 from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
+from orchestrator.services.metrics import Metrics
 from orchestrator.services.moving import Moving
 from orchestrator.services.notices import Notices
 from orchestrator.services.operations import Operations
@@ -91,7 +98,8 @@ from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.bot import BotStore
 from orchestrator.store.charges import ChargeStore
-from orchestrator.store.database import Database
+from orchestrator.store.database import SCHEMA_VERSION, Database
+from orchestrator.store.database_backups import DatabaseBackupStore
 from orchestrator.store.directory import DirectoryStore
 from orchestrator.store.generations import GenerationStore
 from orchestrator.store.incoming_messages import IncomingMessageStore
@@ -107,6 +115,7 @@ from orchestrator.store.pacing import PacingStore
 from orchestrator.store.pairing_links import PairingLinkStore
 from orchestrator.store.plans import PlanStore
 from orchestrator.store.portable_states import PortableStateStore
+from orchestrator.store.queues import QueueStore
 from orchestrator.store.recurring_payments import RecurringPaymentStore
 from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
@@ -117,6 +126,9 @@ from orchestrator.store.stored_events import StoredEvents
 from orchestrator.store.subscriptions import SubscriptionStore
 from orchestrator.store.tenants import TenantStore
 from orchestrator.store.webhooks import WebhookStore
+from orchestrator.telemetry import tracing
+from orchestrator.telemetry.logs import configure_logging
+from orchestrator.transfer.backup_places import place
 
 if TYPE_CHECKING:
     from orchestrator.payments.mercadopago import MercadoPago
@@ -140,6 +152,8 @@ class Parts:
     peer_token: str
     deliveries: WebhookDeliveries
     housekeeping: Housekeeping
+    scheduled_backups: ScheduledBackups | None
+    """None: not on a schedule."""
 
 
 def migrate_database(settings: Settings) -> int:
@@ -153,6 +167,15 @@ def migrate_database(settings: Settings) -> int:
         sys.stderr.write(f"{error.message}\n")
         return 1
     return 0
+
+
+async def restore(url: str, pieces: AsyncIterator[bytes], passphrase: str, *, stopped: bool) -> Contents:
+    """Write a backup into an empty database; for a command beside the service."""
+    from orchestrator.store.migration import migrate  # noqa: PLC0415 (serve() seldom needs it)
+
+    return await database_backups.restore(
+        url, pieces, passphrase, stopped=stopped, migrate=migrate, newest=SCHEMA_VERSION
+    )
 
 
 @asynccontextmanager
@@ -186,9 +209,14 @@ async def _database_of_this_version(url: str) -> AsyncIterator[Database]:
 
 def serve(settings: Settings, process: ProcessSettings, parent: int) -> int:
     """Run the orchestrator until SIGTERM or the end of the process ``parent``; 0, or 1 when background work failed."""
-    configure_logging(settings.log_level)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, process, parent))
+    configure_logging(settings.log_level, _secrets(settings, process))
+    if settings.otlp_endpoint is not None:
+        tracing.start(settings.otlp_endpoint, process.replica_id, VERSION)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(settings, process, parent))
+    finally:
+        tracing.stop()
 
 
 async def _serve(settings: Settings, process: ProcessSettings, parent: int) -> int:
@@ -270,6 +298,8 @@ async def _start(
     background.start("jobs", jobs)
     retention = settings.quarantine_retention_days
     background.start("access", loops.confirming(services.access))
+    if parts.scheduled_backups is not None:
+        background.start("backup", loops.backing_up(parts.scheduled_backups))
     background.start("subscriptions", billing.enforcing(services.subscriptions))
     if settings.terms is not None:
         background.start("payments", billing.reconciling(services.payments))
@@ -394,6 +424,20 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             incoming.committed(lease, number, data)
             deliveries.received(lease)
 
+        readiness = Readiness(database, supervision)
+        sidecar_events = SidecarEvents(sessions, leases, connections, supervision, quarantine, events, sender.opened)
+        metrics = Metrics(
+            writes=writer.meter,
+            requests=RequestMeter(),
+            leases=leases,
+            connections=connections,
+            events=events,
+            readiness=readiness,
+            replicas=replicas,
+            shards=shards,
+            sidecar_events=sidecar_events,
+            queues=QueueStore(database),
+        )
         services = Services(
             access=access,
             acts=ActStore(database),
@@ -410,6 +454,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             incoming=incoming,
             leases=leases,
             messaging=messaging,
+            metrics=metrics,
             notices=notices,
             overview=overview,
             operations=Operations(sessions, leases, shards),
@@ -421,11 +466,11 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             plans=plans,
             posted_folders=PostedFolders(sessions, states),
             rate_limits=RateLimits(Rate(settings.requests_per_minute), Rate(settings.failed_logins_per_minute)),
-            readiness=Readiness(database, supervision),
+            readiness=readiness,
             replicas=replicas,
             settings=session_settings,
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),
-            sidecar_events=SidecarEvents(sessions, leases, connections, supervision, quarantine, events, sender.opened),
+            sidecar_events=sidecar_events,
             supervision=supervision,
             supervisord=supervisord,
             webhooks=Webhooks(webhook_store, outbound, deliveries.interest_changed),
@@ -433,8 +478,13 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             subscriptions=subscriptions,
             tenants=Tenants(tenants, tokens, access, subscriptions),
         )
+        scheduled = _scheduled_backups(settings, process.database_url, database, http)
+        if scheduled is not None:
+            metrics.add(scheduled.metrics)
         housekeeping = Housekeeping(sender, deliveries, outbox_store, stored_events, webhook_store, JobStore(database))
-        yield Parts(services, database, auth_states, sessions, peers, host, peer_token, deliveries, housekeeping)
+        yield Parts(
+            services, database, auth_states, sessions, peers, host, peer_token, deliveries, housekeeping, scheduled
+        )
         await peers.close()
         await replicas.close()
     finally:
@@ -444,6 +494,22 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         await http.close()
         await writer.close()
         await database.close()
+
+
+def _scheduled_backups(
+    settings: Settings, url: str, database: Database, http: aiohttp.ClientSession
+) -> ScheduledBackups | None:
+    hours, target, passphrase = settings.backup_schedule_hours, settings.backup_target, settings.backup_passphrase
+    if hours is None or target is None or passphrase is None:
+        return None
+    return ScheduledBackups(
+        DatabaseBackupStore(database),
+        url,
+        place(target, settings.s3_access, http),
+        passphrase,
+        every_seconds=hours * 3600,
+        keep=settings.backup_keep,
+    )
 
 
 def _gateway(settings: Settings) -> "MercadoPago | None":
@@ -482,6 +548,7 @@ def public(parts: Parts, settings: Settings) -> web.Application:
         settings.public_url,
         proxies=settings.trusted_proxies,
         webhook_secret=webhook_secret(settings.bot_token) if webhook and settings.bot_token else None,
+        metrics_token=settings.metrics_token,
     )
     pages.add_to(app)
     return app
@@ -489,11 +556,15 @@ def public(parts: Parts, settings: Settings) -> web.Application:
 
 @asynccontextmanager
 async def _listening(parts: Parts, settings: Settings, process: ProcessSettings) -> AsyncIterator[None]:
-    """Both APIs: the public one on all interfaces, the sidecar's on a unix socket in a private folder."""
+    """Both APIs: the public one on all interfaces, the sidecar's on a unix socket in a private folder; and the metrics if
+    they have a port of their own."""
     services = parts.services
+    apps = [public(parts, settings), internal_app(services, process.internal_token)]
+    if settings.metrics_port is not None:
+        apps.append(metrics_app(services))
     runners = [
         web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, handler_cancellation=False)
-        for app in (public(parts, settings), internal_app(services, process.internal_token))
+        for app in apps
     ]
     try:
         for runner in runners:
@@ -506,12 +577,36 @@ async def _listening(parts: Parts, settings: Settings, process: ProcessSettings)
             await web.UnixSite(runners[0], str(process.api_socket)).start()
             process.api_socket.chmod(0o600)
         await web.TCPSite(runners[0], settings.host, settings.port).start()
+        if settings.metrics_port is not None:
+            await web.TCPSite(runners[2], settings.host, settings.metrics_port).start()
         log.info("listening", port=settings.port)
         yield
     finally:
         services.events.close()
         for runner in runners:
             await runner.cleanup()
+
+
+def _secrets(settings: Settings, process: ProcessSettings) -> Iterator[str]:
+    """What no line of the log may have, in each form in which something might write it."""
+    access = settings.s3_access
+    storage = None if access is None else access.secret_key
+    payments = (settings.mercadopago_access_token, settings.mercadopago_webhook_secret)
+    own = (settings.admin_token, settings.metrics_token, settings.backup_passphrase, storage, *payments)
+    for secret in (
+        *own,
+        process.internal_token,
+        process.supervisor_password,
+        process.bot_api_token,
+        settings.bot_token,
+    ):
+        if secret is not None:
+            yield secret
+    for key in settings.session_encryption_keys:
+        yield from (key.hex(), base64.b64encode(key).decode(), base64.urlsafe_b64encode(key).decode())
+    password = urlsplit(process.database_url).password
+    if password:
+        yield from (password, unquote(password))
 
 
 def _warn_about(settings: Settings) -> None:

@@ -87,6 +87,30 @@ def rotate_keys(arguments: argparse.Namespace) -> int:
     return key_rotation.rotate_keys(arguments)
 
 
+def create_backup(arguments: argparse.Namespace) -> int:
+    from orchestrator.commands import backup
+
+    return backup.create(arguments)
+
+
+def verify_backup(arguments: argparse.Namespace) -> int:
+    from orchestrator.commands import backup
+
+    return backup.verify(arguments)
+
+
+def restore_backup(arguments: argparse.Namespace) -> int:
+    from orchestrator.commands import backup
+
+    return backup.restore(arguments)
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    from orchestrator.commands import doctor
+
+    return doctor.examine(arguments)
+
+
 def declare_import(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--from", dest="form", required=True, choices=IMPORT_FORMATS, help="what SOURCE is; see docs/moving.md")
@@ -109,8 +133,32 @@ def declare_export(parser: argparse.ArgumentParser) -> None:
     _declare_common(parser)
 
 
+def declare_create_backup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--to", metavar="PLACE", help="a folder, a new file, or s3://bucket/prefix; else BACKUP_TARGET")
+    _declare_passphrase(parser)
+
+
+def declare_verify_backup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", nargs="?", metavar="BACKUP", help="a file, or a place whose newest is meant")
+    _declare_passphrase(parser)
+
+
+def declare_restore_backup(parser: argparse.ArgumentParser) -> None:
+    declare_verify_backup(parser)
+    parser.add_argument("--stopped", action="store_true", help="have no session start by itself")
+
+
+def declare_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="findings as one JSON document")
+    parser.add_argument("--sessions", type=int, default=0, metavar="NUMBER", help="how many sessions it is to carry")
+
+
 def _declare_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenant", default=OPERATOR_TENANT, help="whose session it is")
+    _declare_passphrase(parser)
+
+
+def _declare_passphrase(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--passphrase", action="store_true", help="ask for the archive's passphrase")
     source.add_argument("--passphrase-file", type=Path, metavar="FILE", help="read it from a file")
@@ -134,6 +182,10 @@ COMMANDS: Final = (
     Command("sessions import", import_session, "bring a session in from another place", declare_import),
     Command("sessions export", export_session, "hand a session out to another place", declare_export),
     Command("keys rotate", rotate_keys, "seal all that is stored under the first of SESSION_ENCRYPTION_KEYS"),
+    Command("backup create", create_backup, "copy the whole database into one sealed file", declare_create_backup),
+    Command("backup verify", verify_backup, "read all of a backup, and say what is in it", declare_verify_backup),
+    Command("backup restore", restore_backup, "write a backup into an empty database", declare_restore_backup),
+    Command("doctor", doctor, "check everything that the service needs, and say what to do", declare_doctor),
     Command("watch-processes", watch_processes, "stop everything when a process can't be kept alive (started by `up`)"),
 )
 

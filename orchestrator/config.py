@@ -30,11 +30,14 @@ LOG_LEVELS: Final = ("debug", "info", "warn", "error")
 SECRET_VARIABLES: Final = (
     "ADMIN_TOKEN",
     "BOT_API_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "BACKUP_PASSPHRASE",
     "BOT_TOKEN",
     "DATABASE_URL",
     "INTERNAL_TOKEN",
     "JOURNAL_KEYS",
     "MERCADOPAGO_ACCESS_TOKEN",
+    "METRICS_TOKEN",
     "MERCADOPAGO_WEBHOOK_SECRET",
     "SESSION_ENCRYPTION_KEYS",
     "SUPERVISOR_PASSWORD",
@@ -45,6 +48,8 @@ MOST_SHARDS: Final = 64
 
 _MINIMUM_ADMIN_TOKEN_LENGTH: Final = 16
 _ENCRYPTION_KEY_BYTES: Final = 32
+_TELEGRAM_API_URL: Final = "https://api.telegram.org"
+_MERCADOPAGO_API_URL: Final = "https://api.mercadopago.com"
 _DAY_SECONDS: Final = 86_400.0
 _POSTGRES_SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg")
 _HEX_64: Final = re.compile(r"[0-9A-Fa-f]{64}")
@@ -72,6 +77,17 @@ class SettingsError(Exception):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Access:
+    """Storage that speaks S3, and who we are there."""
+
+    endpoint: str
+    """`https://host`, without a path."""
+    region: str
+    key_id: str
+    secret_key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +146,20 @@ class Settings:
     """Who may act as the operator in it; in a private chat that is whose chat it is."""
     telegram_api_url: str = TELEGRAM_API_URL
     telegram_mode: str = "polling"
+    metrics_token: str | None = field(default=None, repr=False)
+    """Opens `/metrics` and nothing else; the admin token does too."""
+    metrics_port: int | None = None
+    """Where the metrics are without a token as well; None: nowhere."""
+    backup_schedule_hours: float | None = None
+    """How often one of the replicas copies the whole database to `backup_target`; None: never."""
+    backup_target: str | None = None
+    """`s3://bucket/prefix`, or the absolute path of a folder."""
+    backup_passphrase: str | None = field(default=None, repr=False)
+    backup_keep: int = 14
+    """How many of the newest copies stay at the target."""
+    s3_access: S3Access | None = None
+    otlp_endpoint: str | None = None
+    """Where traces go, OTLP over HTTP; None: nowhere."""
     mercadopago_access_token: str | None = field(default=None, repr=False)
     """None: billing is off, and everybody may use everything."""
     mercadopago_webhook_secret: str | None = field(default=None, repr=False)
@@ -167,7 +197,7 @@ class Settings:
             sidecar_port=read.whole_number("SIDECAR_PORT", default=3000, lowest=1, highest=65_535),
             sidecar_shards=read.whole_number("SIDECAR_SHARDS", default=0, lowest=1, highest=MOST_SHARDS) or None,
             replica_address=read.http_url("REPLICA_ADDRESS"),
-            public_url=read.http_url("PUBLIC_URL"),
+            public_url=read.public_url("PUBLIC_URL"),
             rebalance_after_seconds=read.seconds("REBALANCE_AFTER_SECONDS", default=60.0),
             backup_timeout_seconds=read.seconds("BACKUP_TIMEOUT_SECONDS", default=10.0, highest=300.0),
             backup_attempts=read.whole_number("BACKUP_ATTEMPTS", default=3, lowest=1, highest=20),
@@ -192,6 +222,14 @@ class Settings:
             admin_user_ids=read.chat_ids("ADMIN_USER_IDS", most=100),
             telegram_api_url=read.http_url("TELEGRAM_API_URL") or TELEGRAM_API_URL,
             telegram_mode=read.choice("TELEGRAM_MODE", default="polling", choices=("polling", "webhook")),
+            metrics_token=read.admin_token("METRICS_TOKEN"),
+            metrics_port=read.whole_number("METRICS_PORT", default=0, lowest=1, highest=65_535) or None,
+            backup_schedule_hours=read.hours("BACKUP_SCHEDULE"),
+            backup_target=read.backup_target("BACKUP_TARGET"),
+            backup_passphrase=read.passphrase("BACKUP_PASSPHRASE"),
+            backup_keep=read.whole_number("BACKUP_KEEP", default=14, lowest=1, highest=10_000),
+            s3_access=read.s3_access(),
+            otlp_endpoint=read.otlp_endpoint("OTEL_EXPORTER_OTLP_ENDPOINT"),
             mercadopago_access_token=read.secret("MERCADOPAGO_ACCESS_TOKEN"),
             mercadopago_webhook_secret=read.secret("MERCADOPAGO_WEBHOOK_SECRET"),
             mercadopago_api_url=read.http_url("MERCADOPAGO_API_URL"),
@@ -211,6 +249,18 @@ class Settings:
         elif settings.sidecar_port <= settings.port <= last:
             taken = f"{settings.sidecar_port} to {last}"
             read.refuse(f"PORT is {settings.port}, and the sidecars take {taken}; set PORT or SIDECAR_PORT to another.")
+        if settings.metrics_port is not None and settings.metrics_port in (
+            settings.port,
+            *range(settings.sidecar_port, last + 1),
+        ):
+            read.refuse(f"METRICS_PORT is {settings.metrics_port}, which is taken; set it to another port.")
+        if settings.backup_schedule_hours is not None and None in (settings.backup_target, settings.backup_passphrase):
+            read.refuse(
+                "BACKUP_SCHEDULE is set; set BACKUP_TARGET to s3://bucket/prefix or a folder, and BACKUP_PASSPHRASE to what seals "
+                "the copies (at least 16 characters, kept elsewhere: without it they can't be opened)."
+            )
+        if (settings.backup_target or "").startswith("s3://") and settings.s3_access is None:
+            read.refuse("BACKUP_TARGET is an s3:// address; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
         read.raise_problems()
         return settings
 
@@ -279,6 +329,32 @@ class BotProcessSettings:
         return settings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideServices:
+    """Who else is called, and as whom: what `doctor` tries."""
+
+    bot_token: str | None = field(default=None, repr=False)
+    admin_chat_id: str | None = None
+    telegram_api_url: str = _TELEGRAM_API_URL
+    mercadopago_access_token: str | None = field(default=None, repr=False)
+    mercadopago_api_url: str = _MERCADOPAGO_API_URL
+    public_url: str | None = None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "OutsideServices":
+        read = _Reader(environ)
+        services = cls(
+            bot_token=environ.get("BOT_TOKEN", "").strip() or None,
+            admin_chat_id=environ.get("ADMIN_CHAT_ID", "").strip() or None,
+            telegram_api_url=read.http_url("TELEGRAM_API_URL") or _TELEGRAM_API_URL,
+            mercadopago_access_token=environ.get("MERCADOPAGO_ACCESS_TOKEN", "").strip() or None,
+            mercadopago_api_url=read.http_url("MERCADOPAGO_API_URL") or _MERCADOPAGO_API_URL,
+            public_url=read.public_url("PUBLIC_URL"),
+        )
+        read.raise_problems()
+        return services
+
+
 SUPERVISOR_USERNAME: Final = "orchestrator"
 
 
@@ -345,6 +421,37 @@ class _Reader:
         self.refuse(f"{name} is {_shown(text)}; set it to a number of seconds from {lowest:g} to {highest:g}.")
         return default
 
+    def hours(self, name: str) -> float | None:
+        text = self._text(name)
+        if text is None:
+            return None
+        if re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,9})?", text) and 0.001 <= float(text) <= 24 * 90:
+            return float(text)
+        self.refuse(f"{name} is {_shown(text)}; set it to a number of hours, such as 24, or leave it out.")
+        return None
+
+    def backup_target(self, name: str) -> str | None:
+        text = self._text(name)
+        if text is None or re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,62}(/[A-Za-z0-9._/-]*)?", text):
+            return text
+        if text.startswith("/") and text.isprintable():
+            return text
+        self.refuse(
+            f"{name} is {_shown(text)}; set it to s3://bucket/prefix, or to the path of a folder from the root."
+        )
+        return None
+
+    def s3_access(self) -> S3Access | None:
+        """The names are those of every other program that uses S3."""
+        key_id, secret = self._text("AWS_ACCESS_KEY_ID"), self._text("AWS_SECRET_ACCESS_KEY")
+        region = self._text("AWS_REGION") or "us-east-1"
+        endpoint = (self._text("AWS_ENDPOINT_URL") or f"https://s3.{region}.amazonaws.com").rstrip("/")
+        if not re.fullmatch(r"https?://[^/?#@\s]+", endpoint):
+            self.refuse("AWS_ENDPOINT_URL is malformed; set it to https://host of the storage, or leave it out.")
+        if key_id is None or secret is None:
+            return None
+        return S3Access(endpoint=endpoint, region=region, key_id=key_id, secret_key=secret)
+
     def choice(
         self, name: str, *, default: str, choices: tuple[str, ...], also: Mapping[str, str] = MappingProxyType({})
     ) -> str:
@@ -399,6 +506,12 @@ class _Reader:
         what = "one of Telegram's chat ids" if most == 1 else "Telegram's user ids, separated by commas"
         self.refuse(f"{name} is {_shown(self._text(name) or '')}; set it to {what}, which are whole numbers.")
         return ()
+
+    def passphrase(self, name: str) -> str | None:
+        text = self._environ.get(name, "").strip() or None
+        if text is not None and len(text) < _MINIMUM_ADMIN_TOKEN_LENGTH:
+            self.refuse(f"{name} is too short; choose at least {_MINIMUM_ADMIN_TOKEN_LENGTH} characters.")
+        return text
 
     def secret(self, name: str) -> str | None:
         text = self._text(name)
@@ -460,6 +573,18 @@ class _Reader:
             elif text:
                 self.refuse(f"{name}: {_shown(text)} is no network; write 10.0.0.0/8 or fd00::/8, with commas between.")
         return tuple(found)
+
+    def otlp_endpoint(self, name: str) -> str | None:
+        text = self._text(name)
+        if text is None or re.fullmatch(r"https?://[^?#@\s]+", text):
+            return text
+        self.refuse(f"{name} is malformed; set it to http://host:4318 of the collector, or leave it out.")
+        return None
+
+    def public_url(self, name: str) -> str | None:
+        """Railway tells which domain it gave the service, if it has one."""
+        domain = self._text("RAILWAY_PUBLIC_DOMAIN")
+        return self.http_url(name) or (None if domain is None else f"https://{domain}")
 
     def root_key(self, name: str) -> str | None:
         text = self._text(name)

@@ -20,6 +20,8 @@ import { parsedNetwork } from './proxy/address-rules.js'
  * @property {string | null} mediaDir where the orchestrator puts files that are to be sent; null: no media
  * @property {number} journalMaxBytes
  * @property {readonly Buffer[]} journalKeys each 32 bytes; the first seals, all of them open
+ * @property {string | null} otlpEndpoint where traces go; null: nowhere
+ * @property {Record<string, string>} otlpHeaders
  * @property {readonly import('./proxy/address-rules.js').Network[]} outboundAllowedNetworks where a session's proxy may be though it isn't public
  * @property {string} logLevel
  */
@@ -62,6 +64,8 @@ export function readConfig(env) {
     mediaDir: read.optional('MEDIA_DIR'),
     journalMaxBytes: read.integer('JOURNAL_MAX_MIB', 256, 1, 1024) * MIB,
     journalKeys: read.keys('JOURNAL_KEYS', 32),
+    otlpEndpoint: read.optional('OTEL_EXPORTER_OTLP_ENDPOINT'),
+    otlpHeaders: pairsOf(read.optional('OTEL_EXPORTER_OTLP_HEADERS') ?? ''),
     outboundAllowedNetworks: read.networks('OUTBOUND_ALLOWED_NETWORKS'),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info')
   }
@@ -144,4 +148,14 @@ function readers(env, problems) {
       return text
     }
   }
+}
+
+/**
+ * As the OpenTelemetry specification has them: `name=value` with commas between, percent-encoded.
+ * @param {string} text
+ * @returns {Record<string, string>}
+ */
+function pairsOf(text) {
+  const pairs = text.split(',').filter(pair => pair.includes('=')).map(pair => /** @type {[string, string]} */ (pair.split(/=(.*)/s, 2)))
+  return Object.fromEntries(pairs.map(([name, value]) => [name.trim(), value.trim().replaceAll(/%[0-9A-Fa-f]{2}/g, decodeURIComponent)]))
 }

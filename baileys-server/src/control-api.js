@@ -18,10 +18,13 @@ import { safeError } from './log.js'
  * @property {{draining: boolean, undrained: number[], bytes: number, limit: number, hold: (held: boolean) => void}} journal
  *   as it is at the moment of the question
  * @property {() => {used: number, limit: number}} heap how near this process is to the end that V8 makes when memory runs out
+ * @property {() => {resident_bytes: number, cpu_seconds: number, event_loop_utilization: number}} processFigures what the
+ *   metrics tell of this process; the utilization is since the question before
  * @property {string} instance
  * @property {import('./connections/last-words.js').LastWords | null} lastWords of the process before
  * @property {string} token
  * @property {import('./log.js').Logger} log
+ * @property {import('./tracing.js').Tracer | null} [tracer]
  */
 
 const MAX_BODY_BYTES = 1024 * 1024
@@ -36,7 +39,7 @@ export function createControlApi(parts) {
   return http.createServer(async (request, response) => {
     const gone = new AbortController()
     response.once('close', () => gone.abort())
-    const answer = await answerTo(request, routes, isAuthorized, gone.signal).catch(error => problem(error, parts.log))
+    const answer = await tracedAnswer(request, routes, isAuthorized, gone.signal, parts.tracer ?? null).catch(error => problem(error, parts.log))
     if (!request.complete) response.setHeader('connection', 'close')
     await ('stream' in answer ? sendStream(response, answer, parts.log) : sendJson(response, answer))
   })
@@ -61,6 +64,26 @@ function sendJson(response, { status, body }) {
 async function sendStream(response, { status, headers, stream }, log) {
   response.writeHead(status, headers)
   await pipeline(stream, response).catch(error => log.warn(safeError(error), 'control_stream_ended_early'))
+}
+
+/**
+ * @param {http.IncomingMessage} request
+ * @param {import('./control/request.js').Route[]} routes
+ * @param {(header: string | undefined) => boolean} isAuthorized
+ * @param {AbortSignal} signal
+ * @param {import('./tracing.js').Tracer | null} tracer
+ */
+async function tracedAnswer(request, routes, isAuthorized, signal, tracer) {
+  const answer = () => answerTo(request, routes, isAuthorized, signal)
+  if (!tracer) return await answer()
+  const name = `${request.method} ${request.url?.split('?', 1)[0].replaceAll(/\/\d+(?=\/|$)/g, '/{ref}')}`
+  return await tracer.served(name, headerOf(request, 'traceparent'), answer)
+}
+
+/** @param {http.IncomingMessage} request @param {string} name */
+function headerOf(request, name) {
+  const value = request.headers[name]
+  return Array.isArray(value) ? value[0] : value
 }
 
 /**

@@ -11,7 +11,9 @@ import { currentSession, leaveLastWords, takeLastWords } from './connections/las
 import { StartSlots } from './connections/start-slots.js'
 import { WebVersion } from './connections/web-version.js'
 import { createControlApi } from './control-api.js'
+import { processFigures } from './process-figures.js'
 import { createLog, safeError } from './log.js'
+import { Tracer } from './tracing.js'
 import { Media } from './messages/media.js'
 import { JournalRecovery } from './connections/journal-recovery.js'
 import { AddressRules } from './proxy/address-rules.js'
@@ -36,6 +38,7 @@ const config = configOrExit()
 const log = createLog(config.logLevel)
 const instance = randomUUID()
 const shuttingDown = new AbortController()
+const tracer = config.otlpEndpoint === null ? null : new Tracer({ endpoint: config.otlpEndpoint, headers: config.otlpHeaders, instance, log })
 
 const client = new OrchestratorClient({
   socketPath: config.orchestratorSocket,
@@ -43,7 +46,8 @@ const client = new OrchestratorClient({
   timeoutMs: config.backupTimeoutMs,
   retries: config.backupRetries,
   clock,
-  log
+  log,
+  tracer
 })
 const journal = config.journalDir === null ? null : journalOrExit(config.journalDir)
 const lastWords = config.journalDir === null ? null : takeLastWords(config.journalDir)
@@ -92,10 +96,12 @@ const controlApi = createControlApi({
     const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
     return { used, limit }
   },
+  processFigures: processFigures(),
   instance,
   lastWords,
   token: config.internalToken,
-  log
+  log,
+  tracer
 })
 
 trustOtherServer()
@@ -156,6 +162,7 @@ async function shutDown(cause) {
   await sayGoodbye()
   controlApi.close()
   client.close()
+  await tracer?.close()
   log.info({}, 'sidecar_stopped')
   log.flush(() => process.exit(0))
 }

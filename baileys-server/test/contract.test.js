@@ -236,7 +236,7 @@ async function controlAnswer(name, call, request, { status, body }) {
     start: session => { assert.deepEqual(session, { sessionRef: 17, sessionId: request.session_id, generation: request.generation, epoch: request.epoch, settings: { ...DEFAULT_SETTINGS, ...request.settings } }); outcome() }
   }
   const journal = { draining: name === 'control-draining', undrained: name === 'control-session-stop-undrained' ? [17] : body.undrained ?? [], hold: () => {}, ...body.journal }
-  const api = createControlApi({ registry, journal, heap: () => body.heap, lastWords: body.last_words, instance: body.instance, token: TOKEN, log: { error: () => {} } })
+  const api = createControlApi({ registry, journal, heap: () => body.heap, processFigures: () => body.process, lastWords: body.last_words, instance: body.instance, token: TOKEN, log: { error: () => {} } })
   await new Promise(resolve => api.listen(0, '127.0.0.1', resolve))
   const [method, path] = call.split(' ')
   const answer = await fetch(`http://127.0.0.1:${api.address().port}${path}`, {

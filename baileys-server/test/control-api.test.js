@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import net from 'node:net'
 import { createControlApi } from '../src/control-api.js'
+import { processFigures } from '../src/process-figures.js'
 import { Registry } from '../src/connections/registry.js'
 import { TOKEN } from './support/orchestrator.js'
 
@@ -13,7 +14,7 @@ const holds = []
 before(async () => {
   errors = []
   const registry = new Registry(() => { throw new Error('nothing may start here') })
-  api = createControlApi({ registry, journal: { draining: false, undrained: [], bytes: 0, limit: 0, hold: held => { holds.push(held) } }, heap: () => ({ used: 1, limit: 2 }), lastWords: null, instance: 'i', token: TOKEN, log: { error: fields => errors.push(fields) } })
+  api = createControlApi({ registry, journal: { draining: false, undrained: [], bytes: 0, limit: 0, hold: held => { holds.push(held) } }, heap: () => ({ used: 1, limit: 2 }), processFigures: processFigures(), lastWords: null, instance: 'i', token: TOKEN, log: { error: fields => errors.push(fields) } })
   await new Promise(resolve => api.listen(0, '127.0.0.1', resolve))
   url = `http://127.0.0.1:${api.address().port}`
 })

@@ -123,6 +123,14 @@ def _count(request: web.Request, caller: Caller, operation: Operation | None) ->
         require(request[RATE])
 
 
+def count_messages(request: web.Request, number: int) -> None:
+    """Count messages of the caller's tenant, for a request that sends many; ``RateLimited``."""
+    taken = request.app[SERVICES].rate_limits.messages(request[CALLER], number)
+    if taken is not None and not is_from_peer(request):
+        request[RATE] = taken
+        require(taken)
+
+
 async def _tenant(request: web.Request, caller: Caller) -> str:
     named = request.headers.get(TENANT_HEADER)
     if named is None or named == caller.tenant_id:

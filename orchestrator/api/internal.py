@@ -15,9 +15,11 @@ from orchestrator.api.keys import SERVICES, Services
 from orchestrator.api.limits import BODY_LIMIT, VALUE_LIMIT, KeyId, KeyType, Positive
 from orchestrator.api.problems import problems
 from orchestrator.api.request_ids import Handler
+from orchestrator.api.tracing import traced
 from orchestrator.domain.auth_state import Account, AuthStateWrite, Found, LoadOutcome, ProvenAbsent
 from orchestrator.domain.directory import Change, Kind
 from orchestrator.domain.errors import FieldError, InvalidRequest, OrchestratorError, Unauthorized
+from orchestrator.telemetry.tracing import HEADER
 
 Value = Annotated[str, msgspec.Meta(max_length=VALUE_LIMIT)]
 EntryId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -96,11 +98,12 @@ class EventBatch(Instance, forbid_unknown_fields=True):
 
 
 def internal_app(services: Services, token: str) -> web.Application:
-    app = web.Application(middlewares=[problems, authenticated_by(token)], client_max_size=BODY_LIMIT)
+    app = web.Application(middlewares=[traced_if_asked, problems, authenticated_by(token)], client_max_size=BODY_LIMIT)
     app[SERVICES] = services
     session = "/internal/v1/sessions/{session_ref:[0-9]{1,18}}"
     app.add_routes(
         [
+            web.post("/internal/v1/first-start/admin-token", take_first_token),
             web.post("/internal/v1/sidecar/hello", hello),
             web.post("/internal/v1/sidecar/departing", departing),
             web.post("/internal/v1/sidecar/goodbye", goodbye),
@@ -122,6 +125,12 @@ def internal_app(services: Services, token: str) -> web.Application:
     return app
 
 
+@web.middleware
+async def traced_if_asked(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Only what belongs to a trace already: the write path has no time for more than this look."""
+    return await traced(request, handler) if HEADER in request.headers else await handler(request)
+
+
 def authenticated_by(token: str) -> Middleware:
     expected = token.encode()
 
@@ -140,6 +149,11 @@ def authenticated_by(token: str) -> Middleware:
 async def hello(request: web.Request) -> web.Response:
     request.app[SERVICES].supervision.hello((await read_json(request, Instance)).instance)
     return json_response({})
+
+
+async def take_first_token(request: web.Request) -> web.Response:
+    """Once, and only in the process that made it: for the bot, which hands it to the operator."""
+    return json_response({"admin_token": request.app[SERVICES].access.take_first_token()})
 
 
 async def departing(request: web.Request) -> web.Response:

@@ -18,6 +18,7 @@ from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.messaging import Messaging
+from orchestrator.services.metrics import Metrics
 from orchestrator.services.notices import Notices
 from orchestrator.services.operations import Operations
 from orchestrator.services.outbox import Outbox
@@ -65,6 +66,7 @@ class Services:
     leases: LeaseBook
     messaging: Messaging
     overview: OverviewStore
+    metrics: Metrics
     operations: Operations
     outbox: Outbox
     outbox_sender: OutboxSender

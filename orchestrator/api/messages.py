@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import aiohttp
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from orchestrator.api import outbox
 from orchestrator.api.asking import chat_jid, in_path
@@ -52,6 +53,7 @@ _MESSAGE_LIMIT = 24 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 #: A fetch of 60 s, an upload to WhatsApp's media host and a send.
 _LONGEST_SECONDS = 330.0
+_BROKEN_FORM = (ValueError, aiohttp.ClientPayloadError, web.RequestPayloadError, HttpProcessingError)
 _SAFE_TYPE = re.compile(r"[a-zA-Z0-9][\w.+-]{0,80}/[a-zA-Z0-9][\w.+-]{0,80}(; ?[\x20-\x7e]{1,80})?", re.ASCII)
 
 
@@ -128,7 +130,7 @@ async def _form(request: web.Request) -> tuple[wire.OutgoingMessage, Upload]:
                 raise BodyTooLarge
         message = from_json(bytes(text), wire.OutgoingMessage)
         part = await reader.next()
-    except (ValueError, aiohttp.ClientPayloadError, web.RequestPayloadError) as error:
+    except _BROKEN_FORM as error:
         raise _unreadable() from error
     if not isinstance(part, BodyPartReader) or part.name != "file":
         raise InvalidRequest(errors=[FieldError("file", "must be the second part of the form")])
@@ -139,7 +141,7 @@ async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
     try:
         while chunk := await part.read_chunk(_CHUNK_BYTES):
             yield bytes(chunk)
-    except (ValueError, aiohttp.ClientPayloadError, web.RequestPayloadError) as error:
+    except _BROKEN_FORM as error:
         raise _unreadable() from error
 
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from aiohttp import web
 
+from orchestrator.api.admission import count_messages
 from orchestrator.api.bodies import json_response, read_json, read_query
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.api.operations import BODY_LIMIT, FORM, Operation
@@ -110,6 +111,7 @@ async def cancel(request: web.Request) -> web.Response:
 async def send_bulk(request: web.Request) -> web.Response:
     body = await read_json(request, wire.SendBulk)
     key = idempotency_key(request)
+    count_messages(request, len(body.messages))
     if _OUTSIDE & body.template.keys():
         raise InvalidRequest(
             errors=[FieldError("template", f"must be a message without {', '.join(sorted(_OUTSIDE))}")]

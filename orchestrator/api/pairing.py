@@ -22,6 +22,7 @@ from orchestrator.domain.errors import (
     PairingCodeRateLimited,
     PairingCodeRefused,
     PairingLinkNotFound,
+    PaymentRequired,
     QrNotReady,
     SessionQuarantined,
     SidecarGone,
@@ -144,7 +145,7 @@ _FORMATS: Mapping[str, Callable[[Qr], web.Response]] = {
 }
 
 
-_CONFLICTS = (AlreadyPaired, NotPairing, SessionQuarantined)
+_CONFLICTS = (AlreadyPaired, NotPairing, SessionQuarantined, PaymentRequired)
 
 _LINKS = "/v1/sessions/{session_id}/pairing-links"
 _EXAMPLE_LINK: Mapping[str, Any] = {

@@ -12,6 +12,7 @@ from orchestrator.api import (
     groups,
     health,
     messages,
+    metrics,
     openapi,
     outbox,
     overview,
@@ -30,11 +31,13 @@ from orchestrator.api import (
 from orchestrator.api.admission import PEER_TOKEN, PROXIES, admitted, tell_rate
 from orchestrator.api.compression import compressed
 from orchestrator.api.forwarding import forwarded
+from orchestrator.api.hardening import hardened
 from orchestrator.api.keys import PUBLIC_URL, SERVICES, WEBHOOK_SECRET, Services
 from orchestrator.api.operations import BODY_LIMIT, Operation, operation_of, register
 from orchestrator.api.problems import problems
 from orchestrator.api.record import recorded
 from orchestrator.api.request_ids import Handler, identified, tell_request_id
+from orchestrator.api.tracing import traced
 from orchestrator.peer.client import DATABASE_PATH, EVENTS_PATH
 
 #: In the order in which the documentation shows them.
@@ -59,6 +62,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *charges.OPERATIONS,
     *payments.OPERATIONS,
     *health.OPERATIONS,
+    *metrics.OPERATIONS,
     *openapi.OPERATIONS,
     *seed.OPERATIONS,
 )
@@ -71,16 +75,29 @@ def public_app(
     *,
     proxies: int = 0,
     webhook_secret: str | None = None,
+    metrics_token: str | None = None,
 ) -> web.Application:
     """``proxies``: how many in front of us add an address to X-Forwarded-For; ``webhook_secret``: what Telegram shows."""
-    middlewares = [identified, compressed, problems, seed.plain_answers, admitted, recorded, bounded, forwarded]
+    middlewares = [
+        identified,
+        traced,
+        metrics.metered,
+        compressed,
+        problems,
+        seed.plain_answers,
+        admitted,
+        recorded,
+        bounded,
+        forwarded,
+    ]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_LIMIT)
     app[SERVICES] = services
     app[PEER_TOKEN] = peer_token
     app[PUBLIC_URL] = public_url
     app[PROXIES] = proxies
     app[WEBHOOK_SECRET] = webhook_secret
-    app.on_response_prepare.extend([tell_request_id, tell_rate])
+    app[metrics.METRICS_TOKEN] = metrics_token
+    app.on_response_prepare.extend([tell_request_id, tell_rate, hardened])
     register(app, OPERATIONS)
     app.add_routes([web.get(EVENTS_PATH, peer.events), web.get(DATABASE_PATH, peer.database)])
     return app

@@ -24,7 +24,7 @@ from orchestrator.client import Client
 from orchestrator.config import BotProcessSettings, Settings, webhook_secret
 from orchestrator.domain.alert import AlertKind
 from orchestrator.domain.errors import BillingOff, BotLeaseLost, DatabaseUnavailable, NotFound, OrchestratorError
-from orchestrator.log_lines import configure_logging
+from orchestrator.telemetry.logs import configure_logging
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ WEBHOOK_PATH = "/telegram/webhook"
 
 def run(settings: Settings, process: BotProcessSettings, parent: int) -> int:
     """Run until SIGTERM or the end of the process ``parent``."""
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, [secret for secret in (settings.bot_token, process.bot_api_token) if secret])
     return asyncio.run(_run(settings, process, parent))
 
 

@@ -11,9 +11,11 @@ from orchestrator.client.billing import Billing
 from orchestrator.client.bot import Bot
 from orchestrator.client.event_stream import StreamEvent, events
 from orchestrator.client.operator import Operator
+from orchestrator.client.outbox import Outbox
 from orchestrator.client.sessions import Sessions
 from orchestrator.client.tenants import Tenants, Tokens
 from orchestrator.client.transport import Transport
+from orchestrator.client.webhooks import Webhooks
 
 #: A send may take 45 s until WhatsApp's socket took it.
 TIMEOUT_SECONDS = 60.0
@@ -41,6 +43,8 @@ class Client:
 
     def _offer(self) -> None:
         self.sessions = Sessions(self._transport)
+        self.outbox = Outbox(self._transport)
+        self.webhooks = Webhooks(self._transport)
         self.tokens = Tokens(self._transport)
         self.tenants = Tenants(self._transport)
         self.operator = Operator(self._transport)

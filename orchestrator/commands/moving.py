@@ -2,16 +2,15 @@
 
 import argparse
 import asyncio
-import getpass
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Final
 
 from orchestrator import bootstrap
+from orchestrator.commands import passphrases
 from orchestrator.commands.database import service_database_url
-from orchestrator.config import Settings, SettingsError, database_url_in, text_in
+from orchestrator.config import Settings, SettingsError, database_url_in
 from orchestrator.domain.errors import AuthStateRefused, InvalidRequest
 from orchestrator.domain.portable_state import PortableState
 from orchestrator.domain.session import SESSION_ID
@@ -44,10 +43,10 @@ def export_session(arguments: argparse.Namespace) -> int:
     """Hand a session out as an archive or as a folder for an unchanged Baileys."""
     settings = Settings.from_environment(os.environ)
     folder = arguments.format == "multi-file"
-    if folder and _wants_passphrase(arguments):
+    if folder and passphrases.is_wanted(arguments):
         raise AuthStateRefused("A folder can't be sealed; leave the passphrase out, or export an archive.")
     private_files.require_free(arguments.to)  # before the session is stopped for nothing
-    passphrase = None if folder else _passphrase(arguments, twice=True)
+    passphrase = None if folder else passphrases.passphrase(arguments, twice=True)
     state, running = asyncio.run(_move_out(settings, service_database_url(settings), arguments))
     if folder:
         multi_file.write(state, arguments.to)
@@ -77,8 +76,8 @@ def _read(arguments: argparse.Namespace) -> PortableState:
     form, source = arguments.form, Path(arguments.source)
     if form == "archive":
         sealed = archive.is_sealed(source)
-        state = archive.read(source, _passphrase(arguments, twice=False) if sealed else None)
-        if not sealed and _wants_passphrase(arguments):
+        state = archive.read(source, passphrases.passphrase(arguments, twice=False) if sealed else None)
+        if not sealed and passphrases.is_wanted(arguments):
             # Whoever could put an open archive in its place would otherwise choose the account and its keys.
             raise AuthStateRefused(f"{source} is not sealed; leave the passphrase out if you trust it all the same.")
         return state
@@ -95,39 +94,6 @@ def _read(arguments: argparse.Namespace) -> PortableState:
     return peers.DATABASES[form](
         peers.Source(url, arguments.source, arguments.source_table, arguments.source_namespace)
     )
-
-
-def _wants_passphrase(arguments: argparse.Namespace) -> bool:
-    return bool(arguments.passphrase or arguments.passphrase_file or arguments.passphrase_env)
-
-
-def _passphrase(arguments: argparse.Namespace, *, twice: bool) -> str | None:
-    """The passphrase from wherever the arguments say; None if they say nothing."""
-    text: str
-    if arguments.passphrase_file is not None:
-        try:
-            text = arguments.passphrase_file.read_text().rstrip("\r\n")
-        except (OSError, UnicodeError) as error:
-            raise SettingsError(f"{arguments.passphrase_file} can't be read as text.") from error
-    elif arguments.passphrase_env is not None:
-        text = text_in(os.environ, arguments.passphrase_env)
-    elif arguments.passphrase:
-        text = _asked("Passphrase: ")
-        if twice and text != _asked("Again: "):
-            raise SettingsError("The two passphrases differ; try again.")
-    else:
-        return None
-    if not text:
-        raise SettingsError("The passphrase is empty; choose another.")
-    return text
-
-
-def _asked(prompt: str) -> str:
-    try:
-        with warnings.catch_warnings(category=getpass.GetPassWarning, action="error"):  # it would show what is typed
-            return getpass.getpass(prompt)
-    except (EOFError, getpass.GetPassWarning) as error:
-        raise SettingsError("There is nobody to ask; use --passphrase-file or --passphrase-env.") from error
 
 
 def _warn(sentence: str) -> None:

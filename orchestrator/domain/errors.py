@@ -12,6 +12,7 @@
     │   ├── NotOnWhatsapp
     │   ├── MessageNotForwardable
     │   ├── AuthStateRefused
+    │   ├── BackupRefused
     │   ├── MalformedJson
     │   └── BodyTooLarge
     │       └── MediaTooLarge
@@ -201,6 +202,12 @@ class AuthStateRefused(InvalidRequest):
     """The auth state from outside can't be taken, and nothing was stored; correct its source and send it again."""
 
     code = "auth_state_refused"
+
+
+class BackupRefused(InvalidRequest):
+    """The backup can't be made, read or restored like this, and nothing was changed; see what is said of it."""
+
+    code = "backup_refused"
 
 
 class Unauthorized(OrchestratorError):

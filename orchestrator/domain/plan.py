@@ -28,15 +28,11 @@ class Period:
     count: int
 
     def end(self, first: date, anchor_day: int) -> date:
-        """The first day after a period that begins on ``first``.
-
-        ``anchor_day`` is the day of the month on which periods of months begin where the month has it: January 31 is
-        followed by the last of February, and that by March 31.
-        """
+        """The first day after a period that begins on ``first``; see ``anchored`` for the anchor."""
         if self.unit is PeriodUnit.DAY:
             return first + timedelta(days=self.count)
         year, month = divmod(first.year * 12 + first.month - 1 + self.count, 12)
-        return date(year, month + 1, min(anchor_day, calendar.monthrange(year, month + 1)[1]))
+        return date(year, month + 1, min(anchor_day, _days(year, month + 1)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +60,18 @@ def first_whole_day(moment: datetime) -> date:
     """The day that begins at this moment, or else the next one: what is left of a day is given away."""
     day = local_date(moment)
     return day if begin_of(day) == moment else day + timedelta(days=1)
+
+
+def anchored(first: date, anchor_day: int | None) -> int:
+    """The day of the month on which periods of months begin where the month has it: that of ``first``, unless it is the last
+    of a month that hasn't the day of those before. So January 31 is followed by the last of February, and that by March 31.
+    """
+    kept = anchor_day is not None and first.day == min(anchor_day, _days(first.year, first.month))
+    return anchor_day if kept and anchor_day is not None else first.day
+
+
+def _days(year: int, month: int) -> int:
+    return calendar.monthrange(year, month)[1]
 
 
 def existing_plan_id(text: str) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from orchestrator.domain.billing_notice import NoticeKind
-from orchestrator.domain.plan import Plan, begin_of, first_whole_day, local_date
+from orchestrator.domain.plan import Plan, anchored, begin_of, first_whole_day, local_date
 
 #: Nobody is reminded at night: reminders of a day come from this hour on.
 REMINDER_HOUR = 9
@@ -51,7 +51,7 @@ class Subscription:
     active_until: datetime | None
     """None: it never ends."""
     anchor_day: int | None = None
-    """On which day of the month its periods begin; None before the first payment."""
+    """On which day of the month its last period began, or would have; None before the first payment."""
 
     def state(self, now: datetime, terms: Terms) -> SubscriptionState:
         if self.active_until is None:
@@ -117,22 +117,20 @@ def paid_period(
     It goes on where the last period ended, days of grace included. It begins anew after a pause, and where the plan is
     another one: then what is left of the old one is worth as much time of the new one as was paid for it.
     """
-    until, anchor_day = subscription.active_until, subscription.anchor_day
+    until = subscription.active_until
     begins_at = paid_at
     if until is not None and paid_at < until + terms.grace:
         begins_at = until
         if held is not None and held.plan_id != bought.plan_id and paid_at < until:
             begins_at = paid_at + (until - paid_at) * _day_price(held) / _day_price(bought)
-            anchor_day = None
-    else:
-        anchor_day = None
     first = first_whole_day(begins_at)
-    ends_at = begin_of(bought.period.end(first, anchor_day or first.day))
+    anchor_day = anchored(first, subscription.anchor_day)
+    ends_at = begin_of(bought.period.end(first, anchor_day))
     after = replace(
         subscription,
         plan_id=bought.plan_id,
         active_until=None if until is None else ends_at,
-        anchor_day=anchor_day or first.day,
+        anchor_day=anchor_day,
     )
     return PaidPeriod(begins_at, ends_at, after)
 
@@ -141,14 +139,14 @@ def taken_back(subscription: Subscription, begins_at: datetime, ends_at: datetim
     """Without a period whose money went back."""
     if subscription.active_until is None:
         return subscription
-    return replace(subscription, active_until=subscription.active_until - (ends_at - begins_at), anchor_day=None)
+    return replace(subscription, active_until=subscription.active_until - (ends_at - begins_at))
 
 
 def given_again(subscription: Subscription, begins_at: datetime, ends_at: datetime) -> Subscription:
     """With a period whose money went back and came again."""
     if subscription.active_until is None:
         return subscription
-    return replace(subscription, active_until=subscription.active_until + (ends_at - begins_at), anchor_day=None)
+    return replace(subscription, active_until=subscription.active_until + (ends_at - begins_at))
 
 
 def _awake(now: datetime) -> datetime:

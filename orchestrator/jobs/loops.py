@@ -10,10 +10,11 @@ from typing import Any
 
 import structlog
 
-from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.errors import BackupRefused, Unavailable
 from orchestrator.domain.event import Event
 from orchestrator.jobs.background import Loop, pause
 from orchestrator.services.access import Access
+from orchestrator.services.database_backups import ScheduledBackups
 from orchestrator.services.events import EventBus
 from orchestrator.services.host import Host
 from orchestrator.services.housekeeping import Housekeeping
@@ -42,7 +43,9 @@ _RETRY_SECONDS = 0.5
 _SWEEP_SECONDS = 5.0
 _DELIVER_SECONDS = 1.0
 _WORKER_SECONDS = 2.0
+_WORKER_BEGINS_SECONDS = 3.0
 _PARENT_SECONDS = 1.0
+_BACKUP_SECONDS = 60.0
 
 #: How long and how many sent messages of a session are kept for phones that ask again.
 SENT_MESSAGE_DAYS = 3
@@ -248,6 +251,9 @@ def working(
     """Take jobs, whenever the database is there."""
 
     async def loop(stop: asyncio.Event) -> None:
+        await pause(
+            stop, _WORKER_BEGINS_SECONDS
+        )  # sessions first: until then the looks of the other loops find what there is
         module = await asyncio.to_thread(importlib.import_module, "orchestrator.jobs.worker")
         work = module.Work(sender.wake, deliveries.interest_changed, housekeeping.each_minute)
         while not stop.is_set():
@@ -276,6 +282,20 @@ def pruning(*rounds: Callable[[], Awaitable[object]]) -> Loop:
             except Unavailable as error:
                 log.warning("nothing pruned", error=error.message)
             await pause(stop, PRUNE_SECONDS * random.uniform(0.8, 1.2))
+
+    return loop
+
+
+def backing_up(backups: ScheduledBackups) -> Loop:
+    """Ask again and again whether a copy of the database is due; whichever replica asks first makes it."""
+
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await backups.run_if_due()
+            except (BackupRefused, Unavailable) as error:
+                log.error("backup failed", error=error.message)
+            await pause(stop, min(_BACKUP_SECONDS, backups.every_seconds / 4) * random.uniform(0.8, 1.2))
 
     return loop
 

@@ -52,6 +52,7 @@ class Access:
         self._tenants = tenants
         self._admin = digest(admin_token) if admin_token is not None else None
         self._bot = digest(bot_token) if bot_token is not None else None
+        self._first_token: str | None = None
         self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._named: dict[str, float] = {}
@@ -72,8 +73,14 @@ class Access:
         token = secrets.token_urlsafe(32)
         if await self._tokens.add_admin(_ADMIN, token, show):
             self._admin = digest(token)
+            self._first_token = token
         else:
             self._admin = await self._tokens.admin_digest(_ADMIN)
+
+    def take_first_token(self) -> str | None:
+        """The admin token, if this process has just made it and nobody took it yet: whoever hands it to the operator."""
+        token, self._first_token = self._first_token, None
+        return token
 
     def known(self, token: str | None) -> Caller | None:
         """Whom this token stands for, if that can be told without a look into the database."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 from orchestrator.domain.event import Event
+from orchestrator.domain.meter import Counter
 from orchestrator.domain.session import ConnectionState, Lease, Session
 
 L = TypeVar("L", bound="Listener")
@@ -69,6 +70,8 @@ class EventBus:
     def __init__(self) -> None:
         self._subscriptions: set[Listener] = set()
         self._watching_interest: set[asyncio.Event] = set()
+        self.published = Counter()
+        """Events of this process by type."""
         #: By tenant, session and type: what is true until it expires, such as the QR code that a phone accepts now.
         self._current: dict[tuple[str, str, str], Event] = {}
 
@@ -87,6 +90,7 @@ class EventBus:
         *,
         expires_at: datetime | None = None,
     ) -> None:
+        self.published.add(type_)
         self.relay(Event(tenant_id, type_, session_id, data, datetime.now(UTC), number, expires_at=expires_at))
 
     def relay(self, event: Event) -> None:

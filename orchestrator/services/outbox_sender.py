@@ -371,7 +371,9 @@ class OutboxSender:
         for lease, data in receipts:
             state = _RECEIPT_STATES.get(str(data.get("status")))
             message_id = str(data.get("message_id"))
-            if state is None or lease.session_ref not in self._users:
+            # One that was not looked for yet, because its lease is new, may use the outbox.
+            concerns_us = lease.session_ref in self._users or lease.session_ref not in self._looked_for
+            if state is None or not concerns_us:
                 continue
             if state is MessageState.SENT and message_id in self._under_way:
                 continue  # the answer to the send says it too

@@ -8,6 +8,7 @@ from orchestrator.domain.errors import (
     FieldError,
     InvalidRequest,
     NotPairing,
+    PaymentRequired,
     QrNotReady,
     SessionQuarantined,
 )
@@ -85,7 +86,8 @@ class Pairing:
         if session.paired:
             is_open = ConnectionState.OPEN in (connection.state, session.shown_state)
             return Progress(Phase.LINKED if is_open else Phase.LINKING)
-        if session.set_aside_by is not None or session.desired_state is not DesiredState.RUNNING:
+        runs = session.desired_state is DesiredState.RUNNING and not session.paused
+        if session.set_aside_by is not None or not runs:
             return Progress(Phase.FAILED, failure=session.pairing_failure)
         qr = connection.qr if connection.qr is not None and connection.qr.valid() else None
         code = connection.pairing_code
@@ -107,6 +109,8 @@ class Pairing:
             raise AlreadyPaired
         if session.desired_state is not DesiredState.RUNNING:
             raise NotPairing(_ended(session))
+        if session.paused:
+            raise PaymentRequired
         return session
 
 

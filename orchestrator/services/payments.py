@@ -106,6 +106,8 @@ class Payments:
         """
         gateway, found = self._provider, Reconciliation()
         try:
+            for recurring in await self._recurring.orphaned():
+                await self._tried(found, self._end(recurring))
             for charge in await self._charge_store.take_open(every_seconds=every_seconds, most=_PER_ROUND):
                 await self._tried(found, self._reread_charge(charge))
             for recurring in await self._recurring.take_open(every_seconds=every_seconds, most=_PER_ROUND):
@@ -150,6 +152,10 @@ class Payments:
             if agreement is not None:
                 await self._recurring.record(recurring.recurring_id, agreement)
         return sum([await self._record(payment) for payment in await gateway.payments_for(recurring.recurring_id)])
+
+    async def _end(self, recurring: RecurringPayment) -> int:
+        await self._charges.cancel_recurring(recurring.tenant_id)
+        return 0
 
     async def _read(self, payment_id: str) -> int:
         payment = await self._provider.payment(payment_id)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
 from orchestrator.domain.errors import SessionNotOpen
-from orchestrator.sidecar.client import SidecarClient
+from orchestrator.sidecar.client import Listing, SidecarClient
 
 
 class Shard:
@@ -19,6 +19,10 @@ class Shard:
         self.departed: str | None = None
         """The process that said goodbye."""
         self.reachable = False
+        self.listing: Listing | None = None
+        """What it said last."""
+        self.replacements = 0
+        """Processes after the first."""
         self.draining = False
         self.undrained: frozenset[int] = frozenset()
         self.answered_at = 0.0

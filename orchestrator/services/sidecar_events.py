@@ -8,6 +8,7 @@ import structlog
 
 from orchestrator.domain.errors import LeaseLost
 from orchestrator.domain.language import Language
+from orchestrator.domain.meter import Counter
 from orchestrator.domain.pairing_failure import EXPLANATIONS, pairing_failure
 from orchestrator.domain.session import ConnectionState, Lease, SetAsideBy
 from orchestrator.services.connections import Connections, PairingCode, Qr
@@ -38,6 +39,11 @@ class SidecarEvents:
         self._supervision = supervision
         self._quarantine = quarantine
         self._events = events
+        self.verifications = 0
+        self.repairs = Counter()
+        """What verification backups had to write again: creds and keys."""
+        self.disconnects = Counter()
+        """Connections that ended, by WhatsApp's code."""
 
     async def handle(self, session_ref: int, epoch: int, type_: str, data: Mapping[str, Any]) -> None:
         """Take one event; those of a stale epoch are dropped. Raises ``DatabaseUnavailable`` only for what must be stored."""
@@ -74,6 +80,8 @@ class SidecarEvents:
     async def _state(self, lease: Lease, state: ConnectionState, data: Mapping[str, Any]) -> None:
         reason = data.get("reason")
         log.info("connection state", session_id=lease.session_id, state=state, reason=reason, code=data.get("code"))
+        if isinstance(data.get("code"), int):
+            self.disconnects.add(str(data["code"]))
         if state is ConnectionState.QUARANTINED:
             await self._quarantine.set_aside(lease, SetAsideBy.WHATSAPP, reason or "WhatsApp logged the device out.")
             self._let_go(lease)
@@ -101,7 +109,10 @@ class SidecarEvents:
         self._connections.set_verified(
             lease.session_ref, keys, repaired_keys=repaired_keys, repaired_creds=repaired_creds
         )
+        self.verifications += 1
         if repaired_creds or repaired_keys:
+            self.repairs.add("creds", int(repaired_creds))
+            self.repairs.add("keys", repaired_keys)
             log.warning("verification repaired", session_id=lease.session_id, creds=repaired_creds, keys=repaired_keys)
             self._publish(lease, "session.repaired", {"creds": repaired_creds, "keys": repaired_keys})
 

@@ -96,7 +96,7 @@ class Subscriptions:
             if plan_id is not None:
                 subscription = replace(subscription, plan_id=plan_id)
             if until is not None or endless:
-                subscription = replace(subscription, active_until=until, anchor_day=None)
+                subscription = replace(subscription, active_until=until)
             return subscription if extend_days is None else extended(subscription, extend_days, now)
 
         changed = await self._store.change(tenant_id, another, self.terms)
@@ -111,12 +111,13 @@ class Subscriptions:
 
     async def look(self) -> None:
         """Do what is due: begin trials, remind, pause. Raises ``DatabaseUnavailable``; the next call goes on."""
-        if self.terms is None:
-            return
-        told = await self._store.look(self.terms)
-        for notice in told:
-            log.info("subscription notice", tenant_id=notice.tenant_id, kind=notice.kind)
-        self._notices.publish(told)
+        more = self.terms is not None
+        while more and self.terms is not None:
+            look = await self._store.look(self.terms)
+            for notice in look.notices:
+                log.info("subscription notice", tenant_id=notice.tenant_id, kind=notice.kind)
+            self._notices.publish(look.notices)
+            more = look.more
 
     async def _view(self, subscription: Subscription, terms: Terms) -> SubscriptionView:
         until = subscription.active_until

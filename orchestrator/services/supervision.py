@@ -232,7 +232,7 @@ class Supervision:
             return None
         if shard.instance not in (None, listing.instance):
             await self._shard_replaced(shard, listing)
-        shard.instance, shard.departed = listing.instance, None
+        shard.instance, shard.departed, shard.listing = listing.instance, None, listing
         shard.answered_at, shard.reachable = self._clock(), True
         shard.undrained = frozenset(listing.undrained)
         self._hung.discard(shard)
@@ -263,6 +263,7 @@ class Supervision:
 
     async def _shard_replaced(self, shard: Shard, listing: Listing) -> None:
         """Another process answers in the place of the one before, and nothing that ran in that runs any more."""
+        shard.replacements += 1
         await self._nothing_runs(shard)
         if shard.departed == shard.instance:
             return

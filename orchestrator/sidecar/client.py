@@ -34,8 +34,10 @@ from orchestrator.domain.errors import (
     WhatsAppRateLimited,
     WhatsAppRefused,
 )
+from orchestrator.domain.meter import Counter
 from orchestrator.domain.session import ConnectionState, Lease
 from orchestrator.domain.session_settings import DEFAULT_SETTINGS, NOT_FOR_SIDECAR, SessionSettings
+from orchestrator.telemetry.tracing import client_span
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -124,6 +126,14 @@ class Heap(msgspec.Struct, frozen=True):
     limit: int
 
 
+class Process(msgspec.Struct, frozen=True):
+    """What the operating system says of the sidecar; ``event_loop_utilization`` is the busy share since it was last asked."""
+
+    resident_bytes: int
+    cpu_seconds: float
+    event_loop_utilization: float
+
+
 class LastWords(msgspec.Struct, frozen=True):
     """Why the process before this one ended, which it could still say; ``session_ref``: at whose work it was."""
 
@@ -146,6 +156,7 @@ class Listing(msgspec.Struct, frozen=True):
     heap: Heap
     last_words: LastWords | None
     sessions: list[Connection]
+    process: Process | None = None
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -186,6 +197,8 @@ class SidecarClient:
         self._http = http
         self._base = f"http://127.0.0.1:{port}"
         self._headers = {"Authorization": f"Bearer {token}"}
+        self.sends = Counter()
+        """Sends by what became of them: `sent`, or the code of the error."""
 
     async def list(self, *, journal_held: bool = False) -> Listing:
         """What it runs; ``journal_held`` has writes wait for the database from now on, see docs/internal-api.md."""
@@ -236,6 +249,15 @@ class SidecarClient:
 
     async def send(self, session_ref: int, order: Mapping[str, Any]) -> Sent:
         """Send a message of the control API. ``SendUnconfirmed`` when the answer didn't come: it may have been sent."""
+        try:
+            sent = await self._send(session_ref, order)
+        except OrchestratorError as error:
+            self.sends.add(error.code)
+            raise
+        self.sends.add("sent")
+        return sent
+
+    async def _send(self, session_ref: int, order: Mapping[str, Any]) -> Sent:
         seconds = _MEDIA_SEND_SECONDS if "media" in order else _SEND_SECONDS
         try:
             answer = await self._call("POST", f"/v1/sessions/{session_ref}/messages", order, seconds=seconds)
@@ -271,11 +293,13 @@ class SidecarClient:
     async def _call(self, method: str, path: str, body: Any = None, *, seconds: float = _CALL_SECONDS) -> bytes:
         timeout = aiohttp.ClientTimeout(total=seconds)
         try:
-            async with self._http.request(
-                method, self._base + path, json=body, headers=self._headers, timeout=timeout
-            ) as response:
-                content = await response.read()
-                status = response.status
+            with client_span(f"sidecar {method}", **{"url.path": path}) as span:
+                async with self._http.request(
+                    method, self._base + path, json=body, headers={**self._headers, **span.headers}, timeout=timeout
+                ) as response:
+                    content = await response.read()
+                    status = response.status
+                    span.note("http.response.status_code", status)
         except aiohttp.ClientConnectorError as error:
             raise SidecarGone from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -1,6 +1,7 @@
 """The writer of auth states: everything that waits becomes one transaction, and each write learns its own outcome."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import structlog
 
 from orchestrator.domain.auth_state import AuthStateWrite, StateAddress
 from orchestrator.domain.errors import DatabaseUnavailable, InvalidRequest, LeaseLost, Overloaded
+from orchestrator.domain.meter import WriteMeter
 from orchestrator.store.database import connected, outages_translated
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.statement_connection import StatementConnection
@@ -49,7 +51,8 @@ class AuthStateWriter:
     """Writes auth states in two lanes, each with one connection of its own. Reads are the ``AuthStateStore``'s."""
 
     def __init__(self, url: str, owner: str, sealer: Sealer) -> None:
-        self._lanes = [_Lane(url, f"writer {owner} {number}", sealer) for number in range(LANES)]
+        self.meter = WriteMeter()
+        self._lanes = [_Lane(url, f"writer {owner} {number}", sealer, self.meter) for number in range(LANES)]
 
     async def write(self, address: StateAddress, write: AuthStateWrite) -> NewMessages:
         """Returns when PostgreSQL has committed all of ``write``; raises what ``write_all`` tells of."""
@@ -99,10 +102,11 @@ class _Group:
 
 
 class _Lane:
-    def __init__(self, url: str, name: str, sealer: Sealer) -> None:
+    def __init__(self, url: str, name: str, sealer: Sealer, meter: WriteMeter) -> None:
         self._url = url
         self._name = name
         self._sealer = sealer
+        self._meter = meter
         self._waiting: deque[_Group] = deque()
         self._writes = 0
         self._bytes = 0
@@ -184,15 +188,20 @@ class _Lane:
             _settle(group, [next(outcomes) for _ in group.writes])
 
     async def _outcomes(self, writes: Sequence[AddressedWrite]) -> list[Outcome]:
+        began = time.perf_counter()
         try:
             outcomes = await self._committed(writes)
         except DatabaseUnavailable as error:
+            self._meter.failures += 1
             await self._note_lost(error)
             # Those behind too: a session's older write that is repeated later must not come after its newer one.
             self._fail(self._take_all())
             return [DatabaseUnavailable() for _ in writes]
         except Exception as error:  # noqa: BLE001 (whatever it was, somebody waits for the outcome)
             return await self._outcomes_apart(writes, error)
+        self._meter.seconds.observe(time.perf_counter() - began)
+        self._meter.batch.observe(len(writes))
+        self._meter.refused += outcomes.count(None)
         self._note_reached()
         return [LeaseLost() if new_messages is None else new_messages for new_messages in outcomes]
 

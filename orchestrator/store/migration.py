@@ -13,13 +13,13 @@ from orchestrator.store.database import sqlalchemy_url
 _PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
-def migrate(url: str) -> None:
-    """Run the alembic migrations up to the newest; raise ``DatabaseUnavailable`` if the server is out of reach."""
+def migrate(url: str, version: str = "head") -> None:
+    """Run the alembic migrations up to this version, the newest unless said; raise ``DatabaseUnavailable`` if the server is out of reach."""
     config = alembic.config.Config(_PROJECT / "alembic.ini")
     config.set_main_option("script_location", str(_PROJECT / "alembic").replace("%", "%%"))
     config.attributes["url"] = sqlalchemy_url(url)
     try:
-        alembic.command.upgrade(config, "head")
+        alembic.command.upgrade(config, version)
     except alembic.util.CommandError as error:
         raise DatabaseUnavailable(
             "The database has the schema of a newer version; deploy that version, or restore a backup of the older schema."

@@ -26,7 +26,6 @@ from orchestrator.domain.event import Event
 from orchestrator.domain.outbox import MOST_WAITING, Bulk, MessageState, OutboxMessage, new_message_id
 from orchestrator.domain.session import Lease
 from orchestrator.store.database import Database
-from orchestrator.store.replicas import IS_ALIVE
 from orchestrator.store.sealing import Sealer, place_of
 from orchestrator.store.stored_events import NewEvent, StoredEvents
 
@@ -38,11 +37,10 @@ _MESSAGE_COLUMNS = """
     m.attempts, m.error, m.sent_at, m.delivered_at, m.read_at, m.settled_at
 """
 
-# The owner, if another living replica is: it has to be woken.
+# The owner has to be woken if it is another replica. One that just died leaves a job that nobody does; whoever takes over looks.
 _SESSION = sa.text(
     f"""
     SELECT s.session_ref, l.owner,
-           EXISTS (SELECT FROM replicas r WHERE r.replica_id = l.owner AND {IS_ALIVE}) AS owner_lives,
            (SELECT count(*) FROM (
                 SELECT FROM outbox_messages m
                 WHERE m.session_ref = s.session_ref AND m.state IN ('queued', 'sending') LIMIT {MOST_WAITING + 1}
@@ -393,7 +391,7 @@ class OutboxStore:
             raise SessionNotFound
         if row.waiting + number > MOST_WAITING:
             raise OutboxFull
-        if row.owner_lives and row.owner != own_replica:
+        if row.owner is not None and row.owner != own_replica:
             lock = f"drain:{row.owner}:{row.session_ref}"
             await connection.execute(
                 _WAKE, {"queue": queue_of(row.owner), "lock": lock, "session_ref": row.session_ref}

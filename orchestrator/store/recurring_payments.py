@@ -10,7 +10,7 @@ from orchestrator.domain.charge import RecurringPayment, RecurringState
 from orchestrator.domain.payment import RecurringAgreement
 from orchestrator.domain.plan import CURRENCY, Plan
 from orchestrator.store.database import Database
-from orchestrator.store.tables import recurring_payments
+from orchestrator.store.tables import recurring_payments, tenants
 
 _r = recurring_payments.c
 
@@ -80,6 +80,14 @@ class RecurringPaymentStore:
         async with self._database.begin() as connection:
             update = sa.update(recurring_payments).where(_r.recurring_id == recurring_id)
             await connection.execute(update.values(state=RecurringState.CANCELLED))
+
+    async def orphaned(self) -> list[RecurringPayment]:
+        """Those whose tenant was deleted: nobody wants to pay them any more."""
+        t = tenants.c
+        deleted = sa.select(t.tenant_id).where(t.tenant_id == _r.tenant_id, t.deleted_at.is_not(None)).exists()
+        async with self._database.begin() as connection:
+            statement = sa.select(recurring_payments).where(_r.state != RecurringState.CANCELLED, deleted)
+            return [_from_row(row) for row in await connection.execute(statement)]
 
     async def take_open(self, *, every_seconds: float, most: int) -> list[RecurringPayment]:
         """Those that MercadoPago should be asked about, because nobody has for so long."""

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.billing_notice import Notice, NoticeKind
 from orchestrator.domain.charge import ChargeState, Invoice, Reversal
-from orchestrator.domain.payment import Effect, Expected, Payment, PaymentProblem, verdict
+from orchestrator.domain.payment import Effect, Expected, Payment, PaymentProblem, Verdict, verdict
 from orchestrator.domain.plan import TIME_ZONE
 from orchestrator.domain.subscription import PaidPeriod, Terms, given_again, paid_period, taken_back
 from orchestrator.domain.tenant import OPERATOR_TENANT
@@ -107,23 +107,13 @@ class SettlementStore:
             found = verdict(payment, asked.expected if asked else None)
             if not await _put(connection, payment, asked, found.problem):
                 return Recorded()
-            told = await _told_of_problem(connection, payment, asked, found.problem)
-            if asked is None:
-                return Recorded(notices=told)
             settled = False
-            more: tuple[Notice, ...] = ()
-            match found.effect:
-                case Effect.SETTLE:
-                    settled, more = await _settle(connection, payment, asked, terms)
-                case Effect.REFUND | Effect.CHARGE_BACK:
-                    more = await _reverse(connection, payment, asked, found.effect, terms)
-                case Effect.END:
-                    await _end(connection, payment, asked)
-                case Effect.NONE if (
-                    found.problem is not None
-                ):  # a person has to decide, so it isn't read again and again
-                    await _close(connection, asked, None)
-            return Recorded(settled, (*told, *more))
+            told: tuple[Notice, ...] = ()
+            if asked is not None:
+                settled, told = await _follow(connection, payment, asked, found, terms)
+            # Last: a notice has all others wait, and the subscription may have to be waited for.
+            problem = await _told_of_problem(connection, payment, asked, found.problem)
+            return Recorded(settled, (*told, *problem))
 
     async def take_settled(self, *, days: float, every_seconds: float, most: int) -> list[str]:
         """The ids of payments whose money may have gone back unheard of: approved within so many days, and not read since."""
@@ -201,6 +191,24 @@ async def _put(
         where=insert.excluded.updated_at >= payments.c.updated_at,
     )
     return (await connection.execute(update.returning(payments.c.payment_id))).one_or_none() is not None
+
+
+async def _follow(
+    connection: AsyncConnection, payment: Payment, asked: _Asked, found: Verdict, terms: Terms
+) -> tuple[bool, tuple[Notice, ...]]:
+    """Do what follows from a payment; whether an invoice was made by that."""
+    match found.effect:
+        case Effect.SETTLE:
+            return await _settle(connection, payment, asked, terms)
+        case Effect.REFUND | Effect.CHARGE_BACK:
+            return False, await _reverse(connection, payment, asked, found.effect, terms)
+        case Effect.END:
+            await _end(connection, payment, asked)
+        case Effect.NONE:
+            # A person has to decide, so it isn't read again and again.
+            if found.problem is not None:
+                await _close(connection, asked, None)
+    return False, ()
 
 
 async def _settle(

@@ -31,6 +31,7 @@ _WITHOUT = (
         tenants.c.tenant_id != OPERATOR_TENANT,
         ~sa.select(sa.literal(1)).where(_s.tenant_id == tenants.c.tenant_id).exists(),
     )
+    .order_by(tenants.c.tenant_id)
     .limit(_LOOKS)
 )
 
@@ -59,6 +60,14 @@ class Changed:
     notices: list[Notice] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What has to be told of a look at subscriptions, and whether there may be ``more`` to look at."""
+
+    notices: list[Notice]
+    more: bool
+
+
 class SubscriptionStore:
     """Every method raises ``DatabaseUnavailable`` when it can't know."""
 
@@ -68,6 +77,7 @@ class SubscriptionStore:
     async def get(self, tenant_id: str, terms: Terms) -> Subscription:
         """The tenant's, begun with a trial if it has none yet. Not for the operator's own. ``TenantNotFound``."""
         async with self._database.begin() as connection:
+            await _require_tenant(connection, tenant_id)
             row = (await connection.execute(sa.select(subscriptions).where(_s.tenant_id == tenant_id))).one_or_none()
             if row is not None:
                 return _from_row(row)
@@ -78,6 +88,7 @@ class SubscriptionStore:
     ) -> Changed:
         """Make another one of the tenant's, and what follows from that; ``how`` is told the time. ``PlanNotFound``."""
         async with self._database.begin() as connection:
+            await _require_tenant(connection, tenant_id)
             subscription = how(await lock(connection, tenant_id, terms), await _now(connection))
             if subscription.plan_id is not None:
                 await plans.read(connection, subscription.plan_id)
@@ -95,15 +106,16 @@ class SubscriptionStore:
         async with self._database.begin() as connection:
             await connection.execute(sa.update(subscriptions).values(look_at=sa.func.now()))
 
-    async def look(self, terms: Terms) -> list[Notice]:
-        """Begin trials, remind and pause where that is due, a number at a time; what has to be told of it.
+    async def look(self, terms: Terms) -> Look:
+        """Begin trials, remind and pause where that is due, a number at a time.
 
         Replicas that do it at the same moment look at different ones.
         """
         told: list[Notice] = []
         async with self._database.begin() as connection:
             now = await _now(connection)
-            for tenant_id in (await connection.execute(_WITHOUT)).scalars().all():
+            without = (await connection.execute(_WITHOUT)).scalars().all()
+            for tenant_id in without:
                 await lock(connection, tenant_id, terms)
             due = (
                 sa.select(subscriptions, tenants.c.deleted_at)
@@ -113,14 +125,15 @@ class SubscriptionStore:
                 .limit(_LOOKS)
                 .with_for_update(of=subscriptions, skip_locked=True)
             )
-            for row in (await connection.execute(due)).all():
+            rows = (await connection.execute(due)).all()
+            for row in rows:
                 if row.deleted_at is not None:
                     await connection.execute(_update(row.tenant_id).values(look_at=None))
                     continue
                 changed = Changed(_from_row(row))
                 await save(connection, changed, terms)
                 told += changed.notices
-        return told
+        return Look(told, more=_LOOKS in (len(without), len(rows)))
 
     async def free_all(self) -> int:
         """Billing is off: nobody is paused and no plan limits anybody. The number of tenants that were paused."""
@@ -147,13 +160,12 @@ class SubscriptionStore:
 
 
 async def lock(connection: AsyncConnection, tenant_id: str, terms: Terms) -> Subscription:
-    """The tenant's, which nobody else changes before this transaction ends; a trial if it had none. ``TenantNotFound``."""
+    """The tenant's, which nobody else changes before this transaction ends; a trial if it had none. That of a deleted tenant
+    too: what it has paid is on record. ``TenantNotFound``."""
     statement = sa.select(subscriptions).where(_s.tenant_id == tenant_id).with_for_update()
     row = (await connection.execute(statement)).one_or_none()
     if row is None:
-        exists = sa.select(tenants.c.tenant_id).where(tenants.c.tenant_id == tenant_id, tenants.c.deleted_at.is_(None))
-        if (await connection.execute(exists)).one_or_none() is None:
-            raise TenantNotFound
+        await _require_tenant(connection, tenant_id)
         begun = trial(tenant_id, await _now(connection), terms)
         values = {"tenant_id": tenant_id, "active_until": begun.active_until, "look_at": sa.func.now()}
         await connection.execute(postgresql.insert(subscriptions).values(**values).on_conflict_do_nothing())
@@ -194,6 +206,12 @@ def shown(subscription: Subscription, terms: Terms) -> dict[str, str | int | Non
         "active_until": None if until is None else _text(until),
         "grace_until": None if until is None else _text(until + terms.grace),
     }
+
+
+async def _require_tenant(connection: AsyncConnection, tenant_id: str) -> None:
+    exists = sa.select(tenants.c.tenant_id).where(tenants.c.tenant_id == tenant_id, tenants.c.deleted_at.is_(None))
+    if (await connection.execute(exists)).one_or_none() is None:
+        raise TenantNotFound
 
 
 async def _set_paused(connection: AsyncConnection, tenant_id: str, *, paused: bool) -> bool:

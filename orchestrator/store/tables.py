@@ -548,6 +548,20 @@ acts = Table(
     Index("acts_tenant_id_act_id_idx", "tenant_id", "act_id"),
 )
 
+#: Copies of the whole database that were begun on the schedule. One that has no end was cut off.
+database_backups = Table(
+    "database_backups",
+    metadata,
+    Column("backup_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("finished_at", DateTime(timezone=True)),
+    Column("bytes", BigInteger),
+    Column("failure", Text),
+    CheckConstraint("(finished_at IS NULL) OR (bytes IS NULL) <> (failure IS NULL)", name="outcome"),
+    Index("database_backups_started_at_idx", "started_at"),
+)
+
 #: What tenants can buy. A plan that was ever bought stays: invoices name it.
 plans = Table(
     "plans",

@@ -25,6 +25,7 @@ from orchestrator.domain.auth_state import SignalKeyName
 from orchestrator.domain.errors import AuthStateRefused
 from orchestrator.domain.portable_state import PortableState
 from orchestrator.transfer import private_files
+from orchestrator.transfer.sealed_stream import CHUNK, NONCE_PREFIX, SALT, TAG, chunk_nonce, passphrase_cipher
 from orchestrator.transfer.values import portable_state
 
 _MAGIC = b"BAILEYS-ORCHESTRATOR-ARCHIVE"
@@ -32,10 +33,6 @@ _VERSION = 1
 _OPEN = 0
 _SEALED = 1
 _HEADER = len(_MAGIC) + 2
-_SALT = 16
-_NONCE_PREFIX = 7
-_TAG = 16
-_CHUNK = 64 * 1024
 _DIGEST = 32
 #: Bytes of an archive; the largest accounts known have a tenth of it.
 _ARCHIVE_LIMIT = 1024**3
@@ -78,9 +75,9 @@ def pack(state: PortableState, passphrase: str | None) -> bytes:
     if passphrase is None:
         opened = _header(_OPEN) + content
         return opened + hashlib.sha256(opened).digest()
-    prologue = _header(_SEALED) + os.urandom(_SALT + _NONCE_PREFIX)
+    prologue = _header(_SEALED) + os.urandom(SALT + NONCE_PREFIX)
     cipher = _cipher(passphrase, prologue)
-    chunks = [content[start : start + _CHUNK] for start in range(0, len(content), _CHUNK)]
+    chunks = [content[start : start + CHUNK] for start in range(0, len(content), CHUNK)]
     nonces = _nonces(prologue, len(chunks))
     return prologue + b"".join(
         cipher.encrypt(nonce, chunk, prologue) for nonce, chunk in zip(nonces, chunks, strict=True)
@@ -120,9 +117,9 @@ def _opened(archive: bytes) -> bytes:
 def _unsealed(archive: bytes, passphrase: str | None) -> bytes:
     if passphrase is None:
         raise AuthStateRefused("The archive is sealed; give its passphrase.")
-    start = _HEADER + _SALT + _NONCE_PREFIX
+    start = _HEADER + SALT + NONCE_PREFIX
     prologue, sealed = archive[:start], archive[start:]
-    chunks = [sealed[begin : begin + _CHUNK + _TAG] for begin in range(0, len(sealed), _CHUNK + _TAG)]
+    chunks = [sealed[begin : begin + CHUNK + TAG] for begin in range(0, len(sealed), CHUNK + TAG)]
     if not chunks:
         raise AuthStateRefused(_CUT_OFF)
     cipher = _cipher(passphrase, prologue)
@@ -142,11 +139,9 @@ def _header(form: int) -> bytes:
 
 
 def _cipher(passphrase: str, prologue: bytes) -> AESGCM:
-    salt = prologue[_HEADER : _HEADER + _SALT]
-    memory = 64 * 1024**2  # scrypt itself needs 32 MiB
-    return AESGCM(hashlib.scrypt(passphrase.encode(), salt=salt, n=2**15, r=8, p=1, maxmem=memory, dklen=32))
+    return passphrase_cipher(passphrase, prologue[_HEADER : _HEADER + SALT])
 
 
 def _nonces(prologue: bytes, chunks: int) -> Iterator[bytes]:
-    prefix = prologue[-_NONCE_PREFIX:]
-    return (prefix + number.to_bytes(4, "big") + bytes([number == chunks - 1]) for number in range(chunks))
+    prefix = prologue[-NONCE_PREFIX:]
+    return (chunk_nonce(prefix, number, last=number == chunks - 1) for number in range(chunks))

@@ -30,7 +30,7 @@ def write_file(path: Path, content: bytes) -> None:
             path.hardlink_to(unfinished)
         finally:
             unfinished.unlink(missing_ok=True)
-        _sync(path.parent)
+        sync_folder(path.parent)
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
@@ -42,14 +42,14 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         try:
             for name, content in files.items():
                 _write(unfinished / name, content)
-            _sync(unfinished)
+            sync_folder(unfinished)
             unfinished.rename(path)
         except BaseException:
             for file in unfinished.iterdir():
                 file.unlink()
             unfinished.rmdir()
             raise
-        _sync(path.parent)
+        sync_folder(path.parent)
 
 
 @contextmanager
@@ -67,7 +67,8 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in it survive a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -49,8 +49,8 @@ async def fuzz(
 ) -> Outcome:
     """So many requests of each kind to each operation, as the admin; code 0 if nothing was found."""
     command = [
-        *(sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{served.port}/openapi.json"),
-        *("--header", f"Authorization: Bearer {served.token}"),
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", "tests/fuzz/schemathesis.toml", "run"),
+        *(f"http://127.0.0.1:{served.port}/openapi.json", "--header", f"Authorization: Bearer {served.token}"),
         *("--max-examples", str(examples), "--phases", phases, "--workers", "2", "--request-timeout", "30"),
         *("--exclude-checks", ",".join(NOT_CHECKED)),
         *("--suppress-health-check", "all", "--no-color", "--warnings", "off"),

@@ -68,6 +68,13 @@ ACCEPTED = [
     ("MEDIA_MAX_MIB", "2048", "media_max_mib", 2048),
     ("LEASE_TTL_SECONDS", "1", "lease_ttl_seconds", 1.0),
     ("KEEP_ALIVE_SECONDS", "5", "keep_alive_seconds", 5.0),
+    ("METRICS_PORT", "9090", "metrics_port", 9090),
+    ("METRICS_TOKEN", "0123456789abcdef", "metrics_token", "0123456789abcdef"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/x", "otlp_endpoint", "http://collector:4318/x"),
+    ("BACKUP_TARGET", "/srv/copies", "backup_target", "/srv/copies"),
+    ("BACKUP_PASSPHRASE", "four words and spaces", "backup_passphrase", "four words and spaces"),
+    ("BACKUP_KEEP", "3", "backup_keep", 3),
+    ("RAILWAY_PUBLIC_DOMAIN", "x.up.railway.app", "public_url", "https://x.up.railway.app"),
     ("MERCADOPAGO_API_URL", "http://127.0.0.1:9", "mercadopago_api_url", "http://127.0.0.1:9"),
     ("MERCADOPAGO_PAYER_EMAIL", "a.b@example.com", "mercadopago_payer_email", "a.b@example.com"),
     ("TRIAL_DAYS", "0", "trial_days", 0),
@@ -94,6 +101,17 @@ REFUSED = [
     ("HOST", "http://0.0.0.0", "an IP address or a host name"),
     ("DATA_DIR", "a\nb", "the path of a folder"),
     ("ADMIN_TOKEN", "short-" + "x" * 9, "at least 16"),
+    ("METRICS_TOKEN", "short", "too short"),
+    ("METRICS_PORT", "8080", "taken"),
+    ("METRICS_PORT", "3000", "taken"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://u:{SECRET}@collector", "http://host:4318"),
+    ("BACKUP_SCHEDULE", "daily", "number of hours"),
+    ("BACKUP_SCHEDULE", "24", "BACKUP_TARGET"),
+    ("BACKUP_TARGET", "copies", "folder from the root"),
+    ("BACKUP_TARGET", "s3://copies/of us", "s3://bucket/prefix"),
+    ("BACKUP_TARGET", "s3://copies/ours", "AWS_ACCESS_KEY_ID"),
+    ("BACKUP_PASSPHRASE", "short", "too short"),
+    ("AWS_ENDPOINT_URL", f"https://{SECRET}@s3", "https://host"),
     ("ADMIN_TOKEN", SECRET + " ", "white space"),
     ("ADMIN_TOKEN", SECRET + "\n", "white space"),
     ("ADMIN_TOKEN", SECRET + "é", "outside ASCII"),
@@ -138,6 +156,28 @@ def test_refused_with_one_sentence_that_says_what_to_do(name: str, text: str, ad
     assert len(problem) < 260
     assert SECRET not in problem
     assert KEY.hex()[:-2] not in problem
+
+
+def test_a_schedule_with_all_that_it_needs() -> None:
+    settings = Settings.from_environment(
+        {
+            "BACKUP_SCHEDULE": "24",
+            "BACKUP_TARGET": "s3://copies/ours",
+            "BACKUP_PASSPHRASE": SECRET,
+            "AWS_ACCESS_KEY_ID": "AKID",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_REGION": "sa-east-1",
+        }
+    )
+    assert settings.backup_schedule_hours == 24
+    assert settings.s3_access is not None
+    assert settings.s3_access.endpoint == "https://s3.sa-east-1.amazonaws.com"
+    assert SECRET not in repr(settings)
+
+
+def test_an_address_of_ones_own_goes_before_railways() -> None:
+    environ = {"PUBLIC_URL": "https://loja.example", "RAILWAY_PUBLIC_DOMAIN": "x.up.railway.app"}
+    assert Settings.from_environment(environ).public_url == "https://loja.example"
 
 
 def test_both_ports_must_differ() -> None:

@@ -8,14 +8,14 @@ import { invalid, isPositiveInteger, objectOf, ok, route } from './request.js'
  * @param {import('../control-api.js').Parts} parts
  * @returns {import('./request.js').Route[]}
  */
-export function sessionRoutes({ registry, journal, heap, instance, lastWords }) {
+export function sessionRoutes({ registry, journal, heap, processFigures, instance, lastWords }) {
   return [
     route('GET', '/health', () => ok({ instance, sessions: registry.size })),
     route('GET', '/v1/sessions', ({ query }) => {
       journal.hold(query.get('journal') === 'held')
       const { draining, undrained, bytes, limit } = journal
       return ok({
-        instance, draining, undrained, journal: { bytes, limit }, heap: heap(), last_words: lastWords, sessions: registry.describe()
+        instance, draining, undrained, journal: { bytes, limit }, heap: heap(), process: processFigures(), last_words: lastWords, sessions: registry.describe()
       })
     }),
     route('PUT', '/v1/sessions/{ref}', ({ sessionRef, body }) => {

@@ -31,12 +31,14 @@ export class OrchestratorClient {
   #retries
   #clock
   #lanes
+  #tracer
 
   /**
    * @param {{socketPath: string, token: string, timeoutMs: number, retries: number, clock: Clock,
-   *   log: import('../log.js').Logger}} options
+   *   log: import('../log.js').Logger, tracer?: import('../tracing.js').Tracer | null}} options
    */
-  constructor({ socketPath, token, timeoutMs, retries, clock, log }) {
+  constructor({ socketPath, token, timeoutMs, retries, clock, log, tracer = null }) {
+    this.#tracer = tracer
     this.#socketPath = socketPath
     this.#token = token
     this.#timeoutMs = timeoutMs
@@ -87,11 +89,13 @@ export class OrchestratorClient {
    * @param {Buffer} payload
    */
   async #post(path, payload) {
+    const span = this.#tracer?.call(`orchestrator POST ${path.replaceAll(/\/\d+\//g, '/{ref}/')}`)
     try {
-      return await this.#request(path, payload)
+      const answer = await this.#requestAnew(path, payload, span?.header)
+      span?.end()
+      return answer
     } catch (error) {
-      // The server may close an idle connection just when we reuse it; that says nothing about the orchestrator.
-      if (/** @type {any} */ (error)?.staleConnection) return await this.#request(path, payload)
+      span?.end({ failed: String(/** @type {any} */ (error)?.code ?? 'error') })
       throw error
     }
   }
@@ -99,9 +103,25 @@ export class OrchestratorClient {
   /**
    * @param {string} path
    * @param {Buffer} payload
+   * @param {string} [traceparent]
+   */
+  async #requestAnew(path, payload, traceparent) {
+    try {
+      return await this.#request(path, payload, traceparent)
+    } catch (error) {
+      // The server may close an idle connection just when we reuse it; that says nothing about the orchestrator.
+      if (/** @type {any} */ (error)?.staleConnection) return await this.#request(path, payload, traceparent)
+      throw error
+    }
+  }
+
+  /**
+   * @param {string} path
+   * @param {Buffer} payload
+   * @param {string} [traceparent]
    * @returns {Promise<any>}
    */
-  #request(path, payload) {
+  #request(path, payload, traceparent) {
     return new Promise((resolve, reject) => {
       const request = http.request({
         agent: this.#agent,
@@ -112,7 +132,8 @@ export class OrchestratorClient {
           host: 'orchestrator',
           authorization: `Bearer ${this.#token}`,
           'content-type': 'application/json',
-          'content-length': payload.length
+          'content-length': payload.length,
+          ...(traceparent === undefined ? {} : { traceparent })
         }
       })
       const cancelTimeout = this.#clock.after(this.#timeoutMs, () => {

@@ -324,6 +324,7 @@ async def test_sessions_of_whoever_does_not_pay_are_paused_and_a_payment_brings_
     session = (await billing.api.call("GET", "/v1/sessions/loja", token=token)).json
     assert (session["connection_state"], session["desired_state"]) == ("paused", "running")
     assert "subscription has ended" in session["reason"]
+    assert (await billing.api.call("GET", "/v1/sessions/loja/qr", token=token)).code == "payment_required"
     for path, body in (("/v1/sessions", {"session_id": "two"}), ("/v1/sessions/loja/start", {})):
         refused = await billing.api.call("POST", path, body, token=token)
         assert (refused.status, refused.code) == (402, "payment_required")
@@ -397,6 +398,19 @@ async def test_a_recurring_payment_pays_period_after_period(billing: Billing) ->
     assert (await billing.api.call("DELETE", "/v1/subscription/recurring", token=token)).status == 204
     assert billing.provider.preapprovals[preapproval_id]["status"] == "cancelled"
     assert (await billing.subscription(token))["recurring"] is None
+
+
+async def test_nobody_is_charged_for_a_tenant_that_was_deleted(billing: Billing) -> None:
+    token = await billing.api.tenant("gone")
+    body = {"plan_id": "basic", "payer_email": "maria@example.com"}
+    made = await billing.api.call("POST", "/v1/subscription/recurring", body, token=token)
+    assert (await billing.api.call("DELETE", "/v1/tenants/gone")).status == 204
+    assert (await billing.api.call("POST", "/v1/payments/reconcile")).status == 200
+    assert billing.provider.preapprovals[made.json["url"].partition("=")[2]]["status"] == "cancelled"
+    assert (await billing.change("gone", extend_days=1)).code == "tenant_not_found"
+    await billing.execute("UPDATE subscriptions SET active_until = now() - interval '9 days', look_at = now()")
+    await billing.look()
+    assert await billing.sql("SELECT FROM billing_notices WHERE tenant_id = 'gone'") == []
 
 
 async def test_without_a_token_of_mercadopago_everybody_may_use_everything(billing: Billing) -> None:

@@ -14,7 +14,7 @@ async def served(database_url: str) -> AsyncIterator[Serving]:
         yield served
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_no_request_leads_to_a_fault_or_to_an_answer_that_is_not_documented(served: Serving) -> None:
     outcome = await fuzz(served, examples=3, phases="fuzzing", seed=1, without=WAITING)
     assert outcome.code == 0, outcome.output[-20_000:]

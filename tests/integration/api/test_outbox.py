@@ -8,10 +8,14 @@ from typing import Any
 import aiohttp
 import pytest
 
+from orchestrator.client import Client
 from orchestrator.domain.event import Event
 from orchestrator.domain.tenant import OPERATOR_TENANT
 from orchestrator.store.database import Database
 from orchestrator.store.sessions import SessionStore
+from orchestrator.wire import outbox as wire
+from orchestrator.wire.messages import TextMessage
+from orchestrator.wire.webhooks import ChangeWebhook, CreateWebhook
 from tests.support.event_stream import listening
 from tests.support.public_api import PublicApi, public_api
 from tests.support.serving import Answer
@@ -164,3 +168,27 @@ async def test_a_web_socket_tells_the_same(api: PublicApi) -> None:
 def told_at(told: dict[str, Any]) -> datetime:
 
     return datetime.fromisoformat(told["data"]["at"])
+
+
+async def test_the_client_does_all_of_it(api: PublicApi) -> None:
+    async with Client(api.url, api.token) as client:
+        accepted = await client.outbox.accept("loja-1", TextMessage(to="5511988887777", text="Olá"), "k")
+        assert (await client.outbox.accept("loja-1", TextMessage(to="5511988887777", text="Olá"), "k")) == accepted
+        assert [m.message_id async for m in client.outbox.list("loja-1")] == [accepted.message_id]
+        assert (await client.outbox.get("loja-1", accepted.message_id)).state == "queued"
+        assert (await client.outbox.cancel("loja-1", accepted.message_id)).state == "cancelled"
+        recipients = [wire.BulkRecipient(to=f"551198888777{n}") for n in range(3)]
+        bulk = wire.SendBulk(template={"type": "text", "text": "Olá"}, messages=recipients)
+        made = await client.outbox.send_bulk("loja-1", bulk, "b")
+        assert await client.outbox.bulk("loja-1", made.bulk_id) == made
+        assert (await client.outbox.cancel_bulk("loja-1", made.bulk_id)).cancelled == 3
+        pacing = await client.outbox.pacing("loja-1")
+        assert await client.outbox.set_pacing("loja-1", pacing) == pacing
+        webhook = await client.webhooks.create(CreateWebhook(url="https://receiver.invalid/", events=["*"]))
+        assert [w.webhook_id async for w in client.webhooks.list()] == [webhook.webhook_id]
+        assert not (await client.webhooks.change(webhook.webhook_id, ChangeWebhook(enabled=False))).enabled
+        assert (await client.webhooks.get(webhook.webhook_id)).url == "https://receiver.invalid/"
+        assert (await client.webhooks.rotate_secret(webhook.webhook_id)).secret != webhook.secret
+        assert [d async for d in client.webhooks.deliveries(webhook.webhook_id)] == []
+        assert await client.webhooks.replay(webhook.webhook_id) == 0
+        await client.webhooks.delete(webhook.webhook_id)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from orchestrator.domain.billing_notice import NoticeKind
-from orchestrator.domain.plan import TIME_ZONE, Period, PeriodUnit, Plan, begin_of, first_whole_day
+from orchestrator.domain.plan import TIME_ZONE, Period, PeriodUnit, Plan, anchored, begin_of, first_whole_day
 from orchestrator.domain.subscription import (
     Subscription,
     SubscriptionState,
@@ -178,6 +178,21 @@ def test_months_after_months_keep_their_day() -> None:
         ends.append(subscription.active_until.date().isoformat())
     assert ends[:3] == ["2027-02-28", "2027-03-31", "2027-04-30"]
     assert ends[-2:] == ["2028-02-29", "2028-03-31"]
+
+
+@pytest.mark.parametrize(
+    ("first", "before", "day"),
+    [
+        ("2026-02-28", 31, 31),
+        ("2026-02-28", 30, 30),
+        ("2028-02-28", 31, 28),  # of a leap year: not the last day
+        ("2026-03-31", 31, 31),
+        ("2026-03-15", 31, 15),  # moved by the operator meanwhile
+        ("2026-03-15", None, 15),
+    ],
+)
+def test_a_day_that_a_month_lacks_is_kept_for_the_next(first: str, before: int | None, day: int) -> None:
+    assert anchored(date.fromisoformat(first), before) == day
 
 
 def test_what_is_left_of_another_plan_is_worth_what_was_paid_for_it() -> None:

@@ -13,9 +13,10 @@ from orchestrator.pages.texts import PAIRING
 from orchestrator.services.connections import PairingCode, Qr
 from orchestrator.services.pairing import Phase, Progress
 
-SOON = datetime.now(UTC) + timedelta(seconds=15)
-QR = Qr("2@abc,def,ghi,jkl,1", SOON)
-CODE = PairingCode("ABCD-EFGH", SOON)
+#: Long after these tests, however slow the machine is.
+LATER = datetime.now(UTC) + timedelta(hours=1)
+QR = Qr("2@abc,def,ghi,jkl,1", LATER)
+CODE = PairingCode("ABCD-EFGH", LATER)
 
 
 def test_the_languages_have_the_same_places_to_fill_in() -> None:
@@ -27,12 +28,13 @@ def test_the_languages_have_the_same_places_to_fill_in() -> None:
 
 
 def test_a_qr_code_is_a_picture_with_a_clock() -> None:
-    state = shown_state(Progress(Phase.SCAN, qr=QR), Language.EN)
+    soon = dataclasses.replace(QR, expires_at=datetime.now(UTC) + timedelta(seconds=15))
+    state = shown_state(Progress(Phase.SCAN, qr=soon), Language.EN)
     assert state.qr is not None
     assert state.qr.startswith("data:image/svg+xml")
     assert state.life_ms == 20_000
     assert state.remaining_ms is not None
-    assert 10_000 < state.remaining_ms <= 15_000
+    assert 0 <= state.remaining_ms <= 15_000
     assert (state.code, state.notice) == (None, None)
 
 
@@ -43,7 +45,7 @@ def test_a_code_takes_the_place_of_the_qr_code() -> None:
 
 def test_the_version_changes_with_what_is_shown_and_not_with_the_clock() -> None:
     version = shown_state(Progress(Phase.SCAN, qr=QR), Language.EN).version
-    later = dataclasses.replace(QR, expires_at=SOON - timedelta(seconds=3))
+    later = dataclasses.replace(QR, expires_at=LATER - timedelta(seconds=3))
     other = dataclasses.replace(QR, qr="2@xyz,def,ghi,jkl,1")
     assert shown_state(Progress(Phase.SCAN, qr=later), Language.EN).version == version
     assert shown_state(Progress(Phase.SCAN, qr=other), Language.EN).version != version

@@ -1,11 +1,14 @@
-"""How every process of ours logs: one JSON line for each event, on standard output."""
+"""Log lines: JSON, one for each event, on standard output."""
 
 import contextlib
 import io
 import logging
 import sys
+from collections.abc import Iterable
 
 import structlog
+
+from orchestrator.telemetry.redaction import Redaction
 
 log = structlog.get_logger(__name__)
 
@@ -30,14 +33,15 @@ class _ToOurLog(logging.Handler):
         log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info or None)
 
 
-def configure_logging(level: str) -> None:
-    """One JSON line for each event, on standard output."""
+def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
+    """``secrets`` are hidden wherever a line has one; so is whatever looks like a secret (telemetry/redaction.py)."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            Redaction(secrets),
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.EventRenamer("event"),
             structlog.processors.JSONRenderer(),
         ],

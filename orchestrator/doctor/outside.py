@@ -1,0 +1,119 @@
+"""What is outside: Telegram, Mercado Pago, our own public address, WhatsApp."""
+
+import asyncio
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from orchestrator.config import OutsideServices, Settings
+from orchestrator.doctor.finding import Finding, fail, ok, warn
+from orchestrator.doctor.machine import serves
+
+_TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+async def examine(settings: Settings, services: OutsideServices) -> list[Finding]:
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as http:
+        found = await asyncio.gather(
+            telegram(http, services),
+            payments(http, services),
+            public_address(http, settings),
+            whatsapp(settings.whatsapp_web_url),
+        )
+    return [finding for findings in found for finding in findings]
+
+
+async def telegram(http: aiohttp.ClientSession, services: OutsideServices) -> list[Finding]:
+    if services.bot_token is None:
+        return [ok("telegram", "telegram_unset")]
+    base = f"{services.telegram_api_url}/bot{services.bot_token}"
+    try:
+        status, me = await _json(http, f"{base}/getMe")
+        if status in (401, 404):  # 404: what isn't even shaped like a token
+            return [fail("telegram", "telegram_invalid")]
+        if status != 200:
+            return [fail("telegram", "telegram_unreachable", reason=f"it answers {status}")]
+        findings = [ok("telegram", "telegram_valid", name=me["result"]["username"])]
+        _, webhook = await _json(http, f"{base}/getWebhookInfo")
+        url = str((webhook.get("result") or {}).get("url") or "")
+        if url and not (services.public_url and url.startswith(services.public_url)):
+            findings.append(warn("telegram.webhook", "telegram_webhook"))
+        if services.admin_chat_id is None:
+            return [*findings, warn("telegram.chat", "chat_unset")]
+        status, _ = await _json(http, f"{base}/getChat", params={"chat_id": services.admin_chat_id})
+    except _FAILURES as error:
+        return [fail("telegram", "telegram_unreachable", reason=_reason(error))]
+    text, verdict = ("chat_found", ok) if status == 200 else ("chat_missing", fail)
+    return [*findings, verdict("telegram.chat", text, chat=services.admin_chat_id)]
+
+
+async def payments(http: aiohttp.ClientSession, services: OutsideServices) -> list[Finding]:
+    token = services.mercadopago_access_token
+    if token is None:
+        return [ok("payments", "payments_unset")]
+    try:
+        status, me = await _json(
+            http, f"{services.mercadopago_api_url}/users/me", headers={"Authorization": f"Bearer {token}"}
+        )
+    except _FAILURES as error:
+        return [fail("payments", "payments_unreachable", reason=_reason(error))]
+    if status in (400, 401, 403):
+        return [fail("payments", "payments_invalid")]
+    if status != 200:
+        return [fail("payments", "payments_unreachable", reason=f"it answers {status}")]
+    findings = [ok("payments", "payments_valid", account=me.get("id"), site=me.get("site_id"))]
+    if token.startswith("TEST-"):
+        findings.append(warn("payments.mode", "payments_test"))
+    return findings
+
+
+async def public_address(http: aiohttp.ClientSession, settings: Settings) -> list[Finding]:
+    url = settings.public_url
+    if url is None:
+        return [warn("public_url", "public_unset")]
+    if not await asyncio.to_thread(serves, settings.port):
+        return [warn("public_url", "public_not_yet")]
+    try:
+        status, body = await _json(http, f"{url}/healthz")
+        reason = f"it answers {status}"
+    except _FAILURES as error:
+        status, body, reason = 0, {}, _reason(error)
+    if status != 200 or body.get("status") != "ok":
+        return [fail("public_url", "public_wrong", reason=reason)]
+    if not url.startswith("https://"):
+        return [warn("public_url", "public_plain")]
+    return [ok("public_url", "public_reached")]
+
+
+async def whatsapp(url: str) -> list[Finding]:
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
+    try:
+        async with asyncio.timeout(_TIMEOUT.total):
+            _, writer = await asyncio.open_connection(host, port)
+        writer.close()
+    except (OSError, TimeoutError) as error:
+        return [fail("whatsapp", "whatsapp_unreachable", host=host, port=port, reason=_reason(error))]
+    return [ok("whatsapp", "whatsapp_reached")]
+
+
+_FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError)
+
+
+async def _json(http: aiohttp.ClientSession, url: str, **options: Any) -> tuple[int, dict[str, Any]]:
+    async with http.get(url, **options) as response:
+        try:
+            body = await response.json(content_type=None)
+        except ValueError:
+            body = {}
+        return response.status, body if isinstance(body, dict) else {}
+
+
+def _reason(error: BaseException) -> str:
+    """Without the address, in which Telegram has the token."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or type(error.os_error).__name__
+    number = error.errno if isinstance(error, OSError) else None
+    return type(error).__name__ if number is None else os.strerror(number)
