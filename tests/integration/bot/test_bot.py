@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from orchestrator.bot import process as bot_process
 from orchestrator.bot.texts import TEXTS
 from orchestrator.config import webhook_secret
+from orchestrator.domain import alert
 from orchestrator.domain.language import Language
 from orchestrator.store.database import Database
 from tests.support.bot import OPERATOR, bot
@@ -44,6 +45,8 @@ async def telegram() -> AsyncIterator[FakeTelegram]:
 async def running(api: PublicApi, telegram: FakeTelegram) -> AsyncIterator[None]:
     patch = pytest.MonkeyPatch()
     patch.setattr(bot_process, "_WATCH_SECONDS", 0.2)
+    patch.setattr(alert, "INTERVAL_SECONDS", 1.0)
+    patch.setattr(alert, "OVER_SECONDS", 0.5)
     async with bot(api, telegram):
         yield
     patch.undo()
