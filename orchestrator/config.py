@@ -48,8 +48,6 @@ MOST_SHARDS: Final = 64
 
 _MINIMUM_ADMIN_TOKEN_LENGTH: Final = 16
 _ENCRYPTION_KEY_BYTES: Final = 32
-_TELEGRAM_API_URL: Final = "https://api.telegram.org"
-_MERCADOPAGO_API_URL: Final = "https://api.mercadopago.com"
 _DAY_SECONDS: Final = 86_400.0
 _POSTGRES_SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg")
 _HEX_64: Final = re.compile(r"[0-9A-Fa-f]{64}")
@@ -327,32 +325,6 @@ class BotProcessSettings:
         )
         read.raise_problems()
         return settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutsideServices:
-    """Who else is called, and as whom: what `doctor` tries."""
-
-    bot_token: str | None = field(default=None, repr=False)
-    admin_chat_id: str | None = None
-    telegram_api_url: str = _TELEGRAM_API_URL
-    mercadopago_access_token: str | None = field(default=None, repr=False)
-    mercadopago_api_url: str = _MERCADOPAGO_API_URL
-    public_url: str | None = None
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> "OutsideServices":
-        read = _Reader(environ)
-        services = cls(
-            bot_token=environ.get("BOT_TOKEN", "").strip() or None,
-            admin_chat_id=environ.get("ADMIN_CHAT_ID", "").strip() or None,
-            telegram_api_url=read.http_url("TELEGRAM_API_URL") or _TELEGRAM_API_URL,
-            mercadopago_access_token=environ.get("MERCADOPAGO_ACCESS_TOKEN", "").strip() or None,
-            mercadopago_api_url=read.http_url("MERCADOPAGO_API_URL") or _MERCADOPAGO_API_URL,
-            public_url=read.public_url("PUBLIC_URL"),
-        )
-        read.raise_problems()
-        return services
 
 
 SUPERVISOR_USERNAME: Final = "orchestrator"

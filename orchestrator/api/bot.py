@@ -34,6 +34,11 @@ async def release(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+async def first_token(request: web.Request) -> web.Response:
+    """Once: whoever takes it hands it to the operator."""
+    return json_response(wire.FirstToken(admin_token=request.app[SERVICES].access.take_first_token()))
+
+
 async def documents(request: web.Request) -> web.Response:
     page = read_query(request, wire.ListDocuments)
     found = await request.app[SERVICES].bot.documents(page.prefix, after=begins_after(page, str), most=page.limit + 1)
@@ -98,6 +103,16 @@ OPERATIONS = (
         takes=wire.ReleaseLease,
         status=204,
         example=wire.ReleaseLease(holder="0123456789abcdef"),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/bot/first-token",
+        handler=first_token,
+        scope=Scope.ADMIN,
+        tag=_TAG,
+        summary="Take the admin token that was made at the very first start, once, to hand it to the operator.",
+        gives=wire.FirstToken,
+        example_answer=wire.FirstToken(admin_token=None),
     ),
     Operation(
         method="GET",

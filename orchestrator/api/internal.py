@@ -103,7 +103,6 @@ def internal_app(services: Services, token: str) -> web.Application:
     session = "/internal/v1/sessions/{session_ref:[0-9]{1,18}}"
     app.add_routes(
         [
-            web.post("/internal/v1/first-start/admin-token", take_first_token),
             web.post("/internal/v1/sidecar/hello", hello),
             web.post("/internal/v1/sidecar/departing", departing),
             web.post("/internal/v1/sidecar/goodbye", goodbye),
@@ -149,11 +148,6 @@ def authenticated_by(token: str) -> Middleware:
 async def hello(request: web.Request) -> web.Response:
     request.app[SERVICES].supervision.hello((await read_json(request, Instance)).instance)
     return json_response({})
-
-
-async def take_first_token(request: web.Request) -> web.Response:
-    """Once, and only in the process that made it: for the bot, which hands it to the operator."""
-    return json_response({"admin_token": request.app[SERVICES].access.take_first_token()})
 
 
 async def departing(request: web.Request) -> web.Response:

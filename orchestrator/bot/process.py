@@ -207,6 +207,8 @@ class Term:
         self._inbox = Inbox(Conversations(client, telegram, memory, operators))
         self._watch = Watch(client, telegram, memory, chat_id)
         self._billing = False
+        self._asked_for_token = False
+        self._first_token: str | None = None
 
     def works(self, over: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
         webhook = self._settings.telegram_mode == "webhook"
@@ -216,6 +218,7 @@ class Term:
             self._again_and_again(over, self._follow_pairings, _PAIRING_SECONDS),
             self._again_and_again(over, self._broadcast, _PAIRING_SECONDS),
             self._again_and_again(over, self._tell_notices, _NOTICES_SECONDS),
+            self._again_and_again(over, self._hand_over_token, _NOTICES_SECONDS),
         ]
 
     async def finish(self, seconds: float) -> None:
@@ -311,6 +314,18 @@ class Term:
 
     async def _look(self) -> None:
         await self._watch.round(billing=self._billing)
+
+    async def _hand_over_token(self) -> None:
+        """The admin token of the very first start, in every language: nobody has chosen one yet."""
+        if self._settings.admin_chat_id is None:
+            return
+        if not self._asked_for_token:
+            self._first_token = await self._client.bot.first_token()
+            self._asked_for_token = True
+        if self._first_token is not None:
+            sentences = [texts.first_token for texts in TEXTS.values()]
+            await self._telegram.tell(self._settings.admin_chat_id, "\n".join((*sentences, self._first_token)))
+            self._first_token = None
 
     async def _tell_notices(self) -> None:
         try:

@@ -19,6 +19,10 @@ class Bot:
     async def release(self, holder: str) -> None:
         await self._transport.done("POST", "/v1/bot/lease/release", body=wire.ReleaseLease(holder=holder))
 
+    async def first_token(self) -> str | None:
+        """The admin token of the very first start, once; None ever after."""
+        return (await self._transport.call("POST", "/v1/bot/first-token", wire.FirstToken)).admin_token
+
     def documents(self, prefix: str) -> AsyncIterator[wire.Document]:
         query = {"prefix": prefix, "limit": "200"}
         return self._transport.pages("/v1/bot/documents", wire.Documents, lambda page: page.documents, query)

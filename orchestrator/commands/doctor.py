@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 
 from orchestrator.commands.database import service_database_url
-from orchestrator.config import OutsideServices, Settings, SettingsError
+from orchestrator.config import Settings, SettingsError
 from orchestrator.doctor import database, machine, outside
 from orchestrator.doctor.finding import Finding, Verdict, fail, ok, warn
 from orchestrator.domain.language import Language
@@ -23,11 +23,10 @@ def examine(arguments: argparse.Namespace) -> int:
     language = language_of(os.environ)
     try:
         settings = Settings.from_environment(os.environ)
-        services = OutsideServices.from_environment(os.environ)
     except SettingsError as error:
         findings = [fail("settings", "setting_refused", problem=problem) for problem in error.problems]
     else:
-        findings = asyncio.run(_findings(settings, services, arguments.sessions))
+        findings = asyncio.run(_findings(settings, arguments.sessions))
     if arguments.json:
         print(json.dumps([_as_json(finding, language) for finding in findings], ensure_ascii=False, indent=2))
     else:
@@ -36,7 +35,7 @@ def examine(arguments: argparse.Namespace) -> int:
     return 1 if any(finding.verdict is Verdict.FAIL for finding in findings) else 0
 
 
-async def _findings(settings: Settings, services: OutsideServices, sessions: int) -> list[Finding]:
+async def _findings(settings: Settings, sessions: int) -> list[Finding]:
     findings = _kept(settings, os.environ)
     url = settings.database_url
     if url is None:
@@ -48,7 +47,7 @@ async def _findings(settings: Settings, services: OutsideServices, sessions: int
         findings += await database.examine(url)
         sessions = sessions or await database.wanted_sessions(url)
     findings += await asyncio.to_thread(machine.examine, settings, sessions)
-    return findings + await outside.examine(settings, services)
+    return findings + await outside.examine(settings)
 
 
 def _kept(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:

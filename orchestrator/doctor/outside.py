@@ -7,28 +7,29 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from orchestrator.config import OutsideServices, Settings
+from orchestrator.config import Settings
 from orchestrator.doctor.finding import Finding, fail, ok, warn
 from orchestrator.doctor.machine import serves
 
+_MERCADOPAGO_API_URL = "https://api.mercadopago.com"
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
-async def examine(settings: Settings, services: OutsideServices) -> list[Finding]:
+async def examine(settings: Settings) -> list[Finding]:
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as http:
         found = await asyncio.gather(
-            telegram(http, services),
-            payments(http, services),
+            telegram(http, settings),
+            payments(http, settings),
             public_address(http, settings),
             whatsapp(settings.whatsapp_web_url),
         )
     return [finding for findings in found for finding in findings]
 
 
-async def telegram(http: aiohttp.ClientSession, services: OutsideServices) -> list[Finding]:
-    if services.bot_token is None:
+async def telegram(http: aiohttp.ClientSession, settings: Settings) -> list[Finding]:
+    if settings.bot_token is None:
         return [ok("telegram", "telegram_unset")]
-    base = f"{services.telegram_api_url}/bot{services.bot_token}"
+    base = f"{settings.telegram_api_url}/bot{settings.bot_token}"
     try:
         status, me = await _json(http, f"{base}/getMe")
         if status in (401, 404):  # 404: what isn't even shaped like a token
@@ -38,24 +39,27 @@ async def telegram(http: aiohttp.ClientSession, services: OutsideServices) -> li
         findings = [ok("telegram", "telegram_valid", name=me["result"]["username"])]
         _, webhook = await _json(http, f"{base}/getWebhookInfo")
         url = str((webhook.get("result") or {}).get("url") or "")
-        if url and not (services.public_url and url.startswith(services.public_url)):
+        ours = settings.telegram_mode == "webhook" and url.startswith(settings.public_url or " ")
+        if url and not ours:
             findings.append(warn("telegram.webhook", "telegram_webhook"))
-        if services.admin_chat_id is None:
+        if settings.admin_chat_id is None:
             return [*findings, warn("telegram.chat", "chat_unset")]
-        status, _ = await _json(http, f"{base}/getChat", params={"chat_id": services.admin_chat_id})
+        status, _ = await _json(http, f"{base}/getChat", params={"chat_id": str(settings.admin_chat_id)})
     except _FAILURES as error:
         return [fail("telegram", "telegram_unreachable", reason=_reason(error))]
     text, verdict = ("chat_found", ok) if status == 200 else ("chat_missing", fail)
-    return [*findings, verdict("telegram.chat", text, chat=services.admin_chat_id)]
+    return [*findings, verdict("telegram.chat", text, chat=settings.admin_chat_id)]
 
 
-async def payments(http: aiohttp.ClientSession, services: OutsideServices) -> list[Finding]:
-    token = services.mercadopago_access_token
+async def payments(http: aiohttp.ClientSession, settings: Settings) -> list[Finding]:
+    token = settings.mercadopago_access_token
     if token is None:
         return [ok("payments", "payments_unset")]
     try:
         status, me = await _json(
-            http, f"{services.mercadopago_api_url}/users/me", headers={"Authorization": f"Bearer {token}"}
+            http,
+            f"{settings.mercadopago_api_url or _MERCADOPAGO_API_URL}/users/me",
+            headers={"Authorization": f"Bearer {token}"},
         )
     except _FAILURES as error:
         return [fail("payments", "payments_unreachable", reason=_reason(error))]

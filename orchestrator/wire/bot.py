@@ -28,6 +28,12 @@ class ReleaseLease(Request, frozen=True):
     holder: Annotated[str, Meta(min_length=1, max_length=100, pattern="^[!-~]*$")]
 
 
+class FirstToken(Answer, frozen=True):
+    """``admin_token`` is null but once: in the process that made it, at the very first start."""
+
+    admin_token: str | None
+
+
 class ListDocuments(Page, frozen=True):
     prefix: Annotated[str, Meta(max_length=100, pattern="^[a-z0-9:._-]*$")] = ""
 

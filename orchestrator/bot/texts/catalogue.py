@@ -176,6 +176,7 @@ class Texts:
     operator_only: str
 
     # -- alerts of processes, also when the bot is down
+    first_token: str
     process_failed: str
     process_back: str
 

@@ -230,6 +230,7 @@ ENGLISH = Texts(
     broadcast_done="Sent to {done} of {total} tenants; {failed} could not be reached.",
     broadcast_nobody="No tenant uses this bot yet.",
     operator_only="Only the operator can do that here.",
+    first_token="🔑 The service has made its admin token, for the API and the dashboard. Keep it and delete this message; it isn't told again.",
     process_failed="⛔️ The process {process} fails ({state}) on {host}.",
     process_back="✅ The process {process} runs again on {host}.",
     subscription_states={

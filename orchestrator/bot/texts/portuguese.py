@@ -231,6 +231,7 @@ PORTUGUESE = Texts(
     broadcast_done="Enviado a {done} de {total} clientes; {failed} não puderam ser alcançados.",
     broadcast_nobody="Nenhum cliente usa este bot ainda.",
     operator_only="Só o operador pode fazer isso aqui.",
+    first_token="🔑 O serviço criou o token de administrador, para a API e o painel. Guarde-o e apague esta mensagem; ele não será mostrado de novo.",
     process_failed="⛔️ O processo {process} falha ({state}) em {host}.",
     process_back="✅ O processo {process} roda de novo em {host}.",
     subscription_states={

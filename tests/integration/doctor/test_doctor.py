@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
@@ -15,7 +16,7 @@ from aiohttp import web
 from psycopg import sql
 
 from orchestrator import cli
-from orchestrator.config import OutsideServices, Settings
+from orchestrator.config import Settings
 from orchestrator.doctor import database, machine, outside
 from orchestrator.doctor.finding import Finding, Verdict
 from orchestrator.store.database import Database
@@ -135,11 +136,11 @@ async def test_a_pooler_in_transaction_mode_is_found_out(database_url: str) -> N
         ({}, {"telegram": (OK, "telegram_unset")}),
         ({"bot_token": "1:wrong"}, {"telegram": (FAIL, "telegram_invalid")}),
         (
-            {"bot_token": BOT_TOKEN, "admin_chat_id": "77"},
+            {"bot_token": BOT_TOKEN, "admin_chat_id": 77},
             {"telegram": (OK, "telegram_valid"), "telegram.webhook": (WARN, "telegram_webhook"), "telegram.chat": (OK, "chat_found")},
         ),
         (
-            {"bot_token": BOT_TOKEN, "admin_chat_id": "78", "public_url": "https://elsewhere.example"},
+            {"bot_token": BOT_TOKEN, "admin_chat_id": 78, "public_url": "https://elsewhere.example", "telegram_mode": "webhook"},
             {"telegram": (OK, "telegram_valid"), "telegram.chat": (FAIL, "chat_missing")},
         ),
         (
@@ -149,9 +150,9 @@ async def test_a_pooler_in_transaction_mode_is_found_out(database_url: str) -> N
     ],
 )  # fmt: skip
 async def test_the_bots_token_and_chat_are_tried(
-    http: aiohttp.ClientSession, api: str, services: dict[str, str], expected: dict[str, tuple[Verdict, str]]
+    http: aiohttp.ClientSession, api: str, services: dict[str, Any], expected: dict[str, tuple[Verdict, str]]
 ) -> None:
-    tried = OutsideServices(**({"telegram_api_url": api} | services))
+    tried = replace(Settings(telegram_api_url=api), **services)
     findings = await outside.telegram(http, tried)
     assert verdicts(findings) == expected
     assert BOT_TOKEN not in str(findings)
@@ -169,7 +170,7 @@ async def test_the_bots_token_and_chat_are_tried(
 async def test_the_payments_token_is_tried(
     http: aiohttp.ClientSession, api: str, token: str | None, expected: dict[str, tuple[Verdict, str]]
 ) -> None:
-    services = OutsideServices(mercadopago_api_url=api, mercadopago_access_token=token)
+    services = Settings(mercadopago_api_url=api, mercadopago_access_token=token)
     assert verdicts(await outside.payments(http, services)) == expected
     away = replace(services, mercadopago_api_url="http://127.0.0.1:1")
     assert token is None or verdicts(await outside.payments(http, away)) == {"payments": (FAIL, "payments_unreachable")}
