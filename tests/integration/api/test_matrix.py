@@ -27,7 +27,14 @@ SESSION = "the-owners-session"
 
 #: What needs no token: nobody's secrets are behind it.
 #: Telegram shows a secret of its own at its webhook.
-OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs", "/telegram/webhook"}
+OPEN = {
+    "/healthz",
+    "/readyz",
+    "/openapi.json",
+    "/docs",
+    "/telegram/webhook",
+    "/metrics",
+}
 OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs", "/webhooks/mercadopago"}
 
 
