@@ -25,17 +25,16 @@ OWNER, OTHER = "acme", "other"
 #: It is in every answer that tells something of the owner's session.
 SESSION = "the-owners-session"
 
-#: What needs no token: nobody's secrets are behind it.
-#: Telegram shows a secret of its own at its webhook.
+#: What needs no bearer token of the API: nobody's secrets are behind it, or it asks for a secret of its own.
 OPEN = {
     "/healthz",
     "/readyz",
     "/openapi.json",
     "/docs",
-    "/telegram/webhook",
     "/metrics",
+    "/telegram/webhook",
+    "/webhooks/mercadopago",
 }
-OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs", "/webhooks/mercadopago"}
 
 
 async def session(api: PublicApi, token: str) -> str:
