@@ -547,8 +547,8 @@ def public(parts: Parts, settings: Settings) -> web.Application:
         parts.peer_token,
         settings.public_url,
         proxies=settings.trusted_proxies,
-        webhook_secret=webhook_secret(settings.bot_token) if webhook and settings.bot_token else None,
         metrics_token=settings.metrics_token,
+        webhook_secret=webhook_secret(settings.bot_token) if webhook and settings.bot_token else None,
     )
     pages.add_to(app)
     return app
@@ -592,14 +592,15 @@ def _secrets(settings: Settings, process: ProcessSettings) -> Iterator[str]:
     access = settings.s3_access
     storage = None if access is None else access.secret_key
     payments = (settings.mercadopago_access_token, settings.mercadopago_webhook_secret)
-    own = (settings.admin_token, settings.metrics_token, settings.backup_passphrase, storage, *payments)
-    for secret in (
-        *own,
-        process.internal_token,
-        process.supervisor_password,
-        process.bot_api_token,
+    own = (
+        settings.admin_token,
         settings.bot_token,
-    ):
+        settings.metrics_token,
+        settings.backup_passphrase,
+        storage,
+        *payments,
+    )
+    for secret in (*own, process.internal_token, process.supervisor_password):
         if secret is not None:
             yield secret
     for key in settings.session_encryption_keys:

@@ -138,14 +138,6 @@ class Settings:
     """Wrong tokens from one address before its unknown tokens are refused unread."""
     trusted_proxies: int = 0
     """How many proxies in front of us add an address to X-Forwarded-For; 0: it isn't believed."""
-    bot_token: str | None = field(default=None, repr=False)
-    """Of the Telegram bot; None: there is none."""
-    admin_chat_id: int | None = None
-    """The operator's chat, which alerts go to; below zero for a group."""
-    admin_user_ids: tuple[int, ...] = ()
-    """Who may act as the operator in it; in a private chat that is whose chat it is."""
-    telegram_api_url: str = TELEGRAM_API_URL
-    telegram_mode: str = "polling"
     metrics_token: str | None = field(default=None, repr=False)
     """Opens `/metrics` and nothing else; the admin token does too."""
     metrics_port: int | None = None
@@ -160,6 +152,14 @@ class Settings:
     s3_access: S3Access | None = None
     otlp_endpoint: str | None = None
     """Where traces go, OTLP over HTTP; None: nowhere."""
+    bot_token: str | None = field(default=None, repr=False)
+    """Of the Telegram bot; None: there is none."""
+    admin_chat_id: int | None = None
+    """The operator's chat, which alerts go to; below zero for a group."""
+    admin_user_ids: tuple[int, ...] = ()
+    """Who may act as the operator in it; in a private chat that is whose chat it is."""
+    telegram_api_url: str = TELEGRAM_API_URL
+    telegram_mode: str = "polling"
     mercadopago_access_token: str | None = field(default=None, repr=False)
     """None: billing is off, and everybody may use everything."""
     mercadopago_webhook_secret: str | None = field(default=None, repr=False)
@@ -217,11 +217,6 @@ class Settings:
                 "FAILED_LOGINS_PER_MINUTE", default=60, lowest=1, highest=10_000_000
             ),
             trusted_proxies=read.whole_number("TRUSTED_PROXIES", default=0, lowest=0, highest=10),
-            bot_token=read.bot_token("BOT_TOKEN"),
-            admin_chat_id=next(iter(read.chat_ids("ADMIN_CHAT_ID", most=1)), None),
-            admin_user_ids=read.chat_ids("ADMIN_USER_IDS", most=100),
-            telegram_api_url=read.http_url("TELEGRAM_API_URL") or TELEGRAM_API_URL,
-            telegram_mode=read.choice("TELEGRAM_MODE", default="polling", choices=("polling", "webhook")),
             metrics_token=read.admin_token("METRICS_TOKEN"),
             metrics_port=read.whole_number("METRICS_PORT", default=0, lowest=1, highest=65_535) or None,
             backup_schedule_hours=read.hours("BACKUP_SCHEDULE"),
@@ -230,6 +225,11 @@ class Settings:
             backup_keep=read.whole_number("BACKUP_KEEP", default=14, lowest=1, highest=10_000),
             s3_access=read.s3_access(),
             otlp_endpoint=read.otlp_endpoint("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            bot_token=read.bot_token("BOT_TOKEN"),
+            admin_chat_id=next(iter(read.chat_ids("ADMIN_CHAT_ID", most=1)), None),
+            admin_user_ids=read.chat_ids("ADMIN_USER_IDS", most=100),
+            telegram_api_url=read.http_url("TELEGRAM_API_URL") or TELEGRAM_API_URL,
+            telegram_mode=read.choice("TELEGRAM_MODE", default="polling", choices=("polling", "webhook")),
             mercadopago_access_token=read.secret("MERCADOPAGO_ACCESS_TOKEN"),
             mercadopago_webhook_secret=read.secret("MERCADOPAGO_WEBHOOK_SECRET"),
             mercadopago_api_url=read.http_url("MERCADOPAGO_API_URL"),
@@ -492,6 +492,12 @@ class _Reader:
             self.refuse(f"{name} is too short; {advice}.")
         return token
 
+    def passphrase(self, name: str) -> str | None:
+        text = self._environ.get(name, "").strip() or None
+        if text is not None and len(text) < _MINIMUM_ADMIN_TOKEN_LENGTH:
+            self.refuse(f"{name} is too short; choose at least {_MINIMUM_ADMIN_TOKEN_LENGTH} characters.")
+        return text
+
     def bot_token(self, name: str) -> str | None:
         token = self._text(name)
         if token is None or re.fullmatch(r"[0-9]{1,20}:[A-Za-z0-9_-]{30,}", token):
@@ -506,12 +512,6 @@ class _Reader:
         what = "one of Telegram's chat ids" if most == 1 else "Telegram's user ids, separated by commas"
         self.refuse(f"{name} is {_shown(self._text(name) or '')}; set it to {what}, which are whole numbers.")
         return ()
-
-    def passphrase(self, name: str) -> str | None:
-        text = self._environ.get(name, "").strip() or None
-        if text is not None and len(text) < _MINIMUM_ADMIN_TOKEN_LENGTH:
-            self.refuse(f"{name} is too short; choose at least {_MINIMUM_ADMIN_TOKEN_LENGTH} characters.")
-        return text
 
     def secret(self, name: str) -> str | None:
         text = self._text(name)

@@ -65,8 +65,8 @@ class Services:
     incoming: IncomingMessages
     leases: LeaseBook
     messaging: Messaging
-    overview: OverviewStore
     metrics: Metrics
+    overview: OverviewStore
     operations: Operations
     outbox: Outbox
     outbox_sender: OutboxSender

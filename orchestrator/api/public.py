@@ -74,8 +74,8 @@ def public_app(
     public_url: str | None = None,
     *,
     proxies: int = 0,
-    webhook_secret: str | None = None,
     metrics_token: str | None = None,
+    webhook_secret: str | None = None,
 ) -> web.Application:
     """``proxies``: how many in front of us add an address to X-Forwarded-For; ``webhook_secret``: what Telegram shows."""
     middlewares = [

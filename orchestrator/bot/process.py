@@ -48,7 +48,7 @@ WEBHOOK_PATH = "/telegram/webhook"
 
 def run(settings: Settings, process: BotProcessSettings, parent: int) -> int:
     """Run until SIGTERM or the end of the process ``parent``."""
-    configure_logging(settings.log_level, [secret for secret in (settings.bot_token, process.bot_api_token) if secret])
+    configure_logging(settings.log_level, (settings.bot_token or "", process.bot_api_token))
     return asyncio.run(_run(settings, process, parent))
 
 

@@ -51,8 +51,8 @@ class Access:
         self._tokens = tokens
         self._tenants = tenants
         self._admin = digest(admin_token) if admin_token is not None else None
-        self._bot = digest(bot_token) if bot_token is not None else None
         self._first_token: str | None = None
+        self._bot = digest(bot_token) if bot_token is not None else None
         self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._named: dict[str, float] = {}
