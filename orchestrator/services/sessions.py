@@ -125,8 +125,6 @@ class Sessions:
         """As ``start``, and a connection that there is makes place for a new one; ``SessionQuarantined``."""
         session = (await self.start(tenant_id, session_id, new_pairing=False)).session
         await self._supervision.restart(session.session_ref)
-        if session.session_ref in self._leases.held:
-            await self._connections.set_state(session.session_ref, ConnectionState.STARTING, None)
         return await self.get(tenant_id, session_id)
 
     async def log_out(self, tenant_id: str, session_id: str) -> SessionView:

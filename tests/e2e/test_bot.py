@@ -71,6 +71,16 @@ async def shown_qr(product: Tree, tenant_id: str, session_id: str) -> str:
     return str(await eventually(ready, PATIENCE, "a QR code"))
 
 
+async def open_since(product: Tree, tenant: str, since: str) -> None:
+    async def open_again() -> bool:
+        answer = await product.call("GET", "/v1/sessions/whatsapp", **{"X-Tenant": tenant})
+        return (
+            answer.status == 200 and answer.json["connection_state"] == "open" and answer.json["last_open_at"] > since
+        )
+
+    await eventually(open_again, PATIENCE, f"the session of {tenant} to be open again")
+
+
 async def killed_bot(product: Tree) -> None:
     pid = await eventually(lambda: asyncio.to_thread(product.pid, "bot"), PATIENCE, "the bot to run")
     assert pid is not None
@@ -153,16 +163,7 @@ async def test_the_operator_sees_the_service_and_restarts_a_process(
     await operator.presses(EN.yes)
     await operator.sees("is being restarted")
     for tenant in ("tg-7001", "tg-7002"):
-
-        async def open_again(tenant: str = tenant) -> bool:
-            answer = await product.call("GET", "/v1/sessions/whatsapp", **{"X-Tenant": tenant})
-            return (
-                answer.status == 200
-                and answer.json["connection_state"] == "open"
-                and answer.json["last_open_at"] > since
-            )
-
-        await eventually(open_again, PATIENCE, f"the session of {tenant} to be open again")
+        await open_since(product, tenant, since)
 
 
 async def test_the_operator_finds_a_session_takes_a_backup_restarts_it_and_logs_it_out(
@@ -183,8 +184,10 @@ async def test_the_operator_finds_a_session_takes_a_backup_restarts_it_and_logs_
     assert archive.unpack(file.document[1], "correct horse battery").account.jid
     assert not [message for message in operator.messages if "correct horse battery" in message.text]
     await operator.presses(EN.back)
+    since = (await product.call("GET", "/v1/overview")).json["at"]
     await operator.presses(EN.restart)
-    await operator.sees(EN.done)
+    await operator.sees(EN.done, PATIENCE)
+    await open_since(product, "tg-7002", since)
     await operator.presses(EN.refresh)
     await operator.presses(EN.log_out, PATIENCE)
     await operator.presses(EN.yes)

@@ -1,5 +1,7 @@
 """One session: how it is, and what can be done with it. The operator has all of them, a tenant its own."""
 
+import asyncio
+
 from orchestrator.bot.desk import Desk
 from orchestrator.bot.screen import Button, Rows, Screen, rows
 from orchestrator.bot.texts import fill
@@ -7,6 +9,9 @@ from orchestrator.domain.session import ConnectionState, DesiredState
 from orchestrator.wire.sessions import Generation, Session
 
 _MARKS = {ConnectionState.OPEN: "🟢", ConnectionState.STOPPED: "⚪️", ConnectionState.QUARANTINED: "🔴"}
+#: States that pass by themselves within seconds after a start.
+_ON_ITS_WAY = frozenset({ConnectionState.STOPPED, ConnectionState.STARTING, ConnectionState.CONNECTING})
+_LOOKS, _LOOK_SECONDS = 10, 0.5
 #: What is shown of a session's pairings and of its events.
 _MOST = 8
 
@@ -70,7 +75,19 @@ def _buttons(desk: Desk, tenant_id: str, session: Session) -> Rows:
 
 
 async def start(desk: Desk, tenant_id: str, session_id: str) -> Screen:
-    return shown(desk, tenant_id, await desk.of(tenant_id).sessions.start(session_id), desk.texts.done)
+    await desk.of(tenant_id).sessions.start(session_id)
+    return shown(desk, tenant_id, await _under_way(desk, tenant_id, session_id), desk.texts.done)
+
+
+async def _under_way(desk: Desk, tenant_id: str, session_id: str) -> Session:
+    """The session when it is connected, or asks for a phone; or as it is after some seconds."""
+    sessions = desk.of(tenant_id).sessions
+    for _ in range(_LOOKS):
+        session = await sessions.get(session_id)
+        if session.connection_state not in _ON_ITS_WAY:
+            return session
+        await asyncio.sleep(_LOOK_SECONDS)
+    return await sessions.get(session_id)
 
 
 async def stop(desk: Desk, tenant_id: str, session_id: str) -> Screen:
@@ -78,7 +95,8 @@ async def stop(desk: Desk, tenant_id: str, session_id: str) -> Screen:
 
 
 async def restart(desk: Desk, tenant_id: str, session_id: str) -> Screen:
-    return shown(desk, tenant_id, await desk.of(tenant_id).sessions.restart(session_id), desk.texts.done)
+    await desk.of(tenant_id).sessions.restart(session_id)
+    return shown(desk, tenant_id, await _under_way(desk, tenant_id, session_id), desk.texts.done)
 
 
 async def ask_log_out(desk: Desk, tenant_id: str, session_id: str) -> Screen:

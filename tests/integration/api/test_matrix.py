@@ -25,16 +25,8 @@ OWNER, OTHER = "acme", "other"
 #: It is in every answer that tells something of the owner's session.
 SESSION = "the-owners-session"
 
-#: What needs no bearer token of the API: nobody's secrets are behind it, or it asks for a secret of its own.
-OPEN = {
-    "/healthz",
-    "/readyz",
-    "/openapi.json",
-    "/docs",
-    "/metrics",
-    "/telegram/webhook",
-    "/webhooks/mercadopago",
-}
+#: What needs no token of ours: nobody's secrets are behind it, or it asks for a secret of its own.
+OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/telegram/webhook", "/webhooks/mercadopago"}
 
 
 async def session(api: PublicApi, token: str) -> str:
