@@ -1,9 +1,17 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from orchestrator.store.database import Database
+from tests.support.postgres import migrated_database
 from tests.support.tenants import add_tenants
+
+
+@pytest.fixture
+def database_url(postgres_server: str) -> Iterator[str]:
+    """URL of a database of the test's own, with this version's tables."""
+    with migrated_database(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture
@@ -11,7 +19,6 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     """A migrated database of the test's own, with the tenants t, another, and "other tenant" beside the operator's."""
     database = Database(database_url)
     await database.open()
-    await database.migrate()
     await add_tenants(database, "t", "another", "other tenant")
     yield database
     await database.close()

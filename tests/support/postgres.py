@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from orchestrator.launcher.embedded_postgres import EmbeddedPostgres
+from orchestrator.store.migration import migrate
 
 
 @contextlib.contextmanager
@@ -32,6 +33,8 @@ def server_url() -> Iterator[str]:
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         yield given
+        if given in _templates:
+            _drop(given, _templates.pop(given))
         return
     with short_folder("pg") as folder:
         server = EmbeddedPostgres(folder)
@@ -40,17 +43,44 @@ def server_url() -> Iterator[str]:
             yield server.url
 
 
+#: By server: the database of which migrated ones are copies.
+_templates: dict[str, str] = {}
+
+
 @contextlib.contextmanager
-def fresh_database(server: str) -> Iterator[str]:
+def fresh_database(server: str, template: str = "template1") -> Iterator[str]:
     """The URL of an empty database on the server, for as long as it is needed."""
     name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    _create(server, name, template)
     try:
-        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+        yield _url(server, name)
     finally:
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        _drop(server, name)
+
+
+def migrated_database(server: str) -> contextlib.AbstractContextManager[str]:
+    """The same with this version's tables in it: a copy of one that was migrated, which takes a second."""
+    if server not in _templates:
+        name = f"test_template_{uuid.uuid4().hex}"
+        _create(server, name, "template1")
+        migrate(_url(server, name))
+        _templates[server] = name
+    return fresh_database(server, _templates[server])
+
+
+def _create(server: str, name: str, template: str) -> None:
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def _drop(server: str, name: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _url(server: str, name: str) -> str:
+    return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
 
 
 @contextlib.contextmanager

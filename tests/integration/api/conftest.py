@@ -3,8 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from orchestrator.store.database import Database
-from tests.support.postgres import fresh_database
+from tests.support.postgres import migrated_database
 from tests.support.public_api import PublicApi, public_api
 from tests.support.serving import Serving, serving
 from tests.support.waiting import eventually
@@ -13,7 +12,7 @@ from tests.support.waiting import eventually
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def orchestrator(postgres_server: str) -> AsyncIterator[Serving]:
     """A running orchestrator that has reached its database; there is no sidecar. The module's tests share it."""
-    with fresh_database(postgres_server) as database_url:
+    with migrated_database(postgres_server) as database_url:
         async with serving(database_url, FAILED_LOGINS_PER_MINUTE="1000000") as served:
 
             async def started() -> bool:
@@ -26,11 +25,7 @@ async def orchestrator(postgres_server: str) -> AsyncIterator[Serving]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_api(postgres_server: str) -> AsyncIterator[PublicApi]:
     """The public API on a database of the module's own, in this process. Rates are beyond what tests reach by themselves."""
-    with fresh_database(postgres_server) as database_url:
-        database = Database(database_url)
-        await database.open()
-        await database.migrate()
-        await database.close()
+    with migrated_database(postgres_server) as database_url:
         plenty = 1_000_000
         async with public_api(
             database_url,

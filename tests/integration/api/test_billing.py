@@ -9,11 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from orchestrator.store.database import Database
 from tests.support.billing import PLAN, SETTINGS, Billing
 from tests.support.event_stream import listening
 from tests.support.fake_mercadopago import fake_mercadopago
-from tests.support.postgres import fresh_database
+from tests.support.postgres import migrated_database
 from tests.support.public_api import public_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -21,11 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def billing(postgres_server: str) -> AsyncIterator[Billing]:
-    with fresh_database(postgres_server) as database_url:
-        database = Database(database_url)
-        await database.open()
-        await database.migrate()
-        await database.close()
+    with migrated_database(postgres_server) as database_url:
         async with (
             fake_mercadopago() as provider,
             public_api(

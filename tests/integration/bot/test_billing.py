@@ -8,12 +8,11 @@ import pytest_asyncio
 from orchestrator.bot import process as bot_process
 from orchestrator.bot.texts import TEXTS
 from orchestrator.domain.language import Language
-from orchestrator.store.database import Database
 from tests.support.billing import PLAN, SETTINGS, Billing
 from tests.support.bot import OPERATOR, bot
 from tests.support.fake_mercadopago import fake_mercadopago
 from tests.support.fake_telegram import FakeTelegram, Person, fake_telegram
-from tests.support.postgres import fresh_database
+from tests.support.postgres import migrated_database
 from tests.support.public_api import public_api
 from tests.support.waiting import eventually
 
@@ -33,11 +32,7 @@ async def billing(postgres_server: str, telegram: FakeTelegram) -> AsyncIterator
     """With a bot at work that looks for notices all the time."""
     patch = pytest.MonkeyPatch()
     patch.setattr(bot_process, "_NOTICES_SECONDS", 0.2)
-    with fresh_database(postgres_server) as database_url:
-        database = Database(database_url)
-        await database.open()
-        await database.migrate()
-        await database.close()
+    with migrated_database(postgres_server) as database_url:
         async with (
             fake_mercadopago() as provider,
             public_api(database_url, mercadopago_api_url=provider.url, **SETTINGS) as api,

@@ -12,10 +12,9 @@ from orchestrator.bot.texts import TEXTS
 from orchestrator.config import webhook_secret
 from orchestrator.domain import alert
 from orchestrator.domain.language import Language
-from orchestrator.store.database import Database
 from tests.support.bot import OPERATOR, bot
 from tests.support.fake_telegram import TOKEN, FakeTelegram, Person, fake_telegram
-from tests.support.postgres import fresh_database
+from tests.support.postgres import migrated_database
 from tests.support.public_api import PublicApi, public_api
 from tests.support.waiting import eventually
 
@@ -26,11 +25,7 @@ EN, PT = TEXTS[Language.EN], TEXTS[Language.PT_BR]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(postgres_server: str) -> AsyncIterator[PublicApi]:
-    with fresh_database(postgres_server) as database_url:
-        database = Database(database_url)
-        await database.open()
-        await database.migrate()
-        await database.close()
+    with migrated_database(postgres_server) as database_url:
         async with public_api(database_url, bot_token=TOKEN, telegram_mode="webhook") as started:
             yield started
 
@@ -256,11 +251,7 @@ async def test_in_a_group_only_the_operators_are_answered(api: PublicApi) -> Non
 async def test_a_restart_in_the_middle_of_a_dialog_loses_nothing_and_two_never_poll_at_once(
     postgres_server: str,
 ) -> None:
-    with fresh_database(postgres_server) as database_url:
-        database = Database(database_url)
-        await database.open()
-        await database.migrate()
-        await database.close()
+    with migrated_database(postgres_server) as database_url:
         async with public_api(database_url) as api, fake_telegram() as fake:
             members = {"admin_chat_id": -100, "admin_user_ids": (42,)}
             operator = fake.person("Olga", "en", chat_id=-100, user_id=42)
@@ -299,11 +290,7 @@ async def test_the_operator_is_told_that_the_database_is_away_without_it(
     postgres_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bot_process, "_OUTAGE_AT_START_SECONDS", 0.1)
-    with fresh_database(postgres_server) as database_url:
-        database = Database(database_url)
-        await database.open()
-        await database.migrate()
-        await database.close()
+    with migrated_database(postgres_server) as database_url:
         async with public_api(database_url) as api, fake_telegram() as fake:
             operator = fake.person("Olga", "en", chat_id=OPERATOR, user_id=OPERATOR)
             api.services.readiness.started = False  # as long as the database was not reached
@@ -317,11 +304,7 @@ async def test_the_operator_is_told_that_the_database_is_away_without_it(
 
 
 async def test_updates_that_telegram_delivers_are_dealt_with_once(postgres_server: str) -> None:
-    with fresh_database(postgres_server) as database_url:
-        database = Database(database_url)
-        await database.open()
-        await database.migrate()
-        await database.close()
+    with migrated_database(postgres_server) as database_url:
         settings = {"bot_token": TOKEN, "telegram_mode": "webhook", "public_url": "https://wa.example.com"}
         async with public_api(database_url, **settings) as api, fake_telegram() as fake:
             person = fake.person("Wanda", "en")
