@@ -74,7 +74,7 @@ test: install lint ## All checks and all tests
 		echo "== node --test: sidecar"; grep -E "^# (tests|pass|fail|skipped)" $(NODE_TESTS)
 	@echo "All checks and tests passed."
 
-LONG_TESTS := tests/e2e/test_killed_parts.py tests/e2e/test_new_container.py tests/e2e/test_database_outage.py tests/e2e/test_incoming_messages.py tests/e2e/test_acknowledged_writes.py tests/e2e/test_outbox_and_webhooks.py tests/e2e/test_billing.py
+LONG_TESTS := tests/e2e/test_killed_parts.py tests/e2e/test_new_container.py tests/e2e/test_database_outage.py tests/e2e/test_incoming_messages.py tests/e2e/test_acknowledged_writes.py tests/e2e/test_outbox_and_webhooks.py tests/e2e/test_billing.py tests/e2e/test_hung_sidecar.py
 
 .PHONY: chaos
 chaos: install ## 1,000 faults at random on two replicas, and 50 deploys: two hours; ARGUMENTS="--faults 200 --deploys 10" half an hour

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_whatsapp import FakeWhatsApp
+from tests.support.longer import only_longer
 from tests.support.tree import tree
 from tests.support.waiting import eventually
 
 
+@only_longer
 @pytest.mark.timeout(200)
 async def test_a_stopped_sidecar_is_replaced_and_its_sessions_come_back(
     short_path: Path, whatsapp: FakeWhatsApp

@@ -12,7 +12,7 @@ from tests.support.longer import longer
 from tests.support.side_by_side import PHONE, SESSION
 from tests.support.tree import tree
 
-KILLS = longer(4, 20)
+KILLS = longer(2, 20)
 MESSAGES_EACH_TIME = 15
 #: Baileys holds events back for up to 20 s after a login; all kills but each fifth fall into that time.
 LATE_KILL_SECONDS = 21.0

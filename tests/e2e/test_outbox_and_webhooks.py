@@ -17,10 +17,10 @@ from tests.support.tree import Tree, tree
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import Receiver, receiver
 
-KILLS = longer(2, 20)
+KILLS = longer(1, 20)
 """Of each program."""
 PROGRAMS = ("baileys", "orchestrator", "postgres")
-MESSAGES = longer(60, 500)
+MESSAGES = longer(30, 500)
 """Each way."""
 DONE = {"sent", "delivered", "read"}
 

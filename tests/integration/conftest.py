@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from orchestrator.store.database import Database
-from tests.support.postgres import migrated_database
+from tests.support.postgres import fresh_database, migrated_database
 from tests.support.tenants import add_tenants
 
 
@@ -11,6 +11,13 @@ from tests.support.tenants import add_tenants
 def database_url(postgres_server: str) -> Iterator[str]:
     """URL of a database of the test's own, with this version's tables."""
     with migrated_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: str) -> Iterator[str]:
+    """URL of a database that no migration has seen."""
+    with fresh_database(postgres_server) as url:
         yield url
 
 

@@ -233,7 +233,11 @@ async def test_the_admin_token_is_made_at_the_first_start_and_never_shown_again(
         first.child.wait_for_output("export ADMIN_TOKEN=")
         shown = re.findall("export ADMIN_TOKEN=(.+)", first.child.output)
         assert len(shown) == 1
-        assert (await first.call("GET", "/v1/sessions", token=shown[0])).status == 200
+
+        async def opens() -> bool:
+            return (await first.call("GET", "/v1/sessions", token=shown[0])).status == 200
+
+        await eventually(opens)
         assert (await first.call("GET", "/v1/sessions", token="wrong")).status == 401
     async with serving(database_url, ADMIN_TOKEN="") as second:
 

@@ -72,8 +72,8 @@ async def api() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def test_a_healthy_database_is_found_healthy_before_and_after_the_first_start(database_url: str) -> None:
-    found = verdicts(await database.examine(database_url))
+async def test_a_healthy_database_is_found_healthy_before_and_after_the_first_start(empty_database_url: str) -> None:
+    found = verdicts(await database.examine(empty_database_url))
     assert found.pop("database.latency")[0] in (OK, WARN)  # this machine may be busy
     assert found.pop("database.commit")[0] in (OK, WARN)
     assert found == {
@@ -84,14 +84,14 @@ async def test_a_healthy_database_is_found_healthy_before_and_after_the_first_st
         "database.clock": (OK, "clock_right"),
         "database.connections": (OK, "connections_enough"),
     }
-    migrated = Database(database_url)
+    migrated = Database(empty_database_url)
     await migrated.open()
     await migrated.migrate()
     await migrated.close()
-    assert verdicts(await database.examine(database_url))["database.schema"] == (OK, "schema_current")
-    with psycopg.connect(database_url) as connection:
+    assert verdicts(await database.examine(empty_database_url))["database.schema"] == (OK, "schema_current")
+    with psycopg.connect(empty_database_url) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    assert verdicts(await database.examine(database_url))["database.schema"] == (FAIL, "schema_newer")
+    assert verdicts(await database.examine(empty_database_url))["database.schema"] == (FAIL, "schema_newer")
 
 
 async def test_a_database_that_is_away_is_told_without_its_password() -> None:

@@ -176,8 +176,10 @@ async def product(database: Database, url: str, replica: str = "a") -> AsyncIter
 async def looking(sender: OutboxSender) -> None:
     while True:
         await sender.look()
+        # Not wait_for: in Python 3.11 it may lose the cancellation that ends this loop.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(sender.wanted.wait(), 0.2)
+            async with asyncio.timeout(0.2):
+                await sender.wanted.wait()
         sender.wanted.clear()
 
 
