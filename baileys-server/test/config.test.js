@@ -9,7 +9,7 @@ test('the defaults are those of the contract', () => {
     sidecarPort: 3000, internalToken: 'ab'.repeat(32), orchestratorSocket: '/run/orchestrator.sock',
     whatsappWebUrl: 'wss://web.whatsapp.com/ws/chat', whatsappWebUrlIsDefault: true, whatsappRootKey: null, backupTimeoutMs: 10_000,
     backupRetries: 3, backupThrottleMs: 30_000, backupIntervalMs: 300_000, backupInitialDelayMs: 10_000, keepAliveMs: 30_000,
-    journalDir: null, mediaDir: null, journalMaxBytes: 256 * 1024 * 1024, journalKeys: [], outboundAllowedNetworks: [], logLevel: 'info'
+    journalDir: null, mediaDir: null, journalMaxBytes: 256 * 1024 * 1024, journalKeys: [], outboundAllowedNetworks: [], otlpEndpoint: null, otlpHeaders: {}, logLevel: 'info'
   })
   assert.ok(Object.isFrozen(readConfig(required)))
 })
