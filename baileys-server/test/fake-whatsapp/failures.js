@@ -19,6 +19,7 @@ export const FAILURE_KINDS = /** @type {const} */ ({
   drop_at_pair_success: 'the next scan or code loses the connection right after pair-success was sent',
   drop_at_signature: 'the next scan or code loses the connection when the companion is linked, instead of a 515',
   refresh_after_scan: 'the next scan is answered with companion_reg_refresh: the secret that was scanned is worth nothing',
+  refresh_after_code: 'companion_reg_refresh after the next code was taken, when both sides have derived the secret already',
   code_rate_limited: 'the next request for a pairing code is refused with 429 (phone: whom the code is for)',
   code_taken_back: 'the next code that is entered is taken back: `refresh_code`',
   code_refused: 'the companion\'s half of the next code is refused with <code>, and <text>',

@@ -14,7 +14,7 @@ import {
   hkdf,
 } from '@whiskeysockets/baileys'
 import { ControlError } from './control-error.js'
-import { link, notification } from './pairing.js'
+import { link, notification, notify } from './pairing.js'
 import { bytes, child, iqError, iqResult, node, parseJid } from './stanza.js'
 
 /** @typedef {import('./connection.js').Connection} Connection */
@@ -94,6 +94,9 @@ export async function enterCode(world, code, account) {
     throw error
   })
   connection.send(iqResult(iq))
+  if (world.failures.take('refresh_after_code', account.phone)) {
+    await notify(world, connection, registration, 'companion_reg_refresh', [node('companion_reg_refresh')])
+  }
   return link(world, connection, registration, account, secret)
 }
 
