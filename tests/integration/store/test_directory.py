@@ -63,7 +63,9 @@ async def test_entries_go_and_belong_to_a_pairing_and_a_tenant(
     store: DirectoryStore, database: Database, ref: int
 ) -> None:
     gone = Change(ref, 1, Kind.CHAT, ANA, None)
-    await store.write([chat(ref, ANA, name="x"), chat(ref, BIA, name="Beatriz Nogueira"), chat(ref, GROUP, generation=2, name="z")])
+    await store.write(
+        [chat(ref, ANA, name="x"), chat(ref, BIA, name="Beatriz Nogueira"), chat(ref, GROUP, generation=2, name="z")]
+    )
     await store.write([gone])
     assert [e.entry_id for e in await store.page("t", "s", Kind.CHAT, after=None, most=9)] == [BIA]
     await SessionStore(database).begin_generation(ref, after=1)
