@@ -28,7 +28,7 @@ from orchestrator.domain.outbox import Bulk, MessageState, OutboxMessage
 from orchestrator.domain.pacing import Pacing, QuietHours, WarmUp
 from orchestrator.domain.template import UnknownVariable, filled
 from orchestrator.domain.tenant import Scope
-from orchestrator.services.events import timestamp
+from orchestrator.services.events import optional_timestamp, timestamp
 from orchestrator.services.outbox import Request
 from orchestrator.wire import messages as messages_wire
 from orchestrator.wire import outbox as wire
@@ -210,9 +210,6 @@ def _shown_pacing(pacing: Pacing) -> wire.Pacing:
 
 
 def shown(message: OutboxMessage) -> wire.OutboxMessage:
-    def moment(at: datetime | None) -> str | None:
-        return None if at is None else timestamp(at)
-
     return wire.OutboxMessage(
         message_id=message.message_id,
         to=message.to,
@@ -223,9 +220,9 @@ def shown(message: OutboxMessage) -> wire.OutboxMessage:
         deadline=timestamp(message.deadline),
         attempts=message.attempts,
         error=message.error,
-        sent_at=moment(message.sent_at),
-        delivered_at=moment(message.delivered_at),
-        read_at=moment(message.read_at),
+        sent_at=optional_timestamp(message.sent_at),
+        delivered_at=optional_timestamp(message.delivered_at),
+        read_at=optional_timestamp(message.read_at),
     )
 
 

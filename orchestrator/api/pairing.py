@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-import segno
 from aiohttp import web
 
 from orchestrator.api import qr_codes
@@ -31,7 +30,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.pairing_link import PairingLink
 from orchestrator.domain.tenant import Scope
 from orchestrator.services.connections import Qr
-from orchestrator.services.events import remaining_seconds, timestamp
+from orchestrator.services.events import optional_timestamp, remaining_seconds, timestamp
 from orchestrator.wire import pairing as wire
 from orchestrator.wire.pages import Page
 
@@ -95,17 +94,14 @@ def public_url(request: web.Request) -> str:
 
 
 def _shown_link(link: PairingLink) -> dict[str, Any]:
-    def shown(moment: datetime | None) -> str | None:
-        return None if moment is None else timestamp(moment)
-
     return {
         "link_id": link.link_id,
         "requested_by": link.requested_by,
         "created_at": timestamp(link.created_at),
         "expires_at": timestamp(link.expires_at),
-        "opened_at": shown(link.opened_at),
-        "used_at": shown(link.used_at),
-        "revoked_at": shown(link.revoked_at),
+        "opened_at": optional_timestamp(link.opened_at),
+        "used_at": optional_timestamp(link.used_at),
+        "revoked_at": optional_timestamp(link.revoked_at),
     }
 
 
@@ -130,11 +126,6 @@ def _svg(shown: Qr) -> web.Response:
 
 def _text(shown: Qr) -> web.Response:
     return web.Response(text=qr_codes.terminal(shown.qr), content_type="text/plain", charset="utf-8")
-
-
-def qr_image(shown: Qr) -> str:
-    """The QR code as a ``data:`` address for a page."""
-    return str(segno.make_qr(shown.qr, error="l").svg_data_uri(scale=8, light="white"))
 
 
 _FORMATS: Mapping[str, Callable[[Qr], web.Response]] = {

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import segno
 
 from orchestrator.domain.errors import NotAcceptable
+from orchestrator.domain.preferences import by_preference
 
 
 def picture(content: str, kind: str) -> bytes:
@@ -13,6 +14,11 @@ def picture(content: str, kind: str) -> bytes:
     out = io.BytesIO()
     segno.make_qr(content, error="l").save(out, kind=kind, scale=8, light="white")
     return out.getvalue()
+
+
+def data_uri(content: str) -> str:
+    """As an address that a page can show: ``data:image/svg+xml...``."""
+    return str(segno.make_qr(content, error="l").svg_data_uri(scale=8, light="white"))
 
 
 def terminal(content: str) -> str:
@@ -24,16 +30,8 @@ def terminal(content: str) -> str:
 
 def preferred_format(accept: str, formats: Iterable[str]) -> str:
     """The first of these formats that the Accept header prefers most (RFC 9110 section 12.5.1), or ``NotAcceptable``."""
-    wanted: list[tuple[float, str]] = []
-    for part in accept.split(","):
-        media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
-        try:
-            wanted.append((float(quality), media_range))
-        except ValueError:
-            continue
-    for preference, media_range in sorted(wanted, key=lambda entry: -entry[0]):
+    for media_range in by_preference(accept):
         for name in formats:
-            if preference > 0 and media_range in (name, "*/*", name.split("/")[0] + "/*"):
+            if media_range in (name, "*/*", name.split("/")[0] + "/*"):
                 return name
     raise NotAcceptable

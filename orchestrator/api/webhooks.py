@@ -1,8 +1,8 @@
 """Webhooks over HTTP."""
 
 import re
-from datetime import datetime
 
+import msgspec
 from aiohttp import web
 
 from orchestrator.api.bodies import json_response, read_json, read_query
@@ -19,7 +19,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.session import existing_id
 from orchestrator.domain.tenant import Scope
 from orchestrator.domain.webhook import Attempt, Delivery, DeliveryState, Webhook
-from orchestrator.services.events import timestamp
+from orchestrator.services.events import optional_timestamp, timestamp
 from orchestrator.wire import webhooks as wire
 from orchestrator.wire.shape import NoFields
 
@@ -129,23 +129,13 @@ def shown(webhook: Webhook) -> wire.Webhook:
         events=list(webhook.events),
         enabled=webhook.enabled,
         disabled_reason=webhook.disabled_reason,
-        failing_since=_moment(webhook.failing_since),
+        failing_since=optional_timestamp(webhook.failing_since),
         created_at=timestamp(webhook.created_at),
     )
 
 
 def _with_secret(webhook: Webhook) -> wire.WebhookWithSecret:
-    return wire.WebhookWithSecret(
-        webhook_id=webhook.webhook_id,
-        session_id=webhook.session_id,
-        url=webhook.url,
-        events=list(webhook.events),
-        enabled=webhook.enabled,
-        disabled_reason=webhook.disabled_reason,
-        failing_since=_moment(webhook.failing_since),
-        created_at=timestamp(webhook.created_at),
-        secret=webhook.secrets[0].value,
-    )
+    return wire.WebhookWithSecret(**msgspec.structs.asdict(shown(webhook)), secret=webhook.secrets[0].value)
 
 
 def _shown_attempt(attempt: Attempt) -> wire.WebhookTest:
@@ -167,16 +157,12 @@ def _shown_delivery(delivery: Delivery) -> wire.Delivery:
         state=delivery.state,
         created_at=timestamp(delivery.created_at),
         attempts=delivery.attempts,
-        attempted_at=_moment(delivery.attempted_at),
+        attempted_at=optional_timestamp(delivery.attempted_at),
         status=delivery.status,
         duration_ms=delivery.duration_ms,
         answer=delivery.answer,
         error=delivery.error,
     )
-
-
-def _moment(at: datetime | None) -> str | None:
-    return None if at is None else timestamp(at)
 
 
 _TAG = "Webhooks"

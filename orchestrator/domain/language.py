@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from orchestrator.domain.preferences import by_preference
+
 
 class Language(StrEnum):
     """As BCP 47 names them, which is how browsers and Telegram tell them."""
@@ -15,15 +17,7 @@ def preferred_language(accept: str) -> Language:
 
     Any Portuguese is nearer to ours than English is.
     """
-    wanted: list[tuple[float, str]] = []
-    for part in accept.split(","):
-        tag, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
-        try:
-            wanted.append((float(quality), tag))
-        except ValueError:
-            continue
-    for preference, tag in sorted(wanted, key=lambda entry: -entry[0]):
-        if preference > 0 and tag.partition("-")[0] in ("pt", "en"):
+    for tag in by_preference(accept):
+        if tag.partition("-")[0] in ("pt", "en"):
             return Language.PT_BR if tag.startswith("pt") else Language.EN
     return Language.EN

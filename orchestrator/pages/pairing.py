@@ -22,7 +22,7 @@ from markupsafe import Markup
 from orchestrator.api.admission import address_of
 from orchestrator.api.forwarding import from_owner
 from orchestrator.api.keys import SERVICES
-from orchestrator.api.pairing import qr_image
+from orchestrator.api.qr_codes import data_uri
 from orchestrator.domain.errors import InvalidRequest, OrchestratorError, PairingLinkNotFound, RateLimited, Unavailable
 from orchestrator.domain.language import Language, preferred_language
 from orchestrator.domain.pairing_failure import EXPLANATIONS, Explanation, pairing_failure
@@ -204,7 +204,7 @@ def shown_state(progress: Progress, language: Language) -> ShownState:
     shown = progress.code or progress.qr
     if progress.phase is Phase.SCAN and shown is not None:
         fields["code"] = progress.code.code if progress.code else None
-        fields["qr"] = qr_image(progress.qr) if progress.qr else None
+        fields["qr"] = data_uri(progress.qr.qr) if progress.qr else None
         fields["notice"] = _notice(progress, texts, language)
     if progress.phase is Phase.FAILED:
         explanation = _explanation(progress.failure, texts, language)

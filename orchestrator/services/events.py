@@ -167,6 +167,11 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def optional_timestamp(moment: datetime | None) -> str | None:
+    """The same for a time that may not have come."""
+    return None if moment is None else timestamp(moment)
+
+
 def remaining_seconds(until: datetime) -> float:
     """How long it is until then, for people who watch a clock: not below zero, to a tenth."""
     return max(0.0, round((until - datetime.now(UTC)).total_seconds(), 1))
