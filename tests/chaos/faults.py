@@ -49,8 +49,9 @@ def _kill(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
 
     async def play(world: World) -> None:
         if program == "postgres":
-            await asyncio.to_thread(world.server.kill)
-            await asyncio.to_thread(world.server.start)
+            async with world.database:
+                await asyncio.to_thread(world.server.kill)
+                await asyncio.to_thread(world.server.start)
             return
         if program == "container":
             async with _ended(world, which) as replica:
@@ -79,8 +80,9 @@ def _freeze(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]
 
     async def play(world: World) -> None:
         if program == "postgres":
-            with world.server.hanging():
-                await asyncio.sleep(min(seconds, 10))
+            async with world.database:
+                with world.server.hanging():
+                    await asyncio.sleep(min(seconds, 10))
             return
         first = _pid(world.replicas[which], program)
         frozen = [first, *descendants(first)] if program == "container" else [first]
@@ -92,8 +94,9 @@ def _freeze(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]
 
 def _restart_database(_rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
     async def play(world: World) -> None:
-        await asyncio.to_thread(world.server.stop)
-        await asyncio.to_thread(world.server.start)
+        async with world.database:
+            await asyncio.to_thread(world.server.stop)
+            await asyncio.to_thread(world.server.start)
 
     return "restart of PostgreSQL", play
 

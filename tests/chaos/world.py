@@ -95,6 +95,8 @@ class World:
     contacts: dict[str, str]
     hosts: list[asyncio.Lock]
     """A host does one thing at a time to its container."""
+    database: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """So does whoever operates PostgreSQL: two restarts at once would start two servers on one folder."""
     sent: Sent = field(default_factory=Sent)
     heard: set[str] = field(default_factory=set)
     """Texts of incoming messages that were heard as events."""

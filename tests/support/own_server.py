@@ -23,7 +23,8 @@ class OwnServer:
         return self._postgres.url
 
     def start(self) -> None:
-        """Returns when the server takes connections."""
+        """Returns when the server takes connections; what is left of one that was killed is ended first."""
+        self._postgres.stop_leftovers()
         self._pid = self._running.enter_context(self._postgres.running(log=self._folder / "log")).pid
 
     def stop(self) -> None:
