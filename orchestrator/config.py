@@ -130,6 +130,8 @@ class Settings:
     """The largest file that is sent; phones take less of some kinds."""
     lease_ttl_seconds: float = 15.0
     keep_alive_seconds: float = 30.0
+    qr_seconds: float = 20.0
+    """How long a QR code of a pairing is shown; the first one is shown three times as long."""
     requests_per_minute: int = 3000
     """What one token of a tenant may ask for, of each replica."""
     failed_logins_per_minute: int = 60
@@ -210,6 +212,7 @@ class Settings:
             media_max_mib=read.whole_number("MEDIA_MAX_MIB", default=100, lowest=1, highest=2048),
             lease_ttl_seconds=read.seconds("LEASE_TTL_SECONDS", default=15.0, lowest=1.0, highest=3600.0),
             keep_alive_seconds=read.seconds("KEEP_ALIVE_SECONDS", default=30.0, lowest=1.0, highest=3600.0),
+            qr_seconds=read.seconds("QR_SECONDS", default=20.0, lowest=1.0, highest=60.0),
             requests_per_minute=read.whole_number("REQUESTS_PER_MINUTE", default=3000, lowest=1, highest=10_000_000),
             failed_logins_per_minute=read.whole_number(
                 "FAILED_LOGINS_PER_MINUTE", default=60, lowest=1, highest=10_000_000

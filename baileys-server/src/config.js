@@ -16,6 +16,7 @@ import { parsedNetwork } from './proxy/address-rules.js'
  * @property {number} backupIntervalMs
  * @property {number} backupInitialDelayMs
  * @property {number} keepAliveMs
+ * @property {number} qrMs
  * @property {string | null} journalDir null: no journal
  * @property {string | null} mediaDir where the orchestrator puts files that are to be sent; null: no media
  * @property {number} journalMaxBytes
@@ -60,6 +61,7 @@ export function readConfig(env) {
     backupIntervalMs: read.seconds('BACKUP_INTERVAL_SECONDS', 300),
     backupInitialDelayMs: read.seconds('BACKUP_INITIAL_DELAY_SECONDS', 10),
     keepAliveMs: read.seconds('KEEP_ALIVE_SECONDS', 30),
+    qrMs: read.seconds('QR_SECONDS', 20),
     journalDir: read.optional('JOURNAL_DIR'),
     mediaDir: read.optional('MEDIA_DIR'),
     journalMaxBytes: read.integer('JOURNAL_MAX_MIB', 256, 1, 1024) * MIB,

@@ -75,7 +75,7 @@ const registry = new Registry(session => ({
   log,
   options: {
     writeRetries: config.backupRetries,
-    socket: { webSocketUrl: config.whatsappWebUrl, keepAliveMs: config.keepAliveMs },
+    socket: { webSocketUrl: config.whatsappWebUrl, keepAliveMs: config.keepAliveMs, qrMs: config.qrMs },
     verification: {
       initialDelayMs: config.backupInitialDelayMs,
       throttleMs: config.backupThrottleMs,

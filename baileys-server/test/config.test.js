@@ -8,7 +8,7 @@ test('the defaults are those of the contract', () => {
   assert.deepEqual(readConfig(required), {
     sidecarPort: 3000, internalToken: 'ab'.repeat(32), orchestratorSocket: '/run/orchestrator.sock',
     whatsappWebUrl: 'wss://web.whatsapp.com/ws/chat', whatsappWebUrlIsDefault: true, whatsappRootKey: null, backupTimeoutMs: 10_000,
-    backupRetries: 3, backupThrottleMs: 30_000, backupIntervalMs: 300_000, backupInitialDelayMs: 10_000, keepAliveMs: 30_000,
+    backupRetries: 3, backupThrottleMs: 30_000, backupIntervalMs: 300_000, backupInitialDelayMs: 10_000, keepAliveMs: 30_000, qrMs: 20_000,
     journalDir: null, mediaDir: null, journalMaxBytes: 256 * 1024 * 1024, journalKeys: [], outboundAllowedNetworks: [], otlpEndpoint: null, otlpHeaders: {}, logLevel: 'info'
   })
   assert.ok(Object.isFrozen(readConfig(required)))
@@ -28,7 +28,7 @@ const BAD = [
   ['ORCHESTRATOR_SOCKET', ' '], ['WHATSAPP_WEB_URL', 'https://web.whatsapp.com'], ['WHATSAPP_WEB_URL', 'web.whatsapp.com'],
   ['WHATSAPP_ROOT_KEY', 'ab'], ['WHATSAPP_ROOT_KEY', 'zz'.repeat(32)], ['BACKUP_TIMEOUT_SECONDS', '0'], ['BACKUP_TIMEOUT_SECONDS', 'ten'],
   ['BACKUP_ATTEMPTS', '1.5'], ['BACKUP_THROTTLE_SECONDS', '-3'], ['BACKUP_INTERVAL_SECONDS', '1e3'], ['BACKUP_INITIAL_DELAY_SECONDS', 'Infinity'],
-  ['KEEP_ALIVE_SECONDS', '0'], ['JOURNAL_MAX_MIB', '0'], ['JOURNAL_KEYS', 'ab'], ['JOURNAL_KEYS', `${'ab'.repeat(32)},`], ['OUTBOUND_ALLOWED_NETWORKS', '10.0.0.0/33'], ['LOG_LEVEL', 'loud']
+  ['KEEP_ALIVE_SECONDS', '0'], ['QR_SECONDS', '0'], ['JOURNAL_MAX_MIB', '0'], ['JOURNAL_KEYS', 'ab'], ['JOURNAL_KEYS', `${'ab'.repeat(32)},`], ['OUTBOUND_ALLOWED_NETWORKS', '10.0.0.0/33'], ['LOG_LEVEL', 'loud']
 ]
 for (const [name, value] of BAD) {
   test(`${name}=${JSON.stringify(value)} is refused with one sentence`, () => {

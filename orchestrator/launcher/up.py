@@ -211,6 +211,7 @@ def environment_of_children(
         "JOURNAL_KEYS": ",".join(journal_key(key).hex() for key in settings.session_encryption_keys),
         "JOURNAL_MAX_MIB": str(settings.journal_max_mib),
         "KEEP_ALIVE_SECONDS": f"{settings.keep_alive_seconds:g}",
+        "QR_SECONDS": f"{settings.qr_seconds:g}",
         "LOG_LEVEL": settings.log_level,
         "MEDIA_DIR": str(run.media),
         "MEDIA_MAX_MIB": str(settings.media_max_mib),

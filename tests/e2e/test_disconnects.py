@@ -1,7 +1,6 @@
 """Every row of the disconnect policy (ARCHITECTURE, section 6) on the whole product, played by the fake WhatsApp.
 
-The row "440, lease lost" needs a second replica: see test_two_replicas.py. That nobody scans the QR code in time takes
-minutes with Baileys' own timers: see "a QR that nobody scans" in baileys-server/test/connections/connection.test.js.
+The row "440, lease lost" needs a second replica: see test_two_replicas.py.
 """
 
 import itertools
@@ -32,7 +31,7 @@ async def whatsapp() -> AsyncIterator[FakeWhatsApp]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def product(whatsapp: FakeWhatsApp) -> AsyncIterator[Tree]:
     with short_folder() as folder:
-        environ = {**whatsapp.environ, "KEEP_ALIVE_SECONDS": "1"}
+        environ = {**whatsapp.environ, "KEEP_ALIVE_SECONDS": "1", "QR_SECONDS": "2.5"}
         async with tree(folder / "data", folder / "log", environ) as started:
             await started.ready()
             yield started
@@ -136,6 +135,26 @@ async def test_an_unknown_reason_is_a_lost_connection(line: Line) -> None:
 async def test_408_a_connection_on_which_nothing_comes_in_is_recycled(line: Line) -> None:
     await line.fail("silence")
     await line.is_open_again()
+
+
+async def test_408_qr_refs_ended_stops_the_pairing_and_keeps_the_session(product: Tree, whatsapp: FakeWhatsApp) -> None:
+    assert (await product.call("POST", "/v1/sessions", {"session_id": "nobody-scans"})).status == 201
+    async with listening(product, "?session_id=nobody-scans") as heard:
+        failed = await heard.wait_for("session.pairing_failed", 60, retrying=False)
+        assert failed["code"] == "timed_out"
+        await heard.wait_for("session.state", connection_state="stopped")
+    kept = await product.session("nobody-scans")
+    assert (kept["generation"], kept["pairing_failure"]) == (1, "timed_out")
+    await product.call("POST", "/v1/sessions/nobody-scans/start")
+
+    async def another() -> str | None:
+        answer = await product.call("GET", "/v1/sessions/nobody-scans/qr")
+        return answer.json["qr"] if answer.status == 200 else None
+
+    qr = await eventually(another, 20, "a QR code of a new attempt")
+    assert qr is not None
+    await whatsapp.scan(qr, "5511999980099")
+    await product.open("nobody-scans")
 
 
 async def test_open_but_deaf_a_connection_from_which_nothing_arrives_is_recycled(line: Line) -> None:

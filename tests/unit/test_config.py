@@ -68,6 +68,7 @@ ACCEPTED = [
     ("MEDIA_MAX_MIB", "2048", "media_max_mib", 2048),
     ("LEASE_TTL_SECONDS", "1", "lease_ttl_seconds", 1.0),
     ("KEEP_ALIVE_SECONDS", "5", "keep_alive_seconds", 5.0),
+    ("QR_SECONDS", "15", "qr_seconds", 15.0),
     ("METRICS_PORT", "9090", "metrics_port", 9090),
     ("METRICS_TOKEN", "0123456789abcdef", "metrics_token", "0123456789abcdef"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/x", "otlp_endpoint", "http://collector:4318/x"),
@@ -123,7 +124,7 @@ REFUSED = [
     *(("WHATSAPP_ROOT_KEY", text, "64 hexadecimal digits") for text in ("ab" * 31, "xy" * 32)),
     *((name, text, "a number of seconds") for name in (
         "BACKUP_TIMEOUT_SECONDS", "BACKUP_THROTTLE_SECONDS", "BACKUP_INTERVAL_SECONDS", "BACKUP_INITIAL_DELAY_SECONDS",
-        "LEASE_TTL_SECONDS", "KEEP_ALIVE_SECONDS",
+        "LEASE_TTL_SECONDS", "KEEP_ALIVE_SECONDS", "QR_SECONDS",
     ) for text in ("0", "-5", "nan", "inf", "1e3", "ten", "100000000")),
     ("LEASE_TTL_SECONDS", "0.9", "from 1 to"),
     *(("BACKUP_ATTEMPTS", text, "a whole number from 1 to 20") for text in ("0", "21", "3.0")),

@@ -31,14 +31,14 @@ import { PairingFailed } from './pairing-failure.js'
  * @property {import('../clock.js').Clock} clock
  * @property {import('../log.js').Logger} log
  * @property {[string, string, string]} browser that the socket says it is
- * @property {number} [qrMs] another life of QRs, for tests
+ * @property {number} [qrMs] another life of QRs than WhatsApp Web's; the first one has three of them
  * @property {number} [attemptMs] another life of the attempt, for tests
  * @property {string} [baileysVersion] another than the installed one, for tests
  */
 
-/** What WhatsApp Web does: 60 s for the first QR, 20 s for each of the others. */
-const FIRST_QR_MS = 60_000
-const NEXT_QR_MS = 20_000
+/** As WhatsApp Web does: 60 s for the first QR, 20 s for each of the others. */
+const QR_MS = 20_000
+const FIRST_QR_TIMES = 3
 /** WhatsApp closes a socket that hasn't logged in 210 s after its connect. */
 const ATTEMPT_MS = 200_000
 const CODE_ANSWER_MS = 10_000
@@ -171,7 +171,7 @@ export class PairingDriver {
   }
 
   get #nextLifeMs() {
-    return this.#parts.qrMs ?? (this.qr ? NEXT_QR_MS : FIRST_QR_MS)
+    return (this.#parts.qrMs ?? QR_MS) * (this.qr ? 1 : FIRST_QR_TIMES)
   }
 
   /** @param {number} lifeMs @param {boolean} [rotated] */

@@ -11,7 +11,7 @@ import { receiptFromMember, receiptFromUpdate } from './messages.js'
  * @typedef {import('./pairing-driver.js').Qr} Qr
  * @typedef {import('./pairing-driver.js').PairingCode} PairingCode
  * @typedef {{webSocketUrl: string, keepAliveMs: number, qrMs?: number, attemptMs?: number, version?: import('./web-version.js').Version}} SocketOptions
- *   qrMs, attemptMs: another life of QRs and of a pairing attempt, for tests
+ *   qrMs: another life of QRs than WhatsApp Web's; attemptMs: another life of a pairing attempt, for tests
  *
  * @typedef {object} SocketEnd
  * @property {number | null} statusCode
