@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.support.longer import longer
 from tests.support.side_by_side import PHONE, SESSION
 from tests.support.tree import Tree, tree
 from tests.support.waiting import eventually
-from tests.support.webhook_receiver import Receiver, receiver
+from tests.support.webhook_receiver import Posted, Receiver, receiver
 
 KILLS = longer(1, 20)
 """Of each program."""
@@ -158,8 +158,12 @@ async def told_in_order(
     def statuses() -> dict[str, str]:
         return {posted.data["message_id"]: posted.data["status"] for posted in receiving.taken("message.status")}
 
+    def in_order(posted: Iterable[Posted]) -> list[str]:
+        return list(dict.fromkeys(each.event_id for each in posted))
+
     async def complete() -> bool:
-        return received() == incoming and statuses().keys() == accepted.keys()
+        all_told = received() == incoming and statuses().keys() == accepted.keys()
+        return all_told and len(in_order(receiving.taken())) == len(in_order(receiving.posted))  # no retry is due
 
     try:
         await eventually(complete, longer(90, 600), "every event to be delivered")
@@ -168,9 +172,8 @@ async def told_in_order(
         raise AssertionError(f"{error}; missing: {missing}; {len(receiving.posted)} requests") from error
     assert set(statuses().values()) <= DONE
     assert all(posted.signed_by for posted in receiving.posted)
-    tried = list(dict.fromkeys(posted.event_id for posted in receiving.posted))
-    taken = list(dict.fromkeys(posted.event_id for posted in receiving.taken()))
-    assert taken == tried  # what fails holds up what comes after it
+    taken = in_order(receiving.taken())
+    assert taken == in_order(receiving.posted)  # what fails holds up what comes after it
     # What a phone had to send again comes in later, so the order is that in which messages came in, as they are stored.
     async with listening(ours, last_id=0) as heard:
         stored = [data["message_id"] for data in await everything_of(heard, "message.received", incoming.keys())]
