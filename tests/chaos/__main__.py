@@ -1,4 +1,7 @@
-"""`python -m tests.chaos [--faults N] [--seed N] [--sessions N] [--publish]`: faults at random, and what they broke."""
+"""`python -m tests.chaos [--faults N] [--seed N] [--sessions N] [--publish]`: faults at random, and what they broke.
+
+Afterwards the first of them are played on Baileys' own file store, and containers are replaced by deploys.
+"""
 
 import argparse
 import asyncio
@@ -9,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.chaos.file_store import file_store_stage
 from tests.chaos.report import rendered
 from tests.chaos.run import hand_over, run
 
@@ -22,6 +26,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--deploys", type=int, default=50, help="after the faults; 0 for none")
+    parser.add_argument("--compare", type=int, help="of the faults, how many Baileys' file store gets too; a fifth")
     parser.add_argument("--json", type=Path, help="where to keep the outcome")
     parser.add_argument("--publish", action="store_true", help=f"write {REPORT.relative_to(PROJECT)}")
     options = parser.parse_args()
@@ -30,14 +35,22 @@ def main() -> int:
     outcome = asyncio.run(run(options.seed, options.faults, options.sessions, say))
     if options.json:
         options.json.write_text(json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
+    file_store = None
+    compared = options.faults // 5 if options.compare is None else min(options.compare, options.faults)
+    if compared:
+        say(f"the first {compared} faults on Baileys' own file store")
+        file_store = asyncio.run(run(options.seed, compared, options.sessions, say, file_store_stage))
     handed_over = asyncio.run(hand_over(options.deploys, options.sessions, say)) if options.deploys else []
-    text = rendered(outcome, handed_over)
+    text = rendered(outcome, handed_over, file_store)
     if options.publish:
         REPORT.write_text(text)
     print(text)
     wrong = {name: number for name, number in dataclasses.asdict(outcome.verdict).items() if number}
     say(f"wrong: {wrong}" if wrong else "nothing was lost, nothing reused, nobody asked for a QR code")
-    return 1 if wrong else 0
+    worse = outcome.verdict.worse_than(file_store.verdict) if file_store else {}
+    if worse:
+        say(f"worse than the file store: {worse}")
+    return 1 if wrong or worse else 0
 
 
 def say(line: str) -> None:

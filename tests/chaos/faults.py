@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import dataclass
 
 from tests.chaos.world import READY_SECONDS, Replica, World
+from tests.support.own_server import OwnServer
 from tests.support.processes import descendants, kill_tree
 from tests.support.waiting import eventually
 
@@ -49,9 +50,9 @@ def _kill(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
 
     async def play(world: World) -> None:
         if program == "postgres":
-            async with world.database:
-                await asyncio.to_thread(world.server.kill)
-                await asyncio.to_thread(world.server.start)
+            async with _database(world) as server:
+                await asyncio.to_thread(server.kill)
+                await asyncio.to_thread(server.start)
             return
         if program == "container":
             async with _ended(world, which) as replica:
@@ -80,8 +81,8 @@ def _freeze(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]
 
     async def play(world: World) -> None:
         if program == "postgres":
-            async with world.database:
-                with world.server.hanging():
+            async with _database(world) as server:
+                with server.hanging():
                     await asyncio.sleep(min(seconds, 10))
             return
         first = _pid(world.replicas[which], program)
@@ -94,9 +95,9 @@ def _freeze(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]
 
 def _restart_database(_rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
     async def play(world: World) -> None:
-        async with world.database:
-            await asyncio.to_thread(world.server.stop)
-            await asyncio.to_thread(world.server.start)
+        async with _database(world) as server:
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
 
     return "restart of PostgreSQL", play
 
@@ -168,7 +169,7 @@ async def deploy(world: World, which: int, drain_seconds: float) -> None:
             assert new.product is not None
             await new.product.ready(READY_SECONDS)
         finally:
-            if drain_seconds:
+            if drain_seconds and old.product is not None:
                 await _drain(old)
             await _is_drained(old)
             await old.end()
@@ -197,6 +198,14 @@ KINDS: Mapping[str, Draw] = {
     "deploy": _deploy,
     "new container": _new_container,
 }
+
+
+@contextlib.asynccontextmanager
+async def _database(world: World) -> AsyncIterator[OwnServer]:
+    if world.server is None:
+        raise NothingThereError
+    async with world.database:
+        yield world.server
 
 
 @contextlib.asynccontextmanager

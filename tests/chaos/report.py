@@ -22,8 +22,7 @@ WORDS = {
 }
 
 
-def rendered(outcome: Outcome, handed_over: Sequence[Gaps] = ()) -> str:
-    verdict = dataclasses.asdict(outcome.verdict)
+def rendered(outcome: Outcome, handed_over: Sequence[Gaps] = (), file_store: Outcome | None = None) -> str:
     lines = [
         "# Chaos",
         "",
@@ -35,9 +34,7 @@ def rendered(outcome: Outcome, handed_over: Sequence[Gaps] = ()) -> str:
         "",
         "## What went wrong",
         "",
-        "| | number |",
-        "| --- | --- |",
-        *(f"| {WORDS[name]} | {number} |" for name, number in verdict.items()),
+        *_wrong(outcome, file_store),
         "",
         "## What happened",
         "",
@@ -65,6 +62,21 @@ def rendered(outcome: Outcome, handed_over: Sequence[Gaps] = ()) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _wrong(outcome: Outcome, file_store: Outcome | None) -> list[str]:
+    ours = dataclasses.asdict(outcome.verdict)
+    if file_store is None:
+        return ["| | number |", "| --- | --- |", *(f"| {WORDS[name]} | {number} |" for name, number in ours.items())]
+    its = dataclasses.asdict(file_store.verdict)
+    return [
+        f"| | ours, {outcome.faults} faults | Baileys' file store, the first {file_store.faults} of them |",
+        "| --- | --- | --- |",
+        *(f"| {WORDS[name]} | {number} | {its[name]} |" for name, number in ours.items()),
+        "",
+        "The file store keeps its disk through everything, has half of the accounts in each of the two containers, and has no database that",
+        f"could fail: {file_store.skipped} faults found nothing to be done to. {file_store.accepted} sends were accepted, {file_store.refused} refused; {file_store.incoming} incoming messages were taken.",
+    ]
 
 
 def _hand_over(gaps: Sequence[Gaps]) -> list[str]:

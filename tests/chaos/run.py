@@ -40,6 +40,10 @@ class Verdict:
     two_live_sockets: int
     not_open_again: int
 
+    def worse_than(self, other: "Verdict") -> dict[str, tuple[int, int]]:
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__}
+        return {name: pair for name, pair in pairs.items() if pair[0] > pair[1]}
+
 
 @dataclass
 class Outcome:
@@ -62,11 +66,14 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-async def run(seed: int, faults: int, sessions: int, say: Callable[[str], None]) -> Outcome:
+Stage = Callable[[random.Random, int], contextlib.AbstractAsyncContextManager[World]]
+
+
+async def run(seed: int, faults: int, sessions: int, say: Callable[[str], None], on: Stage = stage) -> Outcome:
     rng = random.Random(seed)
     began = time.monotonic()
     # The faults have a generator of their own: what the traffic draws depends on time.
-    async with stage(random.Random(seed + 1), sessions) as world:
+    async with on(random.Random(seed + 1), sessions) as world:
         say(f"{sessions} sessions are linked and open after {time.monotonic() - began:.0f} s")
         played: Counter[str] = Counter()
         skipped = 0

@@ -21,6 +21,7 @@ from tests.support.own_server import OwnServer, own_server
 from tests.support.postgres import short_folder
 from tests.support.processes import DeadlineError, free_port
 from tests.support.tree import Tree, tree
+from tests.support.waiting import eventually
 
 TOKEN = "a-token-for-the-operator"
 #: Messages a second, each way, over all sessions.
@@ -88,7 +89,8 @@ class Sent:
 class World:
     rng: random.Random
     whatsapp: FakeWhatsApp
-    server: OwnServer
+    server: OwnServer | None
+    """None for a product that has no database."""
     replicas: list[Replica]
     sessions: dict[str, str]
     """Phone by session id."""
@@ -109,7 +111,9 @@ class World:
 
     async def call(self, method: str, path: str, body: Any = None, seconds: float = 60.0) -> tuple[int, Any]:
         """Ask any replica; (0, None) when it isn't there."""
-        product = self.rng.choice(self.alive) if self.alive else None
+        return await self.ask(self.rng.choice(self.alive) if self.alive else None, method, path, body, seconds)
+
+    async def ask(self, product: Tree | None, method: str, path: str, body: Any, seconds: float) -> tuple[int, Any]:
         if product is None:
             return 0, None
         try:
@@ -216,15 +220,34 @@ async def stage(rng: random.Random, sessions: int, names: str = "ab") -> AsyncIt
             await replica.start()
         for product in world.alive:
             await product.ready(READY_SECONDS)
-        gate = asyncio.Semaphore(4)
-
-        async def pair(session_id: str, phone: str) -> None:
-            async with gate:
-                await world.alive[0].pair(session_id, phone, whatsapp)
-                world.contacts[session_id] = await whatsapp.contact()
-
-        await asyncio.gather(*(pair(*session) for session in phones.items()))
+        for session_id in phones:
+            status, _ = await world.call("POST", "/v1/sessions", {"session_id": session_id})
+            assert status == 201
+        await linked(world)
         yield world
+
+
+async def linked(world: World) -> None:
+    """Scan the QR code of each session, and give each somebody to talk to."""
+    gate = asyncio.Semaphore(4)
+
+    async def link(session_id: str, phone: str) -> None:
+        async def qr() -> str | None:
+            status, answer = await world.call("GET", f"/v1/sessions/{session_id}/qr")
+            return str(answer["qr"]) if status == 200 else None
+
+        async with gate:
+            shown = await eventually(qr, 60, "a QR code")
+            assert shown is not None
+            await world.whatsapp.scan(shown, phone)
+            world.contacts[session_id] = await world.whatsapp.contact()
+
+    await asyncio.gather(*(link(*session) for session in world.sessions.items()))
+
+    async def all_open() -> bool:
+        return list((await world.states()).values()) == ["open"] * len(world.sessions)
+
+    await eventually(all_open, 120, "all sessions to be open")
 
 
 async def _replica(
@@ -241,25 +264,36 @@ async def _replica(
     sockets = folder / f"pg-{name}"
     sockets.mkdir(mode=0o711)
     await database.listen(sockets / ".s.PGSQL.5432")
-    ws = urlsplit(whatsapp.ws_url)
-    outside = Link(lambda: asyncio.open_connection("127.0.0.1", ws.port))
-    ws_port = await outside.listen()
+    stack.push_async_callback(database.close)
+    outside, address = await link_to_whatsapp(stack, whatsapp)
     links = {"database": database, "whatsapp": outside}
-    for link in links.values():
-        stack.push_async_callback(link.close)
     environ = {
         "DATABASE_URL": url._replace(query=f"host={quote(str(sockets), safe='')}").geturl(),
-        "WHATSAPP_WEB_URL": f"ws://127.0.0.1:{ws_port}{ws.path}",
+        "WHATSAPP_WEB_URL": address,
         "WHATSAPP_ROOT_KEY": whatsapp.root_key,
         "SESSION_ENCRYPTION_KEYS": "11" * 32,
         "REBALANCE_AFTER_SECONDS": "10",
         "KEEP_ALIVE_SECONDS": "5",
     }
-    clock = None
-    if shim is not None:
-        clock = Clock(folder / f"clock-{name}")
-        environ |= clock.environ(shim)
-    return Replica(name, folder, environ, links, clock)
+    clock, of_clock = clock_of(folder, name, shim)
+    return Replica(name, folder, environ | of_clock, links, clock)
+
+
+async def link_to_whatsapp(stack: contextlib.AsyncExitStack, whatsapp: FakeWhatsApp) -> tuple[Link, str]:
+    """A link that a replica reaches WhatsApp through, and its address."""
+    ws = urlsplit(whatsapp.ws_url)
+    link = Link(lambda: asyncio.open_connection("127.0.0.1", ws.port))
+    port = await link.listen()
+    stack.push_async_callback(link.close)
+    return link, f"ws://127.0.0.1:{port}{ws.path}"
+
+
+def clock_of(folder: Path, name: str, shim: Path | None) -> tuple[Clock | None, dict[str, str]]:
+    """A replica's clock, if clocks can jump here, and the variables that its processes need for that."""
+    if shim is None:
+        return None, {}
+    clock = Clock(folder / f"clock-{name}")
+    return clock, clock.environ(shim)
 
 
 async def nowhere() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -14,6 +14,8 @@ import aiohttp
 from tests.support.fake_whatsapp import PROJECT, FakeWhatsApp
 from tests.support.waiting import eventually
 
+#: Its only session, and the folder of that.
+SESSION = "auth"
 BOT = PROJECT / "baileys-server" / "test" / "baseline" / "file-store-bot.js"
 
 
@@ -31,7 +33,8 @@ class Baseline:
             self.process = await asyncio.create_subprocess_exec(
                 "node",
                 str(BOT),
-                str(self.folder / "auth"),
+                str(self.folder),
+                SESSION,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
@@ -50,20 +53,21 @@ class Baseline:
         self.process.kill()
         await self.process.wait()
 
-    async def state(self) -> dict[str, Any]:
-        async with self.http.get(f"{self.url}/state") as response:
+    async def _get(self, path: str) -> dict[str, Any]:
+        async with self.http.get(f"{self.url}/v1/sessions{path}") as response:
             answer: dict[str, Any] = await response.json()
             return answer
 
     async def open(self, seconds: float = 60.0) -> None:
         async def condition() -> bool:
-            return bool((await self.state())["state"] == "open")
+            (session,) = (await self._get(""))["sessions"]
+            return bool(session["connection_state"] == "open")
 
         await eventually(condition, seconds, "the baseline bot to be open")
 
     async def pair(self, phone: str) -> None:
         async def qr() -> str | None:
-            return str((await self.state())["qr"] or "") or None
+            return (await self._get(f"/{SESSION}/qr")).get("qr")
 
         shown = await eventually(qr, what="the baseline's QR code")
         assert shown is not None
@@ -72,8 +76,9 @@ class Baseline:
 
     async def send(self, to: str, text: str) -> str | None:
         try:
-            async with self.http.post(f"{self.url}/send", json={"to": to, "text": text}) as response:
-                return str((await response.json())["message_id"]) if response.status == 200 else None
+            message = {"to": to, "text": text}
+            async with self.http.post(f"{self.url}/v1/sessions/{SESSION}/messages", json=message) as response:
+                return str((await response.json())["message_id"]) if response.status == 201 else None
         except (aiohttp.ClientError, OSError):
             return None
 
