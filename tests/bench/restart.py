@@ -51,7 +51,7 @@ async def _product(
         for sessions in sizes:
             async with _started(folder, settings, token) as product:
                 await product.ready(LONGEST_SECONDS)
-                await _pair(product, whatsapp, range(there, sessions))
+                await link(product, whatsapp, range(there, sessions))
                 killed = _kill(product)
             there = sessions
             for round_ in range(rounds):
@@ -80,7 +80,8 @@ def _kill(product: Tree) -> float:
     return time.monotonic()
 
 
-async def _pair(product: Tree, whatsapp: FakeWhatsApp, numbers: range) -> None:
+async def link(product: Tree, whatsapp: FakeWhatsApp, numbers: range) -> None:
+    """Sessions s0, s1, ... with a phone of their own each."""
     gate = asyncio.Semaphore(PAIRINGS_AT_ONCE)
 
     async def pair(number: int) -> None:

@@ -102,14 +102,8 @@ class Tree:
         """Wait until all of these sessions are open, and were opened later than ``after`` (an ISO time)."""
 
         async def condition() -> bool:
-            try:
-                answer = await self.call("GET", "/v1/sessions?limit=200")
-            except (aiohttp.ClientError, OSError):
-                return False
-            if answer.status == 503:
-                return False
-            states = {s["session_id"]: s for s in answer.json["sessions"]}
-            return all(
+            states = await self._listed()
+            return states.keys() >= set(session_ids) and all(
                 states[i]["connection_state"] == "open" and (after is None or states[i]["last_open_at"] > after)
                 for i in session_ids
             )
@@ -118,6 +112,22 @@ class Tree:
             await eventually(condition, seconds, f"{len(session_ids)} sessions to be open")
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.child.output[-6000:]}") from error
+
+    async def _listed(self) -> dict[str, Any]:
+        """All sessions by id; none while nobody can tell."""
+        found: dict[str, Any] = {}
+        cursor = ""
+        while True:
+            try:
+                answer = await self.call("GET", f"/v1/sessions?limit=200{cursor}")
+            except (aiohttp.ClientError, OSError):
+                return {}
+            if answer.status == 503:
+                return {}
+            found |= {session["session_id"]: session for session in answer.json["sessions"]}
+            if answer.json["next_cursor"] is None:
+                return found
+            cursor = f"&cursor={answer.json['next_cursor']}"
 
     async def stored(self, seconds: float = 30.0) -> None:
         """Wait until PostgreSQL has everything: the journal is empty."""
