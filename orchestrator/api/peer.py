@@ -22,9 +22,10 @@ _HEARTBEAT_SECONDS = 5.0
 
 
 async def database(request: web.Request) -> web.Response:
-    """Whether this replica has the database: another one that hasn't asks."""
+    """Whether this replica has the database, and a journal of the time without: another one asks in an outage and after."""
     _require_token(request)
-    return json_response(Reaches(database=request.app[SERVICES].replicas.reaches_database))
+    replicas = request.app[SERVICES].replicas
+    return json_response(Reaches(database=replicas.reaches_database, journal=replicas.keeps_journal))
 
 
 async def events(request: web.Request) -> web.StreamResponse:

@@ -2,7 +2,7 @@
 
 ``GET /peer/v1/events`` is a WebSocket, open to whoever shows the token that the replica wrote into its row. The caller
 sends ``{"tenant_ids": [...]}`` whenever that changes and gets arrays of events. ``GET /peer/v1/database`` answers
-``{"database": bool}``.
+``{"database": bool, "journal": bool}``.
 """
 
 import asyncio
@@ -44,9 +44,11 @@ class Interests(msgspec.Struct, frozen=True):
 
 
 class Reaches(msgspec.Struct, frozen=True):
-    """What a replica has contact with."""
+    """Whether a replica has the database, and whether its journal has changes that the database hasn't."""
 
     database: bool
+    journal: bool = False
+    """Releases before this field kept none that another replica could lose without knowing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +78,15 @@ class PeerClient:
         self._http = http
         self._replica_id = replica_id
 
-    async def reaches_database(self, replica: Replica) -> bool | None:
-        """Whether that replica has the database; None when it doesn't say."""
+    async def reaches(self, replica: Replica) -> Reaches | None:
+        """What that replica has; None when it doesn't say."""
         if replica.address is None:
             return None
         headers = {"Authorization": f"Bearer {replica.peer_token}"}
         timeout = aiohttp.ClientTimeout(total=_QUESTION_SECONDS)
         try:
             async with self._http.get(replica.address + DATABASE_PATH, headers=headers, timeout=timeout) as response:
-                return msgspec.json.decode(await response.read(), type=Reaches).database
+                return msgspec.json.decode(await response.read(), type=Reaches)
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
             return None
 

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import structlog
 
@@ -19,10 +19,13 @@ log = structlog.get_logger(__name__)
 _CLOCK_TOLERANCE_SECONDS = 1.0
 #: Stands for "always": PostgreSQL compares it with a lease's term.
 _ALWAYS_SECONDS = 1e9
+#: How long after an outage another replica that is still cut off keeps its sessions for what only its journal has.
+JOURNAL_GRACE_SECONDS = 300.0
 
 
 class Replicas:
-    """``ready`` is the supervision's to set: whether sessions could run here."""
+    """``ready`` and ``keeps_journal`` are the supervision's to set: whether sessions could run here, and whether a journal
+    here has changes that the database hasn't."""
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class Replicas:
         self._heard_since = -math.inf
         self._cut_off = False
         self._nobody_can_claim = False
-        self.ready = False
+        self.ready = self.keeps_journal = False
         self.changed = asyncio.Event()
         """Set when another replica came, left or became ready."""
 
@@ -100,7 +103,7 @@ class Replicas:
         if self._address is None:
             self._address = _url(look.own_host or "127.0.0.1", self._port)
         self._note_others({other.replica_id: other for other in look.others})
-        return look.ran_out + (await self._bury() if look.any_silent else 0)
+        return look.ran_out + (await self._bury(look.silent) if look.silent else 0)
 
     async def changes(self, seconds: float) -> bool:
         """Wait that long for the news that leases became free, or that sessions should start or stop.
@@ -118,8 +121,16 @@ class Replicas:
 
     async def _all_are_cut_off(self) -> bool:
         """Whether every other replica says so itself; one that doesn't answer may have what we haven't."""
-        answers = [self._client.reaches_database(other) for other in self._others.values()]
-        return all(reaches is False for reaches in await asyncio.gather(*answers))
+        answers = await asyncio.gather(*(self._client.reaches(other) for other in self._others.values()))
+        return all(reaches is not None and not reaches.database for reaches in answers)
+
+    async def _with_journals(self, silent: Collection[str]) -> frozenset[str]:
+        """Those of the silent ones that live, and have a journal of the time in which all were cut off."""
+        asked = [self._others[replica_id] for replica_id in silent if replica_id in self._others]
+        answers = await asyncio.gather(*(self._client.reaches(other) for other in asked))
+        return frozenset(
+            other.replica_id for other, reaches in zip(asked, answers, strict=True) if reaches and reaches.journal
+        )
 
     def _note_contact(self, at: float, server: float) -> None:
         if self._cut_off:
@@ -140,8 +151,11 @@ class Replicas:
             self.changed.set()
         self._others, self._ready_others = others, ready
 
-    async def _bury(self) -> int:
-        dead, freed = await self._store.bury(min(_ALWAYS_SECONDS, self._clock() - self._heard_since))
+    async def _bury(self, silent: Collection[str]) -> int:
+        heard_for = min(_ALWAYS_SECONDS, self._clock() - self._heard_since)
+        # What is only in another's journal would be lost, and its message numbers used again here.
+        spared = await self._with_journals(silent) if heard_for < JOURNAL_GRACE_SECONDS else frozenset()
+        dead, freed = await self._store.bury(heard_for, spared)
         for replica_id in dead:
             log.warning("replica is dead; its leases are free", replica=replica_id, leases=freed)
         return freed

@@ -10,7 +10,7 @@ cut off itself (``heard_for``). Otherwise the first to come back would take all 
 their journals would be fenced.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +81,7 @@ _NOW = "SELECT extract(epoch FROM clock_timestamp())::float8, inet_client_addr()
 _BURY = f"""
     WITH dead AS (
         DELETE FROM replicas r
-        WHERE r.replica_id <> %(replica_id)s
+        WHERE r.replica_id <> %(replica_id)s AND r.replica_id <> ALL (%(spared)s)
           AND now() - greatest(r.renewed_at, pg_postmaster_start_time() + make_interval(secs => %(return)s))
               > make_interval(secs => CASE WHEN {_IS_PRESENT} THEN r.ttl_seconds ELSE least(%(silent)s, r.ttl_seconds) END)
           AND %(heard_for)s > CASE WHEN {_IS_PRESENT} THEN r.ttl_seconds ELSE least(%(silent)s, r.ttl_seconds) END
@@ -111,11 +111,11 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The other replicas, whether any of them has been silent, how many leases ran out that had a term, the server's clock,
+    """The other replicas, the ids of those that have been silent, how many leases ran out that had a term, the server's clock,
     and our address as the server sees it."""
 
     others: Sequence[Replica]
-    any_silent: bool
+    silent: frozenset[str]
     ran_out: int
     server_seconds: float
     own_host: str | None
@@ -159,10 +159,11 @@ class ReplicaStore:
                 await connection.execute(_SET_BACK)
         assert now is not None
         others = [self._replica(*row[:5]) for row in rows]
-        return Look(others, any(row[6] for row in rows), ended.rowcount, now[0], now[1])
+        return Look(others, frozenset(row[0] for row in rows if row[6]), ended.rowcount, now[0], now[1])
 
-    async def bury(self, heard_for: float) -> tuple[list[str], int]:
-        """Free the leases of dead replicas, judged by one who could have heard them for that many seconds.
+    async def bury(self, heard_for: float, spared: Collection[str] = ()) -> tuple[list[str], int]:
+        """Free the leases of dead replicas, judged by one who could have heard them for that many seconds and knows that
+        those that are ``spared`` live.
 
         Returns who they were and how many leases are free now.
         """
@@ -171,6 +172,7 @@ class ReplicaStore:
             "silent": SILENT_SECONDS,
             "return": RETURN_SECONDS,
             "heard_for": heard_for,
+            "spared": list(spared),
         }
         async with self._connected() as connection:
             row = await (await connection.execute(_BURY, parameters)).fetchone()

@@ -30,6 +30,7 @@ class Peer:
 
     port: int = 0
     reaches: bool | None = False
+    journal: bool = False
     asked_with: set[str] = field(default_factory=set)
 
     @property
@@ -40,7 +41,7 @@ class Peer:
         self.asked_with.add(request.headers["Authorization"])
         if self.reaches is None:
             return web.Response(status=500)
-        return web.json_response({"database": self.reaches})
+        return web.json_response({"database": self.reaches, "journal": self.journal})
 
 
 @dataclass
@@ -116,6 +117,35 @@ async def test_who_came_back_from_an_outage_buries_others_only_after_it_could_ha
     assert not await gone()
     await eventually(gone, 5 * SILENT_SECONDS)
     assert time.monotonic() - back_at > SILENT_SECONDS
+
+
+async def test_a_journal_of_an_outage_is_left_to_a_replica_that_is_cut_off_for_longer_than_this_one(
+    here: Here, peer: Peer, database: Database, postgres_server: str, database_url: str
+) -> None:
+    """It would be lost, and the message numbers in it used again, if the sessions were taken over before it is written."""
+    await here.replicas.renew()
+    async with another(database_url, peer.address):
+        await here.replicas.renew()
+    await long_running(database)
+    with out_of_reach(postgres_server, database_url), pytest.raises(DatabaseUnavailable):
+        await here.replicas.renew()
+    peer.journal = True
+    await silence(database, 10 * TTL)
+    back_at = time.monotonic()
+
+    async def others() -> set[str]:
+        for _ in range(2):  # the first one buries, the second one looks
+            await here.replicas.renew()
+        return set(here.replicas.others)
+
+    async def judged() -> bool:
+        assert await others() == {"there"}
+        return time.monotonic() - back_at > SILENT_SECONDS + 1
+
+    await eventually(judged, 5 * SILENT_SECONDS)
+    assert peer.asked_with == {"Bearer token of there"}
+    peer.journal = False
+    assert await others() == set()
 
 
 async def test_a_jump_of_the_database_s_clock_makes_nobody_dead(
