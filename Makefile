@@ -68,7 +68,7 @@ pictures: install ## Take the pictures of the pages that the documents show
 .PHONY: test
 test: install lint ## All checks and all tests
 	@echo "== pytest: units, integration on a real PostgreSQL, end to end; at the same time node --test: sidecar"
-	@(cd $(SIDECAR) && exec npm test --silent) > $(NODE_TESTS) 2>&1 & node=$$!; trap "kill $$node 2> /dev/null || true" EXIT; \
+	@export TEST_PATIENCE=3; (cd $(SIDECAR) && exec npm test --silent) > $(NODE_TESTS) 2>&1 & node=$$!; trap "kill $$node 2> /dev/null || true" EXIT; \
 		$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder; \
 		wait $$node || { grep -vE "^ *(ok|# Subtest|---|\.\.\.|duration_ms|type:)" $(NODE_TESTS); exit 1; }; \
 		echo "== node --test: sidecar"; grep -E "^# (tests|pass|fail|skipped)" $(NODE_TESTS)

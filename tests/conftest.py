@@ -10,11 +10,20 @@ from orchestrator.domain.portable_state import PortableState
 from orchestrator.transfer import multi_file
 from tests.support.portable_states import BaileysState, make_folder
 from tests.support.postgres import fresh_database, server_url, short_folder
+from tests.support.processes import PATIENCE
 
 # `nohup make test &` starts us with these ignored, and whatever the tests start would inherit that and outlast them.
 for _number in (signal.SIGHUP, signal.SIGINT):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The time that a test has grows with its deadlines."""
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        seconds = marker.args[0] if marker else float(config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(seconds * PATIENCE), append=False)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tests.chaos.world import READY_SECONDS, Replica, World
 from tests.support.own_server import OwnServer
-from tests.support.processes import descendants, kill_tree
+from tests.support.processes import PATIENCE, descendants, kill_tree
 from tests.support.waiting import eventually
 
 #: Seconds that a host waits between the end of a container and the start of the next.
@@ -229,7 +229,7 @@ async def _drain(replica: Replica) -> None:
         return process.poll() is not None
 
     with contextlib.suppress(AssertionError):  # the host kills it then
-        await eventually(ended, DRAIN_SECONDS)
+        await eventually(ended, DRAIN_SECONDS / PATIENCE)
 
 
 async def _is_drained(replica: Replica) -> None:

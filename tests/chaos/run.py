@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tests.chaos.faults import DRAIN_SECONDS, Fault, NothingThereError, deploy, draw
 from tests.chaos.world import READY_SECONDS, World, stage
-from tests.support.processes import DeadlineError
+from tests.support.processes import PATIENCE, DeadlineError
 from tests.support.waiting import eventually
 
 #: Seconds from one fault to the next, whether the one before is over or not, and how many may hold at a time.
@@ -110,7 +110,7 @@ async def _play(
     async def play(number: int, fault: Fault) -> None:
         nonlocal skipped
         try:
-            async with asyncio.timeout(LONGEST_FAULT_SECONDS):
+            async with asyncio.timeout(LONGEST_FAULT_SECONDS * PATIENCE):
                 await fault.play(world)
             played[fault.kind] += 1
         except (NothingThereError, ProcessLookupError):

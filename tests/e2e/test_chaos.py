@@ -32,6 +32,7 @@ def test_twenty_faults_lose_nothing_reuse_nothing_and_show_no_qr(tmp_path: Path)
     with running(command, tmp_path / "log", env=dict(os.environ), cwd=PROJECT) as chaos:
         code = chaos.wait(580)
         print(chaos.output)
+    assert outcome.exists(), f"ended with code {code}"
     told = json.loads(outcome.read_text())
     assert {name: number for name, number in told["verdict"].items() if number} == {}
     assert code == 0

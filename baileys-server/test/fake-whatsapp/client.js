@@ -10,6 +10,7 @@ import {
   proto,
   WA_CERT_DETAILS,
 } from '@whiskeysockets/baileys'
+import { PATIENCE } from '../support/until.js'
 
 /** @typedef {import('./server.js').FakeWhatsApp} FakeWhatsApp */
 
@@ -181,7 +182,7 @@ export async function linked(server, phone, config) {
  * @returns {Promise<NonNullable<T>>}
  */
 export async function until(condition, what, deadlineMs = DEADLINE_MS) {
-  const deadline = Date.now() + deadlineMs
+  const deadline = Date.now() + deadlineMs * PATIENCE
   for (;;) {
     const value = condition()
     if (value) return /** @type {NonNullable<T>} */ (value)

@@ -1,3 +1,6 @@
+/** As in tests/support/processes.py: how many times its seconds each deadline has. */
+export const PATIENCE = Number(process.env.TEST_PATIENCE ?? 1)
+
 /**
  * Waits for a condition, with a deadline.
  * @template T
@@ -6,7 +9,7 @@
  * @returns {Promise<NonNullable<T>>}
  */
 export async function until(what, condition, deadlineMs = 20_000) {
-  const deadline = Date.now() + deadlineMs
+  const deadline = Date.now() + deadlineMs * PATIENCE
   for (;;) {
     const value = await condition()
     if (value) return /** @type {NonNullable<T>} */ (value)
