@@ -21,7 +21,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 _FENCE = re.compile(r" *```(\w*) *$")
 _SHELLS = ("sh", "bash", "shell", "console")
-_OWN_VALUE = re.compile(r"\b([A-Z][A-Z0-9_]*)=(?:'[^' ]*\.\.\.[^' ]*'|\"[^\" ]*\.\.\.[^\" ]*\"|[^\s'\"]*\.\.\.[^\s'\"]*)")
+_OWN_VALUE = re.compile(
+    r"\b([A-Z][A-Z0-9_]*)=(?:'[^' ]*\.\.\.[^' ]*'|\"[^\" ]*\.\.\.[^\" ]*\"|[^\s'\"]*\.\.\.[^\s'\"]*)"
+)
 _HEREDOC = re.compile(r"<<-?'?(\w+)'?")
 
 
@@ -159,7 +161,7 @@ class Reader:
         with tempfile.TemporaryFile() as log:
             process = subprocess.Popen(
                 ["bash", "-o", "pipefail", "-c", script],
-                cwd=self.folder,
+                cwd=PROJECT if command.name.startswith("make ") else self.folder,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -186,9 +188,9 @@ class Reader:
         """The command with the reader's own values where the document leaves them out."""
 
         def own(match: re.Match[str]) -> str:
+            # One that nobody has stays as it is, and is what the next command fails by.
             name = match[1]
-            assert name in self.own_values, f"{command.place}: nothing here gives {name} a value"
-            return f"{name}='{self.own_values[name]}'"
+            return f"{name}='{self.own_values[name]}'" if name in self.own_values else match[0]
 
         return _OWN_VALUE.sub(own, command.text)
 
@@ -220,5 +222,8 @@ def documents() -> list[Path]:
 
 
 def distinct(found: Iterable[Command]) -> list[Command]:
-    """Each command once: one that was run already, in whatever document, has shown what it does."""
-    return list({command.name: command for command in reversed(list(found))}.values())[::-1]
+    """Each command once, where it stands first: run a second time, in another document, it would show nothing new."""
+    first: dict[str, Command] = {}
+    for command in found:
+        first.setdefault(command.name, command)
+    return list(first.values())
