@@ -7,11 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -230,6 +232,31 @@ async def test_every_command_does_what_the_document_says(world: World) -> None:
     print(f"{len(seconds)} commands in {sum(taken for taken, _ in seconds):.0f} s; longest: {max(seconds)}")
     assert not problems, "\n".join(problems)
     assert used == set(AFTER)
+    await the_example_in_python_runs(world)
+
+
+async def the_example_in_python_runs(world: World) -> None:
+    """That of docs/api.md, until it has heard an event of the message that it sent."""
+    ((_, text),) = documents.blocks(PROJECT / "docs" / "api.md", "python")
+    imports, _, rest = text.partition("\n\n")
+    address = f"http://127.0.0.1:{world.product.port}"
+    body = textwrap.indent(rest.replace("http://localhost:8080", address), "    ")
+    shown: list[tuple[object, ...]] = []
+    names: dict[str, Any] = {"print": lambda *values: shown.append(values)}
+    exec(compile(f"{imports}\nasync def example(token):\n{body}", "api.md", "exec"), names)  # noqa: S102
+    running = asyncio.create_task(names["example"](world.product.token))
+
+    async def heard() -> bool:
+        if running.done():
+            running.result()
+        return any(values[0] == "message.status" for values in shown)
+
+    try:
+        await eventually(heard, 30, "an event in the example")
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+    assert ("loja-1", "open") in shown
 
 
 def test_what_is_not_run_is_still_in_the_documents_and_every_target_of_make_is_there() -> None:
@@ -254,6 +281,22 @@ def test_both_readmes_have_the_same_commands_settings_and_sections() -> None:
     names = [[c.name for c in documents.commands(PROJECT / f"README{suffix}.md")] for suffix in ("", ".pt-BR")]
     assert names[1] == names[0]
     assert portuguese.count("\n## ") == english.count("\n## ")
+
+
+def test_every_link_of_a_document_leads_somewhere() -> None:
+    lost = []
+    for document in documents.documents():
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", document.read_text()):
+            file = (document.parent / target).resolve() if target else document
+            if not file.exists() or (anchor and anchor not in anchors(file)):
+                lost.append(f"{document.name}: {target}#{anchor}")
+    assert lost == []
+
+
+def anchors(document: Path) -> set[str]:
+    """The headings of a document as GitHub links to them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def snippets(language: str) -> Iterator[str]:
