@@ -222,8 +222,8 @@ def documents() -> list[Path]:
 
 
 def distinct(found: Iterable[Command]) -> list[Command]:
-    """Each command once, where it stands first: run a second time, in another document, it would show nothing new."""
-    first: dict[str, Command] = {}
+    """Each command with what it says of its outcome once, where it stands first: a second time it would show nothing new."""
+    first: dict[tuple[str, int | None, int], Command] = {}
     for command in found:
-        first.setdefault(command.name, command)
+        first.setdefault((command.name, command.status, command.exit_code), command)
     return list(first.values())
