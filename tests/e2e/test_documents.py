@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from orchestrator.cli import COMMANDS
 from orchestrator.domain.webhook import headers, new_secret
 from tests.support import documents, peer_tables
 from tests.support.documents import PROJECT, Command, Ran, Reader
@@ -259,14 +260,29 @@ async def the_example_in_python_runs(world: World) -> None:
     assert ("loja-1", "open") in shown
 
 
-def test_what_is_not_run_is_still_in_the_documents_and_every_target_of_make_is_there() -> None:
-    found = {command.name for command in all_commands()}
-    assert set(NOT_RUN) <= found, set(NOT_RUN) - found
-    targets = documents.make_targets()
-    for name in found:
-        if name.startswith("make "):
-            assert set(re.sub(r'\w+="?[^"]*"?', "", name).split()[1:]) <= targets, name
-    assert {"run", "demo", "test"} <= targets
+def test_what_is_not_run_is_still_in_the_documents() -> None:
+    assert set(NOT_RUN) <= {command.name for command in all_commands()}
+
+
+def test_every_target_of_make_and_every_command_that_a_document_names_is_there() -> None:
+    texts = "\n".join(document.read_text() for document in documents.documents())
+    targets = {
+        line.split()[1] for line in texts.replace("`", "\n").splitlines() if re.match(r"make [a-z-]+( |$)", line)
+    }
+    assert {"run", "demo", "test", "long-tests", "audit"} <= targets
+    assert targets <= documents.make_targets()
+    # A group is named by itself, or with its commands: sessions import|export.
+    groups = {name.partition(" ")[0] for name in (command.name for command in COMMANDS)}
+    assert {*re.findall(r"python -m orchestrator ([a-z-]+)", texts)} <= groups
+
+
+def test_no_command_hides_in_a_block_that_is_not_marked_as_a_shell() -> None:
+    hidden = []
+    for document in documents.documents():
+        for line, text in documents.blocks(document, "", "text", "bash", "shell", "zsh", "yaml"):
+            if re.search(r"^ *(\$ )?(curl|make|python|docker|kubectl|sudo|npm|pip|railway) ", text, re.MULTILINE):
+                hidden.append(f"{document.name}:{line}")
+    assert hidden == []
 
 
 def test_a_curl_command_says_the_status_that_it_gets() -> None:

@@ -20,7 +20,7 @@ from tests.support.processes import wait_until
 PROJECT = Path(__file__).resolve().parents[2]
 
 _FENCE = re.compile(r" *```(\w*) *$")
-_SHELLS = ("sh", "bash", "shell", "console")
+_SHELLS = ("sh", "console")
 _OWN_VALUE = re.compile(
     r"\b([A-Z][A-Z0-9_]*)=(?:'[^' ]*\.\.\.[^' ]*'|\"[^\" ]*\.\.\.[^\" ]*\"|[^\s'\"]*\.\.\.[^\s'\"]*)"
 )
