@@ -37,9 +37,6 @@ KEY = "5e" * 32
 #: Commands that can't run here, as they stand in the documents, and why.
 NOT_RUN = {
     "railway ssh -- python -m orchestrator doctor": "needs an account at Railway; the command in it is run",
-    'printf \'POSTGRES_PASSWORD=%s\\nSESSION_ENCRYPTION_KEYS=%s\\n\' "$(openssl rand -hex 16)" "$(openssl rand -hex 32)" > .env': (
-        "makes secrets for the next command"
-    ),
     "docker compose up --build": "needs a Docker engine; `make image-check` runs the Dockerfile's steps",
     "sudo useradd --system --home-dir /var/lib/baileys-orchestrator baileys-orchestrator": "changes the machine",
     "sudo git clone <this repository> /opt/baileys-orchestrator && cd /opt/baileys-orchestrator && sudo make install-run": (
