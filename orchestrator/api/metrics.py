@@ -5,7 +5,7 @@ import time
 
 from aiohttp import web
 
-from orchestrator.api.admission import bearer
+from orchestrator.api.admission import address_of, bearer
 from orchestrator.api.keys import SERVICES, Services
 from orchestrator.api.operations import Operation, operation_of
 from orchestrator.api.request_ids import Handler
@@ -41,6 +41,8 @@ async def get(request: web.Request) -> web.Response:
     if expected is None or not hmac.compare_digest(given, expected.encode()):
         caller = request.app[SERVICES].access.known(token)
         if caller is None or not caller.is_admin:
+            if caller is None and token is not None:
+                request.app[SERVICES].rate_limits.failed_login(address_of(request))
             raise Unauthorized
     return await _answer(request)
 

@@ -1,7 +1,8 @@
-"""Private keys are in no table, when a key is set, and in no log line, ever."""
+"""Private keys are in no table, when a key is set, and in no log line, ever; and nobody else reaches the processes that hold them."""
 
 import base64
 import binascii
+import contextlib
 import json
 import os
 import re
@@ -13,9 +14,13 @@ import psycopg
 
 from orchestrator.store.sealing import Sealer, place_of
 from tests.support.fake_whatsapp import FakeWhatsApp
+from tests.support.processes import descendants
 from tests.support.tree import tree
 
 PHONE = "5511999990001"
+
+#: In /proc/net/tcp: a socket that listens; 127.0.0.1 and ::1.
+_LISTENS, _OWN_ADDRESSES = "0A", ("0100007F", "00000000000000000000000001000000")
 
 
 def private_keys(value: Any, name: str = "") -> Iterator[bytes]:
@@ -59,12 +64,30 @@ async def test_no_private_key_is_in_a_table_or_in_the_log(
             tables = dump(connection)
         log = product.child.output
         assert product.token not in log
+        assert ports_open_to_others(product.child.pid) == {product.port}
     assert key.hex() not in log
     assert len(secrets) > 800  # the identity, 800 pre-keys, the ratchets
     for secret in secrets:
         for written in (base64.b64encode(secret).decode().rstrip("="), binascii.hexlify(secret).decode()):
             assert written not in tables
             assert written not in log
+
+
+def ports_open_to_others(root: int) -> set[int]:
+    """TCP ports on which a process of the tree listens at another address than this machine's own."""
+    inodes = set()
+    for pid in [root, *descendants(root)]:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                inodes.add(str(link.readlink()))
+    ports = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{root}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            address, _, port = fields[1].partition(":")
+            if fields[3] == _LISTENS and f"socket:[{fields[9]}]" in inodes and address not in _OWN_ADDRESSES:
+                ports.add(int(port, 16))
+    return ports
 
 
 def stored_secrets(connection: psycopg.Connection[Any], sealer: Sealer) -> Iterator[bytes]:

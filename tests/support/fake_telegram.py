@@ -28,6 +28,8 @@ BOT = {"id": 123456, "is_bot": True, "first_name": "Orchestrator", "username": "
 #: By method: the fields that must be there, and those that may.
 METHODS: Mapping[str, tuple[set[str], set[str]]] = {
     "getMe": (set(), set()),
+    "getWebhookInfo": (set(), set()),
+    "getChat": ({"chat_id"}, set()),
     "getUpdates": (set(), {"offset", "limit", "timeout", "allowed_updates"}),
     "setMyCommands": ({"commands"}, {"scope", "language_code"}),
     "deleteWebhook": (set(), {"drop_pending_updates"}),
@@ -253,6 +255,16 @@ class FakeTelegram:
     def _getMe(self, _fields: dict[str, Any], _files: dict[str, bytes]) -> web.Response:
         return _done(BOT)
 
+    def _getWebhookInfo(self, _fields: dict[str, Any], _files: dict[str, bytes]) -> web.Response:
+        return _done(
+            {"url": (self.webhook or {}).get("url", ""), "has_custom_certificate": False, "pending_update_count": 0}
+        )
+
+    def _getChat(self, fields: dict[str, Any], _files: dict[str, bytes]) -> web.Response:
+        chat_id = int(fields["chat_id"])
+        known = chat_id in self.chats
+        return _done({"id": chat_id}) if known else _refused(400, "Bad Request: chat not found")
+
     async def _getUpdates(self, fields: dict[str, Any], _files: dict[str, bytes]) -> web.Response:
         if self.webhook is not None:
             return _refused(409, "Conflict: can't use getUpdates method while webhook is active")
@@ -368,10 +380,10 @@ def _refused(status: int, description: str) -> web.Response:
 
 
 async def _read(request: web.Request) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Fields and files of a form or of JSON; in a form, what isn't a plain text is JSON."""
+    """Fields and files of an address, a form or of JSON; in a form, what isn't a plain text is JSON."""
     if request.content_type == "application/json":
         return await request.json(), {}
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = dict(request.query)
     files: dict[str, bytes] = {}
     for name, value in (await request.post()).items():
         if isinstance(value, web.FileField):
@@ -446,7 +458,8 @@ async def fake_telegram() -> AsyncIterator[FakeTelegram]:
     """A fake of one's own; at the end nothing may have been asked of it that the real one wouldn't take."""
     fake = FakeTelegram()
     app = web.Application(client_max_size=20 * 1024 * 1024)
-    app.router.add_post("/bot{token}/{method}", fake.handle)
+    for method in ("GET", "POST"):
+        app.router.add_route(method, "/bot{token}/{method}", fake.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.5, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

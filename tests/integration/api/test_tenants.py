@@ -296,6 +296,7 @@ async def test_who_guesses_tokens_waits_and_who_is_known_does_not(database: Data
         guesses = [await api.call("GET", "/v1/sessions", token=f"bo_{n}", headers=here) for n in range(5)]
         assert [guess.status for guess in guesses] == [401, 401, 401, 429, 429]
         assert int(guesses[-1].headers["Retry-After"]) > 0
+        assert (await api.call("GET", "/metrics", token="guessed", headers=here)).status == 429
         assert (await api.call("GET", "/v1/sessions", token=token, headers=here)).status == 200
         assert (await api.call("GET", "/v1/sessions", headers=here)).status == 200
         elsewhere = {"X-Forwarded-For": "203.0.113.7, 203.0.113.8"}

@@ -1,8 +1,10 @@
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.store.database import SCHEMA_VERSION, Database, sqlalchemy_url
 from orchestrator.store.migration import migrate
 from orchestrator.store.tables import metadata
@@ -30,3 +32,12 @@ def test_the_schema_version_is_the_newest_revision() -> None:
 
 async def test_a_second_migration_finds_nothing_to_do(database: Database, database_url: str) -> None:
     migrate(database_url)
+
+
+async def test_the_schema_of_a_newer_version_is_refused_and_left_alone(database: Database) -> None:
+    async with database.begin() as connection:
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseUnavailable, match="schema of a newer version"):
+        await database.migrate()
+    async with database.begin() as connection:
+        assert (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).scalar_one() == "9999"
