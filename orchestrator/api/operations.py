@@ -21,6 +21,7 @@ from orchestrator.wire.addresses import ChannelText, ChatText, GroupText, Invite
 from orchestrator.wire.billing import ChargeId, PlanId
 from orchestrator.wire.bot import DocumentName
 from orchestrator.wire.overview import ProcessName
+from orchestrator.wire.reminders import ContactId, ScheduleId, TemplateId
 from orchestrator.wire.shape import SessionId, text
 from orchestrator.wire.tenants import TenantId, TokenId
 
@@ -46,6 +47,9 @@ PATH_PARAMETERS: Mapping[str, object] = {
     "plan_id": PlanId,
     "charge_id": ChargeId,
     "token_id": TokenId,
+    "contact_id": ContactId,
+    "schedule_id": ScheduleId,
+    "template_id": TemplateId,
     "process": ProcessName,
     "document": DocumentName,
     "message_id": Annotated[str, text("WhatsApp's id of the message.", example="3EB0A1B2C3D4E5F60718")],
@@ -93,6 +97,7 @@ class Operation:
     """A value of ``gives``."""
     body_limit: int = BODY_LIMIT
     body_types: tuple[str, ...] = (JSON,)
+    """If it ``takes`` nothing and this isn't JSON, the body is a text, of which ``example`` is one."""
     answer_types: tuple[str, ...] = ()
     """Content types of the answer, beside JSON if it ``gives`` something."""
     anywhere: bool = False
