@@ -93,11 +93,12 @@ class Operation:
     """Beyond those that every operation has."""
     example: object = None
     """A value of ``takes``."""
+    example_text: str | None = None
+    """An example of the body, if that is a text of ``body_types`` and so it ``takes`` nothing."""
     example_answer: object = None
     """A value of ``gives``."""
     body_limit: int = BODY_LIMIT
     body_types: tuple[str, ...] = (JSON,)
-    """If it ``takes`` nothing and this isn't JSON, the body is a text, of which ``example`` is one."""
     answer_types: tuple[str, ...] = ()
     """Content types of the answer, beside JSON if it ``gives`` something."""
     anywhere: bool = False

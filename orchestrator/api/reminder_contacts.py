@@ -239,7 +239,7 @@ OPERATIONS = (
         query=wire.ImportContacts,
         gives=wire.ImportedContacts,
         errors=(InvalidRequest, BodyTooLarge, ContactLimit),
-        example="name,phone,amount,due_date,recurrence\nMaria Silva,5511988887777,150.00,2026-12-10,monthly\n",
+        example_text="name,phone,amount,due_date,recurrence\nMaria Silva,5511988887777,150.00,2026-12-10,monthly\n",
         example_answer=wire.ImportedContacts(created=1, updated=0, unchanged=0, dry_run=False),
         body_limit=SHEET_LIMIT,
         body_types=(CSV,),

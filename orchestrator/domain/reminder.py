@@ -152,7 +152,7 @@ def checked(details: Details) -> Details:
     errors: list[FieldError] = []
     name, note = " ".join(details.name.split()), details.note.strip()
     phone = phone_digits("".join(c for c in details.phone if c not in " ()-.\u00a0"))
-    code = "".join((details.pix_code or "").split("\n")).strip() or None
+    code = "".join((details.pix_code or "").splitlines()).strip() or None
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         errors.append(FieldError("name", f"must be 1 to {LONGEST_NAME} printable characters"))
     if phone is None:

@@ -213,8 +213,8 @@ async def called(
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     data = None if operation.takes is None else msgspec.json.encode(operation.example)
-    if isinstance(operation.example, str):
-        data = operation.example.encode()
+    if operation.example_text is not None:
+        data = operation.example_text.encode()
     async with api.http.request(operation.method, api.url + path, data=data, headers=headers) as response:
         streams = response.content_type == EVENT_STREAM
         return response.status, b"" if streams else await response.read()
