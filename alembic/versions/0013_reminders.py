@@ -42,8 +42,8 @@ def upgrade() -> None:
     )
     op.execute(
         """
-        CREATE INDEX reminder_contacts_tenant_id_due_date_contact_id_idx
-        ON reminder_contacts (tenant_id, due_date, contact_id)
+        CREATE INDEX reminder_contacts_tenant_id_due_date_name_contact_id_idx
+        ON reminder_contacts (tenant_id, due_date, name, contact_id)
         """
     )
     op.execute("CREATE INDEX reminder_contacts_look_at_idx ON reminder_contacts (look_at) WHERE look_at IS NOT NULL")

@@ -56,12 +56,12 @@ async def index(request: web.Request) -> web.Response:
     page = read_query(request, wire.ListReminderContacts)
     found = await request.app[SERVICES].reminder_contacts.page(
         request[TENANT],
-        after=begins_after(page, tuple[date, Name]),
+        after=begins_after(page, tuple[date, Name, Name]),
         most=page.limit + 1,
         search=page.search,
         state=page.state,
     )
-    contacts, next_cursor = cut(found, page, lambda contact: (contact.details.due_date, contact.contact_id))
+    contacts, next_cursor = cut(found, page, lambda one: (one.details.due_date, one.details.name, one.contact_id))
     return json_response(
         wire.ReminderContacts(contacts=[shown(contact) for contact in contacts], next_cursor=next_cursor)
     )
@@ -222,7 +222,7 @@ OPERATIONS = (
         handler=index,
         scope=Scope.READ,
         tag=_TAG,
-        summary="List contacts by due date.",
+        summary="List contacts by due date and name.",
         query=wire.ListReminderContacts,
         gives=wire.ReminderContacts,
         example_answer=wire.ReminderContacts(contacts=[_SHOWN], next_cursor=None),

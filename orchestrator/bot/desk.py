@@ -26,6 +26,8 @@ class Desk:
     memory: Memory
     typed: int | None = None
     """The message that was typed, if one was."""
+    file: bytes | None = None
+    """The file that was sent, if one was."""
     later: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What is done when the answer was shown and this update is on record as dealt with."""
 

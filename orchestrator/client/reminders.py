@@ -17,7 +17,7 @@ class Contacts:
         return await self._transport.call("POST", "/v1/contacts", wire.ReminderContact, body=contact)
 
     def list(self, *, search: str = "", state: ContactState | None = None) -> AsyncIterator[wire.ReminderContact]:
-        """All of them, by due date."""
+        """All of them, by due date and name."""
         query = {**({"search": search} if search else {}), **({"state": state.value} if state else {})}
         return self._transport.pages("/v1/contacts", wire.ReminderContacts, lambda page: page.contacts, query)
 

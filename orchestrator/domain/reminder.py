@@ -151,7 +151,7 @@ def checked(details: Details) -> Details:
     """The details as they are kept; ``InvalidRequest`` with every field that is wrong."""
     errors: list[FieldError] = []
     name, note = " ".join(details.name.split()), details.note.strip()
-    phone = phone_digits("".join(c for c in details.phone if c not in " ()-.\u00a0"))
+    phone = phone_number(details.phone)
     code = "".join((details.pix_code or "").splitlines()).strip() or None
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         errors.append(FieldError("name", f"must be 1 to {LONGEST_NAME} printable characters"))
@@ -175,6 +175,11 @@ def checked(details: Details) -> Details:
     assert phone is not None
     day = details.due_date.day if details.due_day is None else details.due_day
     return replace(details, name=name, phone=phone, note=note, pix_code=code, due_day=day)
+
+
+def phone_number(text: str) -> str | None:
+    """The digits of a phone number with country code, as people write it; None if it isn't one."""
+    return phone_digits("".join(c for c in text if c not in " ()-.\u00a0"))
 
 
 def checked_schedule(schedule: Schedule) -> Schedule:

@@ -39,12 +39,12 @@ class ReminderContacts:
         self,
         tenant_id: str,
         *,
-        after: tuple[date, str] | None = None,
+        after: tuple[date, str, str] | None = None,
         most: int,
         search: str = "",
         state: ContactState | None = None,
     ) -> list[Contact]:
-        """By due date, from the one after ``after``; ``search`` is a part of the name or the phone number."""
+        """By due date and name, from the one after ``after``, whose due date, name and id that is; ``search`` is a part of the name or the phone number."""
         return await self._store.page(tenant_id, after=after, most=most, search=search, state=state)
 
     async def change(self, tenant_id: str, contact_id: str, how: Callable[[Details], Details]) -> Contact:
@@ -93,14 +93,15 @@ class ReminderContacts:
     async def written_out(self, tenant_id: str) -> AsyncIterator[str]:
         """All contacts as lines of a CSV file."""
         yield contact_sheet.header()
-        after: tuple[date, str] | None = None
+        after: tuple[date, str, str] | None = None
         while True:
             found = await self._store.page(tenant_id, after=after, most=_PAGE)
             for line in contact_sheet.written(found):
                 yield line
             if len(found) < _PAGE:
                 return
-            after = found[-1].details.due_date, found[-1].contact_id
+            last = found[-1]
+            after = last.details.due_date, last.details.name, last.contact_id
 
     async def _give_back(self, told: Iterable[Told]) -> None:
         """Cancel what still waits in the outbox of what isn't due any more."""

@@ -20,6 +20,7 @@ from orchestrator.store.reminder_decisions import Told, decide_thanks, withdraw
 from orchestrator.store.tables import reminder_contacts
 
 _c = reminder_contacts.c
+_ORDER = (_c.due_date, _c.name, _c.contact_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +65,22 @@ class ReminderContactStore:
         self,
         tenant_id: str,
         *,
-        after: tuple[date, str] | None,
+        after: tuple[date, str, str] | None,
         most: int,
         search: str = "",
         state: ContactState | None = None,
     ) -> list[Contact]:
-        """By due date, from the one after ``after``; ``search`` is a part of the name or the phone number."""
+        """By due date and name, from the one after ``after``, whose due date, name and id that is; ``search`` is a part of the name or the phone number."""
         statement = sa.select(reminder_contacts).where(_c.tenant_id == tenant_id)
         if after is not None:
-            statement = statement.where(sa.tuple_(_c.due_date, _c.contact_id) > sa.tuple_(*after))
+            statement = statement.where(sa.tuple_(*_ORDER) > sa.tuple_(*after))
         if search:
             statement = statement.where(
                 sa.or_(_c.name.icontains(search, autoescape=True), _c.phone.contains(search, autoescape=True))
             )
         if state is not None:
             statement = statement.where(_c.state == state)
-        statement = statement.order_by(_c.due_date, _c.contact_id).limit(most)
+        statement = statement.order_by(*_ORDER).limit(most)
         async with self._database.begin() as connection:
             return [from_row(row) for row in await connection.execute(statement)]
 

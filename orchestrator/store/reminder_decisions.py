@@ -41,6 +41,14 @@ _DECIDE = sa.text(
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """A schedule, and whether its session is there to remind anybody."""
+
+    schedule: Schedule
+    has_session: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """The message of a reminder."""
 
@@ -81,35 +89,31 @@ async def decide_thanks(
     connection: AsyncConnection, tenant_id: str, before: Contact, after: Contact, now: datetime
 ) -> None:
     """What a contact is told of its payment, by the first schedule that thanks."""
-    plan = [one for one in (await schedules_of(connection, {tenant_id}))[tenant_id] if one.thank]
-    if not plan:
+    plans = (await plans_of(connection, {tenant_id})).get(tenant_id, [])
+    schedule = next((plan.schedule for plan in plans if plan.has_session and plan.schedule.thank), None)
+    if schedule is None:
         return
-    schedule = plan[0]
     occasion = Occasion(ReminderKind.PAID, before.details.due_date, 0, now)
     written = await templates_of(connection, {tenant_id})
     following = after.details.due_date if after.state is ContactState.OPEN else None
     await insert(connection, [decided(tenant_id, before, schedule, occasion, written[tenant_id], now, following)], now)
 
 
-async def schedules_of(connection: AsyncConnection, tenant_ids: Collection[str]) -> Mapping[str, list[Schedule]]:
-    """Those at work, the oldest first; a session that isn't there reminds nobody."""
+async def plans_of(connection: AsyncConnection, tenant_ids: Collection[str]) -> Mapping[str, list[Plan]]:
+    """The schedules at work, the oldest first."""
     s = schedules.c
+    session = sa.and_(
+        sessions.c.tenant_id == s.tenant_id, sessions.c.session_id == s.session_id, sessions.c.deleted_at.is_(None)
+    )
     statement = (
-        sa.select(schedules)
-        .join(
-            sessions,
-            sa.and_(
-                sessions.c.tenant_id == s.tenant_id,
-                sessions.c.session_id == s.session_id,
-                sessions.c.deleted_at.is_(None),
-            ),
-        )
+        sa.select(schedules, sessions.c.session_ref.is_not(None).label("has_session"))
+        .outerjoin(sessions, session)
         .where(s.tenant_id == sa.func.any(sa.literal(list(tenant_ids), sa.ARRAY(sa.Text))), s.enabled)
         .order_by(s.created_at, s.schedule_id)
     )
-    found: defaultdict[str, list[Schedule]] = defaultdict(list)
+    found: defaultdict[str, list[Plan]] = defaultdict(list)
     for row in await connection.execute(statement):
-        found[row.tenant_id].append(reminder_schedules.from_row(row))
+        found[row.tenant_id].append(Plan(reminder_schedules.from_row(row), row.has_session))
     return found
 
 

@@ -16,13 +16,13 @@ from orchestrator.domain.errors import ContactNotFound
 from orchestrator.domain.reminder import ReminderKind
 from orchestrator.store import reminder_contacts
 from orchestrator.store.database import Database
-from orchestrator.store.reminder_decisions import WITHDRAWN, Decided, decided, insert, schedules_of, templates_of
+from orchestrator.store.reminder_decisions import WITHDRAWN, Decided, decided, insert, plans_of, templates_of
 from orchestrator.store.tables import reminder_contacts as contacts
 from orchestrator.store.tables import reminders, tenants
 
 #: Contacts that are looked at in one round, and reminders that are handed over in one.
 _AT_ONCE = 200
-#: A tenant that may send nothing is looked at again after so long.
+#: Where nothing can be sent one looks again after so long.
 _SILENT = timedelta(minutes=10)
 #: Whoever takes reminders hands them over in this time, or somebody else does.
 _HANDING_OVER = timedelta(seconds=60)
@@ -134,21 +134,25 @@ class ReminderStore:
             if not rows:
                 return False
             of = {row.tenant_id for row in rows}
-            by_tenant, written = await schedules_of(connection, of), await templates_of(connection, of)
+            plans, written = await plans_of(connection, of), await templates_of(connection, of)
             due_now: list[Decided] = []
             later: dict[str, datetime | None] = {}
             for row in rows:
                 if row.deleted_at or row.blocked_at or row.paused_at:
                     later[row.contact_id] = None if row.deleted_at else now + _SILENT
                     continue
-                contact = reminder_contacts.from_row(row)
-                plan = by_tenant[row.tenant_id]
-                for schedule in plan:
+                contact, of_tenant = reminder_contacts.from_row(row), plans.get(row.tenant_id, [])
+                moments = [reminder.next_look(contact, [plan.schedule for plan in of_tenant], now)]
+                for plan in of_tenant:
+                    occasions = reminder.due_now(contact, plan.schedule, now)
+                    if occasions and not plan.has_session:
+                        moments.append(now + _SILENT)
+                        continue
                     due_now += [
-                        decided(row.tenant_id, contact, schedule, occasion, written[row.tenant_id], now)
-                        for occasion in reminder.due_now(contact, schedule, now)
+                        decided(row.tenant_id, contact, plan.schedule, occasion, written[row.tenant_id], now)
+                        for occasion in occasions
                     ]
-                later[row.contact_id] = reminder.next_look(contact, plan, now)
+                later[row.contact_id] = min((moment for moment in moments if moment is not None), default=None)
             await insert(connection, due_now, now)
             await connection.execute(_LOOK_LATER, {"contact_ids": list(later), "moments": list(later.values())})
         return len(rows) == _AT_ONCE

@@ -774,7 +774,7 @@ reminder_contacts = Table(
     CheckConstraint("amount_cents > 0", name="amount_cents"),
     CheckConstraint("due_day BETWEEN 1 AND 31", name="due_day"),
     CheckConstraint("state IN ('open', 'paid')", name="state"),
-    Index("reminder_contacts_tenant_id_due_date_contact_id_idx", "tenant_id", "due_date", "contact_id"),
+    Index("reminder_contacts_tenant_id_due_date_name_contact_id_idx", "tenant_id", "due_date", "name", "contact_id"),
     Index("reminder_contacts_look_at_idx", "look_at", postgresql_where=text("look_at IS NOT NULL")),
 )
 

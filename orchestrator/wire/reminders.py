@@ -98,7 +98,7 @@ class ListReminderContacts(Page, frozen=True):
 
 
 class ReminderContacts(Answer, frozen=True, kw_only=True):
-    """By due date."""
+    """By due date and name."""
 
     contacts: list[ReminderContact]
     next_cursor: NextCursor

@@ -72,7 +72,9 @@ class World:
             rows = (await connection.execute(sa.text(statement), {"tenant": self.tenant_id})).all()
         store = self.api.services.outbox._store
         bodies = [store._body(self.tenant_id, row) for row in rows]
-        return [{**msgspec.json.decode(body), "paced": row.paced} for body, row in zip(bodies, rows, strict=True)]
+        return [
+            {**msgspec.json.decode(body or b""), "paced": row.paced} for body, row in zip(bodies, rows, strict=True)
+        ]
 
     async def contact(self, phone: str = "5511988880001", **details: Any) -> Contact:
         given = {"name": "Maria Silva", "amount_cents": 15000, "due_date": DUE, **details}
@@ -265,7 +267,8 @@ async def test_a_session_that_is_gone_reminds_nobody_and_one_made_again_goes_on(
     assert (await call("DELETE", "/v1/sessions/loja?confirm=loja", token=world.token)).status in (200, 204)
     assert await world.at(day(0), 9) == []
     assert (await call("POST", "/v1/sessions", {"session_id": "loja"}, token=world.token)).status == 201
-    assert len(await world.at(day(1), 9)) == 1
+    assert len(await world.at(day(0), 9, 20)) == 1
+    assert len(await world.at(day(1), 9)) == 2
 
 
 async def test_what_is_decided_for_a_session_that_goes_is_on_record_as_failed(world: World) -> None:
