@@ -150,11 +150,11 @@ class Occasion:
 def checked(details: Details) -> Details:
     """The details as they are kept; ``InvalidRequest`` with every field that is wrong."""
     errors: list[FieldError] = []
-    name, note = " ".join(details.name.split()), details.note.strip()
+    name, note = contact_name(details.name), details.note.strip()
     phone = phone_number(details.phone)
     code = "".join((details.pix_code or "").splitlines()).strip() or None
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        errors.append(FieldError("name", f"must be 1 to {LONGEST_NAME} printable characters"))
+    if name is None:
+        errors.append(FieldError("name", f"must be 1 to {LONGEST_NAME} characters on one line"))
     if phone is None:
         message = "must be a phone number with country code, digits only, such as 5511988887777"
         errors.append(FieldError("phone", message))
@@ -172,9 +172,17 @@ def checked(details: Details) -> Details:
         errors.append(FieldError("pix_code", problem))
     if errors:
         raise InvalidRequest(errors=errors)
+    assert name is not None
     assert phone is not None
     day = details.due_date.day if details.due_day is None else details.due_day
     return replace(details, name=name, phone=phone, note=note, pix_code=code, due_day=day)
+
+
+def contact_name(text: str) -> str | None:
+    """A name as it is kept; None if it can't be one."""
+    name = " ".join(text.split())
+    has_control = any(c < " " or c == "\x7f" for c in name)
+    return name if 0 < len(name) <= LONGEST_NAME and not has_control else None
 
 
 def phone_number(text: str) -> str | None:

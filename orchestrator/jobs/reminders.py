@@ -16,8 +16,10 @@ def reminding(reminders: Reminders) -> Loop:
 
     async def loop(stop: asyncio.Event) -> None:
         while not stop.is_set():
+            more = False
             with contextlib.suppress(Unavailable):  # the next round does it
-                await reminders.round()
-            await pause(stop, _SECONDS * random.uniform(0.8, 1.2))
+                more = await reminders.round()
+            if not more:
+                await pause(stop, _SECONDS * random.uniform(0.8, 1.2))
 
     return loop

@@ -24,16 +24,19 @@ class Reminders:
         self._outbox = outbox
         self._clock = clock
 
-    async def round(self) -> None:
-        """Do what is due. Raises ``DatabaseUnavailable``; the next call, of whichever replica, goes on."""
-        while await self._store.look(self._clock()):
-            pass
-        while waiting := await self._store.take(self._clock()):
-            outcomes = {one: outcome for one in waiting if (outcome := await self._handed_over(one)) is not None}
-            withdrawn = await self._store.settle(list(outcomes.values()))
-            for one, outcome in outcomes.items():
-                if one.reminder_id in withdrawn and outcome.message_id is not None:
-                    await self._outbox.give_back(one.tenant_id, one.session_id, outcome.message_id)
+    async def round(self) -> bool:
+        """Do some of what is due; whether there may be more.
+
+        Raises ``DatabaseUnavailable``; the next call, of whichever replica, goes on.
+        """
+        more = await self._store.look(self._clock())
+        waiting = await self._store.take(self._clock())
+        outcomes = {one: outcome for one in waiting if (outcome := await self._handed_over(one)) is not None}
+        withdrawn = await self._store.settle(list(outcomes.values()))
+        for one, outcome in outcomes.items():
+            if one.reminder_id in withdrawn and outcome.message_id is not None:
+                await self._outbox.give_back(one.tenant_id, one.session_id, outcome.message_id)
+        return more or bool(waiting)
 
     async def of_contact(self, tenant_id: str, contact_id: str, *, before: int | None, most: int) -> list[Reminder]:
         """Of what it was told, newest first. ``ContactNotFound``."""

@@ -1,5 +1,6 @@
 """Contacts that are reminded. What is told of them is decided in store/reminder_decisions.py."""
 
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -75,8 +76,13 @@ class ReminderContactStore:
         if after is not None:
             statement = statement.where(sa.tuple_(*_ORDER) > sa.tuple_(*after))
         if search:
+            # A number is looked for as people write it; what has a letter in it is none.
+            number = re.sub(r"[\s()+.-]", "", search)
             statement = statement.where(
-                sa.or_(_c.name.icontains(search, autoescape=True), _c.phone.contains(search, autoescape=True))
+                sa.or_(
+                    _c.name.icontains(search, autoescape=True),
+                    _c.phone.contains(number, autoescape=True) if number else sa.false(),
+                )
             )
         if state is not None:
             statement = statement.where(_c.state == state)

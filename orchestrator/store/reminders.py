@@ -20,8 +20,8 @@ from orchestrator.store.reminder_decisions import WITHDRAWN, Decided, decided, i
 from orchestrator.store.tables import reminder_contacts as contacts
 from orchestrator.store.tables import reminders, tenants
 
-#: Contacts that are looked at in one round, and reminders that are handed over in one.
-_AT_ONCE = 200
+#: Contacts that are looked at in one round, and reminders that are handed over, each in a transaction of its own.
+_LOOKS, _HAND_OVERS = 200, 50
 #: Where nothing can be sent one looks again after so long.
 _SILENT = timedelta(minutes=10)
 #: Whoever takes reminders hands them over in this time, or somebody else does.
@@ -126,7 +126,7 @@ class ReminderStore:
             .join(tenants, tenants.c.tenant_id == contacts.c.tenant_id)
             .where(contacts.c.look_at <= now)
             .order_by(contacts.c.look_at)
-            .limit(_AT_ONCE)
+            .limit(_LOOKS)
             .with_for_update(of=contacts, skip_locked=True)
         )
         async with self._database.begin() as connection:
@@ -155,16 +155,18 @@ class ReminderStore:
                 later[row.contact_id] = min((moment for moment in moments if moment is not None), default=None)
             await insert(connection, due_now, now)
             await connection.execute(_LOOK_LATER, {"contact_ids": list(later), "moments": list(later.values())})
-        return len(rows) == _AT_ONCE
+        return len(rows) == _LOOKS
 
     async def take(self, now: datetime) -> list[Waiting]:
         """Some that the outbox doesn't have; nobody else gets them for a minute."""
         async with self._database.begin() as connection:
-            parameters = {"now": now, "again_at": now + _HANDING_OVER, "most": _AT_ONCE}
+            parameters = {"now": now, "again_at": now + _HANDING_OVER, "most": _HAND_OVERS}
             return [Waiting(*row) for row in await connection.execute(_TAKE, parameters)]
 
     async def settle(self, outcomes: Sequence[HandedOver]) -> frozenset[int]:
         """Record these; the numbers of those that were withdrawn meanwhile."""
+        if not outcomes:
+            return frozenset()
         parameters = {
             "ids": [one.reminder_id for one in outcomes],
             "message_ids": [one.message_id for one in outcomes],

@@ -213,11 +213,6 @@ def _wrong(desk: Desk, error: FieldError) -> str:
     return fill(desk.texts.contacts_in_line, line=found[1], message=known)
 
 
-def _name(text: str) -> str | None:
-    name = " ".join(text.split())
-    return name if 0 < len(name) <= reminder.LONGEST_NAME and name.isprintable() else None
-
-
 def _due_date(text: str) -> str | None:
     day = contact_sheet.due_date(text)
     return day.isoformat() if day is not None and reminder.EARLIEST <= day <= reminder.LATEST else None
@@ -230,7 +225,7 @@ def _amount(text: str) -> int | None:
 
 #: What people type, as the API takes it; None: it is wrong.
 _PARSED: Mapping[str, Callable[[str], str | int | None]] = {
-    "name": _name,
+    "name": reminder.contact_name,
     "phone": reminder.phone_number,
     "amount": _amount,
     "due_date": _due_date,

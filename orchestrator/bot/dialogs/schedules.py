@@ -107,7 +107,7 @@ def _shown(desk: Desk, plan: wire.ReminderSchedule, note: str | None = None) -> 
     )
     switches = [
         Button(
-            f"{'✅' if getattr(plan, name) else '⬜️'} {texts.schedule_fields[name]}",
+            f"{'●' if getattr(plan, name) else '○'} {texts.schedule_fields[name]}",
             ("schedule-set", of, name, "off" if getattr(plan, name) else "on"),
         )
         for name in _SWITCHES

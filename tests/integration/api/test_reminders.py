@@ -54,7 +54,7 @@ async def test_what_is_wrong_with_a_contact_is_named(shared_api: PublicApi) -> N
     api, token = shared_api, await shared_api.tenant("wrong")
     damaged = pix_code()[:-1] + "\u00e9"
     wrong: dict[str, Any] = {
-        "name": "\u200b",
+        "name": "a\u0007b",
         "phone": "0800",
         "amount_cents": 0,
         "due_date": "2099-02-30",
@@ -83,7 +83,15 @@ async def test_contacts_are_listed_by_due_date_searched_and_paged(shared_api: Pu
         cursor = f"&cursor={page['next_cursor']}"
     assert len(seen) == 5
     assert seen == sorted(seen)
-    for search, number in (("c3", 1), ("8881004", 1), ("100%25_X", 5), ("%25%25", 0), ("nobody", 0)):
+    for search, number in (
+        ("c3", 1),
+        ("8881004", 1),
+        ("%2B55+(11)+98888-1004", 1),
+        ("-", 0),
+        ("100%25_X", 5),
+        ("%25%25", 0),
+        ("nobody", 0),
+    ):
         found = await api.call("GET", f"/v1/contacts?search={search}", token=token)
         assert len(found.json["contacts"]) == number, search
     assert len((await api.call("GET", "/v1/contacts?state=paid", token=token)).json["contacts"]) == 0

@@ -203,7 +203,7 @@ async def test_a_schedule_is_made_and_set(api: PublicApi, telegram: FakeTelegram
     await person.presses(EN.none)
     await person.sees("Days after: –")
     await person.presses(EN.schedule_fields["welcome"])
-    await shows(person, f"✅ {EN.schedule_fields['welcome']}")
+    await shows(person, f"● {EN.schedule_fields['welcome']}")
     await person.presses(EN.schedule_fields["quiet_weekdays"])
     await person.presses(f"🔔 {EN.weekdays[Weekday.SUNDAY]}")
     await person.presses(f"🔕 {EN.weekdays[Weekday.SUNDAY]}")

@@ -55,8 +55,12 @@ class World:
     async def at(self, day: date, hour: int, minute: int = 0) -> list[str]:
         """Go on to this moment, there, and do what is due; the texts that wait in the outbox by then."""
         self.now = datetime.combine(day, time(hour, minute), ZONE).astimezone(UTC)
-        await self.reminders.round()
+        await self.do_what_is_due()
         return await self.texts()
+
+    async def do_what_is_due(self) -> None:
+        while await self.reminders.round():
+            pass
 
     async def texts(self) -> list[str]:
         messages = await self.messages()
@@ -139,13 +143,24 @@ async def test_what_was_missed_is_made_up_for_the_same_day_and_not_days_later(wo
     assert [offset for _, offset, _ in await world.told(contact)] == [-3, 0, 3]
 
 
+async def test_over_midnight_it_is_told_once_and_speaks_of_the_new_day(world: World) -> None:
+    await world.schedule(time_of_day=time(23, 50), days_before=(), days_after=())
+    contact = await world.contact()
+    assert await world.at(day(0), 23, 49) == []
+    (late,) = await world.at(day(1), 0, 10)
+    assert late.startswith(f"Olá, Maria! R$ 150,00 venceu ontem, {shown(DUE)}.")
+    assert await world.at(day(1), 23, 50) == [late]
+    assert await world.told(contact) == [("due", 0, None)]
+
+
 async def test_many_replicas_tell_each_contact_once(world: World) -> None:
     await world.schedule(days_before=(), days_after=())
     for number in range(30):
         await world.contact(phone=f"55119888810{number:02d}")
     world.now = datetime.combine(DUE, time(9), ZONE).astimezone(UTC)
     replicas = [Reminders(ReminderStore(world.api.database), world.api.services.outbox, world.clock) for _ in range(4)]
-    await asyncio.gather(*(replica.round() for replica in replicas))
+    while any(await asyncio.gather(*(replica.round() for replica in replicas))):
+        pass
     messages = await world.messages()
     assert len(messages) == 30
     assert len({message["to"] for message in messages}) == 30
@@ -170,7 +185,7 @@ async def test_a_payment_takes_back_what_waits_is_thanked_for_and_moves_the_due_
     assert len(await world.at(day(0), 9)) == 1
     paid = await world.contacts.pay(world.tenant_id, contact.contact_id, DUE)
     assert paid.details.due_date > DUE
-    await world.reminders.round()
+    await world.do_what_is_due()
     thanks = f"Obrigado, Maria! Recebemos R$ 150,00, com vencimento em {shown(DUE)}."
     expected = [f"{thanks}\nO próximo vencimento é {shown(paid.details.due_date)}."]
     assert await world.texts() == expected
@@ -226,7 +241,7 @@ async def test_who_is_new_is_welcomed_once_and_an_own_text_is_used(world: World)
     await world.schedules.set_template(world.tenant_id, "welcome.pt-BR", "Oi, {{name}}: {{amount}} em {{due_date}}")
     await world.contact()
     for _ in range(3):
-        await world.reminders.round()
+        await world.do_what_is_due()
         assert await world.texts() == [f"Oi, Maria Silva: R$ 150,00 em {shown(DUE)}"]
         world.now += timedelta(minutes=1)
 
@@ -277,7 +292,7 @@ async def test_what_is_decided_for_a_session_that_goes_is_on_record_as_failed(wo
     world.now = datetime.combine(DUE, time(9), ZONE).astimezone(UTC)
     await ReminderStore(world.api.database).look(world.now)
     await world.api.call("DELETE", "/v1/sessions/loja?confirm=loja", token=world.token)
-    await world.reminders.round()
+    await world.do_what_is_due()
     assert await world.told(contact) == [("due", 0, "session_not_found")]
 
 
