@@ -1,5 +1,6 @@
 """When a tenant's customers are reminded, and in which words."""
 
+import html
 import re
 from typing import Any
 
@@ -20,6 +21,8 @@ _TYPED = ("time_of_day", "time_zone", "days_before", "days_after")
 _SWITCHES = ("enabled", "on_due_date", "welcome", "thank")
 _TIME = re.compile(r"([01]?[0-9]|2[0-3])[:h]([0-5][0-9])?")
 _NONE = "-"
+#: Characters of a text, with those that are written as several; a message of Telegram's has 4,096.
+_LONGEST_SHOWN = 3500
 
 
 async def list_texts(desk: Desk, language: str) -> Screen:
@@ -35,7 +38,7 @@ async def list_texts(desk: Desk, language: str) -> Screen:
 
 async def show_text(desk: Desk, template_id: str, note: str | None = None) -> Screen:
     texts, template = desk.texts, await own(desk).templates.get(template_id)
-    text = fill(texts.reminder_text, kind=texts.reminder_kinds[template.kind], text=template.text)
+    text = fill(texts.reminder_text, kind=texts.reminder_kinds[template.kind], text=_begun(template.text))
     return desk.says(
         f"{note}\n\n{text}" if note else text,
         Button(texts.reminder_text_change, ("text-set?", template_id)),
@@ -175,6 +178,14 @@ async def ask_delete(desk: Desk, schedule_id: str) -> Screen:
 async def delete(desk: Desk, schedule_id: str) -> Screen:
     await own(desk).schedules.delete(schedule_id)
     return await listed(desk)
+
+
+def _begun(text: str) -> str:
+    """As much of a text as a message has room for beside what stands around it."""
+    shown = text
+    while len(html.escape(shown)) > _LONGEST_SHOWN:
+        shown = shown[: len(shown) * 9 // 10]
+    return shown if shown == text else f"{shown}…"
 
 
 def _days(days: tuple[int, ...]) -> str:

@@ -164,6 +164,10 @@ async def test_a_tenant_writes_a_text_of_its_own_and_goes_back(api: PublicApi, t
     await person.types("Hi {{name}} <3")
     await person.sees("<pre>Hi {{name}} &lt;3</pre>")
     assert (await asked(api, person, "/v1/templates/due.en"))["text"] == "Hi {{name}} <3"
+    await person.presses(EN.reminder_text_change)
+    await person.sees("Type the new text")
+    await person.types("<" * 4000)
+    await person.sees("&lt;…</pre>")
     await person.presses(EN.reminder_text_reset)
     await person.sees("is due today")
     await person.presses(EN.back)
