@@ -42,6 +42,7 @@ from orchestrator.domain.rate_limit import Rate
 from orchestrator.domain.session import Lease, SetAsideBy
 from orchestrator.jobs import billing, loops
 from orchestrator.jobs.background import Background, pause
+from orchestrator.jobs.reminders import reminding
 from orchestrator.outbound.client import OutboundClient
 from orchestrator.pages import pairing as pages
 from orchestrator.peer.client import PeerClient
@@ -79,6 +80,9 @@ from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.quarantine import Quarantine
 from orchestrator.services.rate_limits import RateLimits
 from orchestrator.services.readiness import Readiness
+from orchestrator.services.reminder_contacts import ReminderContacts
+from orchestrator.services.reminder_schedules import ReminderSchedules
+from orchestrator.services.reminders import Reminders
 from orchestrator.services.replicas import Replicas
 from orchestrator.services.session_settings import Settings as SettingsOfSessions
 from orchestrator.services.sessions import Sessions
@@ -117,6 +121,9 @@ from orchestrator.store.plans import PlanStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.queues import QueueStore
 from orchestrator.store.recurring_payments import RecurringPaymentStore
+from orchestrator.store.reminder_contacts import ReminderContactStore
+from orchestrator.store.reminder_schedules import ReminderScheduleStore
+from orchestrator.store.reminders import ReminderStore
 from orchestrator.store.replicas import ReplicaStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.session_settings import SessionSettingsStore
@@ -303,6 +310,7 @@ async def _start(
     background.start("subscriptions", billing.enforcing(services.subscriptions))
     if settings.terms is not None:
         background.start("payments", billing.reconciling(services.payments))
+    background.start("reminders", reminding(services.reminders))
     background.start("prune", loops.pruning(*_prunings(parts, retention)))
     background.start("host", loops.telling(parts.host))
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
@@ -321,6 +329,7 @@ def _prunings(parts: Parts, retention_days: float) -> Sequence[Callable[[], Awai
         services.chat_history.prune,
         lambda: services.history.purge(retention_days=retention_days),
         services.pairing_links.forget_old,
+        lambda: services.reminders.purge(retention_days=retention_days),
         lambda: services.tenants.measure(every_seconds=loops.PRUNE_SECONDS / 2),
     )
 
@@ -417,6 +426,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         )
         outbox_store, pacing = OutboxStore(database, sealer, stored_events), PacingStore(database)
         sender = OutboxSender(outbox_store, pacing, leases, connections, messaging, events)
+        outbox = Outbox(outbox_store, pacing, leases, messaging, sender, events)
         webhook_store = WebhookStore(database, sealer, process.replica_id)
         deliveries = WebhookDeliveries(webhook_store, stored_events, leases, events, outbound)
 
@@ -458,7 +468,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             notices=notices,
             overview=overview,
             operations=Operations(sessions, leases, shards),
-            outbox=Outbox(outbox_store, pacing, leases, messaging, sender, events),
+            outbox=outbox,
             outbox_sender=sender,
             pairing=Pairing(sessions, connections, shards),
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),
@@ -467,6 +477,9 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             posted_folders=PostedFolders(sessions, states),
             rate_limits=RateLimits(Rate(settings.requests_per_minute), Rate(settings.failed_logins_per_minute)),
             readiness=readiness,
+            reminder_contacts=ReminderContacts(ReminderContactStore(database), outbox),
+            reminder_schedules=ReminderSchedules(ReminderScheduleStore(database), sessions),
+            reminders=Reminders(ReminderStore(database), outbox),
             replicas=replicas,
             settings=session_settings,
             sessions=Sessions(sessions, leases, connections, supervision, quarantine, events),

@@ -29,6 +29,9 @@ from orchestrator.services.payments import Payments
 from orchestrator.services.posted_folders import PostedFolders
 from orchestrator.services.rate_limits import RateLimits
 from orchestrator.services.readiness import Readiness
+from orchestrator.services.reminder_contacts import ReminderContacts
+from orchestrator.services.reminder_schedules import ReminderSchedules
+from orchestrator.services.reminders import Reminders
 from orchestrator.services.replicas import Replicas
 from orchestrator.services.session_settings import Settings
 from orchestrator.services.sessions import Sessions
@@ -78,6 +81,9 @@ class Services:
     posted_folders: PostedFolders
     rate_limits: RateLimits
     readiness: Readiness
+    reminder_contacts: ReminderContacts
+    reminder_schedules: ReminderSchedules
+    reminders: Reminders
     replicas: Replicas
     sessions: Sessions
     settings: Settings

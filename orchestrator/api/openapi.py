@@ -187,6 +187,9 @@ def _described(operation: Operation, shapes: _Shapes) -> Json:
             "required": any(schema["required"] for schema in _structs(operation.takes, shapes)),
             "content": {kind: _form(content) if kind == FORM else content for kind in operation.body_types},
         }
+    elif operation.example_text is not None:
+        text: Json = {"schema": {"type": "string"}, "example": operation.example_text}
+        described["requestBody"] = {"required": True, "content": dict.fromkeys(operation.body_types, text)}
     return described
 
 

@@ -21,6 +21,7 @@ from orchestrator.wire.addresses import ChannelText, ChatText, GroupText, Invite
 from orchestrator.wire.billing import ChargeId, PlanId
 from orchestrator.wire.bot import DocumentName
 from orchestrator.wire.overview import ProcessName
+from orchestrator.wire.reminders import ContactId, ScheduleId, TemplateId
 from orchestrator.wire.shape import SessionId, text
 from orchestrator.wire.tenants import TenantId, TokenId
 
@@ -46,6 +47,9 @@ PATH_PARAMETERS: Mapping[str, object] = {
     "plan_id": PlanId,
     "charge_id": ChargeId,
     "token_id": TokenId,
+    "contact_id": ContactId,
+    "schedule_id": ScheduleId,
+    "template_id": TemplateId,
     "process": ProcessName,
     "document": DocumentName,
     "message_id": Annotated[str, text("WhatsApp's id of the message.", example="3EB0A1B2C3D4E5F60718")],
@@ -89,6 +93,8 @@ class Operation:
     """Beyond those that every operation has."""
     example: object = None
     """A value of ``takes``."""
+    example_text: str | None = None
+    """An example of the body, if that is a text of ``body_types`` and so it ``takes`` nothing."""
     example_answer: object = None
     """A value of ``gives``."""
     body_limit: int = BODY_LIMIT

@@ -11,6 +11,8 @@ from orchestrator.bot.telegram import Telegram
 from orchestrator.bot.texts import TEXTS, Texts, fill
 from orchestrator.client import Client
 from orchestrator.domain.errors import OrchestratorError, SessionNotFound, Unavailable
+from orchestrator.domain.language import Language
+from orchestrator.domain.reminder_text import shown_amount
 
 #: Whoever uses this bot is in Brazil.
 _ZONE = ZoneInfo("America/Sao_Paulo")
@@ -26,6 +28,8 @@ class Desk:
     memory: Memory
     typed: int | None = None
     """The message that was typed, if one was."""
+    file: bytes | None = None
+    """The file that was sent, if one was."""
     later: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What is done when the answer was shown and this update is on record as dealt with."""
 
@@ -64,8 +68,7 @@ def shown_time(texts: Texts, moment: str | None) -> str:
 
 def shown_price(cents: int | None) -> str:
     """Of reais, as Brazil writes them."""
-    whole, rest = divmod(abs(cents or 0), 100)
-    return f"{'-' if (cents or 0) < 0 else ''}R$ {whole:,}".replace(",", ".") + f",{rest:02d}"
+    return f"{'-' if (cents or 0) < 0 else ''}{shown_amount(abs(cents or 0), Language.PT_BR)}"
 
 
 def shown_bytes(number: int) -> str:

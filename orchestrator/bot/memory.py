@@ -50,6 +50,7 @@ class Chat(msgspec.Struct):
     blocked: bool = False
     """The person has blocked the bot, or is gone."""
     asks: list[str] | None = None
+    asks_file: list[str] | None = None
     pairing: Pairing | None = None
     serial: int = 0
     keyboards: list[Keyboard] = []

@@ -25,6 +25,8 @@ class Screen:
     """A file by its name; the text is its caption then."""
     asks: Action | None = None
     """What is done with the next text that is typed, as its last argument."""
+    asks_file: Action | None = None
+    """What is done with the next file that is sent."""
     stays: bool = False
     """It is not overwritten by what its buttons lead to: news, and the dashboard."""
     fresh: bool = False

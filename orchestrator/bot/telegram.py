@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
+import aiohttp
 import structlog
 from aiogram import Bot
 from aiogram.client.default import DefaultBotProperties
@@ -19,6 +20,7 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
     TelegramServerError,
 )
+from aiogram.methods import GetFile
 from aiogram.types import (
     BotCommand,
     BufferedInputFile,
@@ -102,6 +104,7 @@ class Telegram:
             message_id = await self._sent(chat.chat_id, screen, markup)
         chat.add_keyboard(serial, message_id, actions, stays=screen.stays)
         chat.asks = list(screen.asks) if screen.asks is not None else None
+        chat.asks_file = list(screen.asks_file) if screen.asks_file is not None else None
         return message_id
 
     async def show_photo(self, chat: Chat, message_id: int, screen: Screen) -> None:
@@ -125,6 +128,19 @@ class Telegram:
     async def answer(self, callback_id: str, text: str | None = None) -> None:
         """Let a pressed button rest. Telegram gives a minute for it; what comes later has no one to tell."""
         await self._unless_same(lambda: self.bot.answer_callback_query(callback_id, text))
+
+    async def download(self, file_id: str) -> bytes:
+        """A file that somebody sent."""
+
+        async def fetch() -> bytes:
+            try:
+                content = await self.bot.download(file_id)
+            except (aiohttp.ClientError, TimeoutError) as error:  # aiogram translates only its own calls
+                raise TelegramNetworkError(GetFile(file_id=file_id), type(error).__name__) from None
+            assert content is not None
+            return content.read()
+
+        return await self._surely(fetch)
 
     async def delete(self, chat_id: int, message_id: int) -> None:
         await self._unless_same(lambda: self.bot.delete_message(chat_id, message_id))

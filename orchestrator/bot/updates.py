@@ -6,12 +6,12 @@ written comes again from Telegram; so a restart in between asks the same questio
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from aiogram import Bot, Dispatcher, F, Router
 from aiogram.exceptions import ClientDecodeError, TelegramNetworkError, TelegramServerError
-from aiogram.types import CallbackQuery, ChatMemberUpdated, Message, Update, User
+from aiogram.types import CallbackQuery, ChatMemberUpdated, Document, Message, Update, User
 
 from orchestrator.bot.desk import Desk
 from orchestrator.bot.dialogs import OPERATOR, TENANT
@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 _COMMANDS = {"/start": "home", "/menu": "home", "/help": "help", "/language": "languages", "/idioma": "languages"}
 _LONGEST_TYPED = 4000
+#: Bytes of a file that somebody sends; no dialog has use for a larger one.
+_LARGEST_FILE = 2 * 1024 * 1024
 #: What only waiting mends, beside errors of the orchestrator.
 _WAITING = (OrchestratorError, TelegramServerError, TelegramNetworkError, ClientDecodeError)
 #: What a dialog can't be held without: the update waits, and is dealt with when they are back.
@@ -97,8 +99,10 @@ class Conversations:
         later.append(desk)
         command = (message.text or "").split("@")[0].split(" ")[0].lower()
         if command in _COMMANDS:
-            chat.asks = None
+            chat.asks = chat.asks_file = None
             await self._do(desk, [_COMMANDS[command]])
+        elif chat.asks_file is not None:
+            await self._sent(desk, message.document)
         elif chat.asks is not None:
             await self._typed(desk, message.text)
         else:
@@ -122,6 +126,18 @@ class Conversations:
             await self._say(desk.chat, desk.texts.too_long)
         else:
             await self._do(desk, [*asks, text.strip().replace("\x00", "")])
+
+    async def _sent(self, desk: Desk, document: Document | None) -> None:
+        """What isn't a file is no answer to what was asked; the question stays."""
+        asks = desk.chat.asks_file
+        assert asks is not None
+        if document is None:
+            await self._say(desk.chat, desk.texts.not_file)
+        elif (document.file_size or 0) > _LARGEST_FILE:
+            await self._say(desk.chat, desk.texts.file_too_large)
+        else:
+            content = await self._telegram.download(document.file_id)
+            await self._do(replace(desk, file=content), asks)
 
     async def _pressed(self, query: CallbackQuery, bot: Bot, chat: Chat, later: list[Desk]) -> None:
         assert query.message is not None
@@ -151,12 +167,12 @@ class Conversations:
         if dialog is None or (desk.chat.tenant_id is None and not desk.operator and action[0] not in _BEFORE_SIGN_UP):
             await self._unexpected(desk, desk.texts.old_button)
             return
-        asked = desk.chat.asks
-        desk.chat.asks = None
+        asked, asked_file = desk.chat.asks, desk.chat.asks_file
+        desk.chat.asks = desk.chat.asks_file = None
         try:
             screen = await dialog(desk, *action[1:])
         except _NOT_NOW:
-            desk.chat.asks = asked
+            desk.chat.asks, desk.chat.asks_file = asked, asked_file
             raise
         except OrchestratorError as error:
             log.info("a person was told of an error", action=action[0], code=error.code)

@@ -12,6 +12,7 @@ from orchestrator.client.bot import Bot
 from orchestrator.client.event_stream import StreamEvent, events
 from orchestrator.client.operator import Operator
 from orchestrator.client.outbox import Outbox
+from orchestrator.client.reminders import Contacts, Schedules, Templates
 from orchestrator.client.sessions import Sessions
 from orchestrator.client.tenants import Tenants, Tokens
 from orchestrator.client.transport import Transport
@@ -50,6 +51,9 @@ class Client:
         self.operator = Operator(self._transport)
         self.bot = Bot(self._transport)
         self.billing = Billing(self._transport)
+        self.contacts = Contacts(self._transport)
+        self.templates = Templates(self._transport)
+        self.schedules = Schedules(self._transport)
 
     def of(self, tenant_id: str) -> "Client":
         """The same for a tenant's things, with the admin token; it is closed with this one."""

@@ -63,11 +63,13 @@ class Transport:
         headers: Mapping[str, str] | None = None,
     ) -> T:
         """Ask, and again where that is safe; raises the error that the answer tells, or ``ServiceUnreachable``."""
-        answer = await self._asked(method, path, body, query, headers or {})
-        try:
-            return msgspec.json.decode(answer, type=gives)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise UnexpectedAnswer from error
+        return _read(await self._asked(method, path, _encoded(body), query, headers or {}), gives)
+
+    async def upload(
+        self, path: str, content_type: str, data: bytes, gives: type[T], query: Mapping[str, str] | None = None
+    ) -> T:
+        """Post what isn't JSON."""
+        return _read(await self._asked("POST", path, data, query, {"Content-Type": content_type}), gives)
 
     async def done(
         self,
@@ -78,11 +80,11 @@ class Transport:
         query: Mapping[str, str] | None = None,
     ) -> None:
         """Ask for what has no answer but that it is done."""
-        await self._asked(method, path, body, query, {})
+        await self._asked(method, path, _encoded(body), query, {})
 
-    async def content(self, method: str, path: str, body: msgspec.Struct) -> bytes:
+    async def content(self, method: str, path: str, body: msgspec.Struct | None = None) -> bytes:
         """Ask for what isn't JSON."""
-        return await self._asked(method, path, body, None, {})
+        return await self._asked(method, path, _encoded(body), None, {})
 
     async def pages(
         self, path: str, gives: type[P], things: Callable[[P], Sequence[T]], query: Mapping[str, str] | None = None
@@ -114,12 +116,11 @@ class Transport:
         self,
         method: str,
         path: str,
-        body: msgspec.Struct | None,
+        data: bytes | None,
         query: Mapping[str, str] | None,
         headers: Mapping[str, str],
     ) -> bytes:
         repeatable = method in _IDEMPOTENT or _IDEMPOTENCY_KEY in headers
-        data = None if body is None else msgspec.json.encode(body)
         for attempt in range(1, _ATTEMPTS):
             try:
                 return await self._asked_once(method, path, data, query, headers)
@@ -139,7 +140,7 @@ class Transport:
     ) -> bytes:
         sent: dict[str, Any] = {"headers": {**self._headers, **headers}, "timeout": self._timeout}
         if data is not None:
-            sent["headers"]["Content-Type"] = "application/json"
+            sent["headers"].setdefault("Content-Type", "application/json")
         try:
             async with self._http.request(
                 method, self._base_url + path, data=data, params=query, allow_redirects=False, **sent
@@ -152,6 +153,17 @@ class Transport:
         if response.status >= 300:
             raise error_of(response.status, answer, _retry_after(response))
         return answer
+
+
+def _encoded(body: msgspec.Struct | None) -> bytes | None:
+    return None if body is None else msgspec.json.encode(body)
+
+
+def _read(answer: bytes, gives: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer, type=gives)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UnexpectedAnswer from error
 
 
 def segment(text: str) -> str:

@@ -36,6 +36,9 @@
     │   ├── MessageNotFound
     │   ├── MediaNotFound
     │   ├── BulkNotFound
+    │   ├── ContactNotFound
+    │   ├── TemplateNotFound
+    │   ├── ScheduleNotFound
     │   ├── WebhookNotFound
     │   └── DeliveryNotFound
     ├── MethodNotAllowed
@@ -63,6 +66,10 @@
     │   ├── NotCancellable
     │   ├── NotReplayable
     │   ├── WebhookLimit
+    │   ├── ContactExists
+    │   ├── ContactLimit
+    │   ├── DueDateMoved
+    │   ├── ScheduleLimit
     │   ├── AlreadyPaired
     │   ├── NotPairing
     │   ├── PairingCodeRefused
@@ -334,6 +341,24 @@ class BulkNotFound(NotFound):
     code = "bulk_not_found"
 
 
+class ContactNotFound(NotFound):
+    """There is no contact of this id; look into the list of contacts."""
+
+    code = "contact_not_found"
+
+
+class TemplateNotFound(NotFound):
+    """There is no template of this id; look into the list of templates."""
+
+    code = "template_not_found"
+
+
+class ScheduleNotFound(NotFound):
+    """There is no schedule of this id; look into the list of schedules."""
+
+    code = "schedule_not_found"
+
+
 class WebhookNotFound(NotFound):
     """There is no webhook of this id; list them to see what there is."""
 
@@ -498,6 +523,30 @@ class WebhookLimit(Conflict):
     """There are as many webhooks as a tenant may have; delete one that isn't needed."""
 
     code = "webhook_limit"
+
+
+class ContactExists(Conflict):
+    """There is a contact with this phone number already; change that one."""
+
+    code = "contact_exists"
+
+
+class ContactLimit(Conflict):
+    """The tenant has as many contacts as it can have; delete some first."""
+
+    code = "contact_limit"
+
+
+class DueDateMoved(Conflict):
+    """The contact's due date is another one by now; look at it again."""
+
+    code = "due_date_moved"
+
+
+class ScheduleLimit(Conflict):
+    """The tenant has as many schedules as it can have; delete one first."""
+
+    code = "schedule_limit"
 
 
 class AlreadyPaired(Conflict):

@@ -11,6 +11,11 @@ class UnknownVariable(LookupError):
     """A place in the template has no value; the argument is its name."""
 
 
+def places(text: str) -> list[str]:
+    """The variables that a text names, in their order."""
+    return _PLACE.findall(text)
+
+
 def filled(template: Any, variables: Mapping[str, str | int | float]) -> Any:
     """The template, any JSON value, with every place filled in its texts; ``UnknownVariable`` for one without a value."""
     match template:

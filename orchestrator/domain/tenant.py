@@ -28,7 +28,7 @@ class Scope(StrEnum):
     READ = "read"
     """Look at everything of the tenant, and listen to its events."""
     SEND = "send"
-    """Send through its sessions."""
+    """Send through its sessions, and keep the contacts that these remind."""
     MANAGE = "manage"
     """Create, link, start, stop and delete sessions, and make tokens."""
     ADMIN = "admin"

@@ -1,5 +1,6 @@
 """The outbox as its users see it: accept, look, cancel, and set the pace."""
 
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Callable, Collection, Sequence
@@ -8,7 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from orchestrator.domain.errors import BodyTooLarge, FieldError, InvalidRequest
+from orchestrator.domain.errors import (
+    BodyTooLarge,
+    FieldError,
+    InvalidRequest,
+    MessageNotFound,
+    NotCancellable,
+    SessionNotFound,
+)
 from orchestrator.domain.outbox import DEADLINE, FURTHEST, Bulk, MessageState, OutboxMessage
 from orchestrator.domain.pacing import PacedMessages, Pacing
 from orchestrator.domain.recipient import recipient_jid
@@ -53,8 +61,13 @@ class Outbox:
         self._events = events
         self._clock = clock
 
-    async def accept(self, tenant_id: str, session_id: str, request: Request) -> OutboxMessage:
-        """Keep the message for when the session is open; the same request with the same key gets the same message."""
+    async def accept(
+        self, tenant_id: str, session_id: str, request: Request, *, as_bulk: bool = False
+    ) -> OutboxMessage:
+        """Keep the message for when the session is open; the same request with the same key gets the same message.
+
+        ``as_bulk``: it is one of many, and keeps to the pace as messages of a bulk do.
+        """
         self._check_times(request.send_at, request.deadline)
         message = self._checked(request.message)
         pacing = await self._pacing.get(tenant_id, session_id)
@@ -64,7 +77,7 @@ class Outbox:
             send_at=request.send_at,
             deadline=request.deadline,
             default_deadline=DEADLINE,
-            paced=pacing.applies_to is PacedMessages.ALL,
+            paced=pacing.applies_to is not PacedMessages.NONE if as_bulk else pacing.applies_to is PacedMessages.ALL,
         )
         accepted = await self._store.accept(tenant_id, session_id, message, how, self._leases.owner)
         self._wake(tenant_id, session_id)
@@ -119,6 +132,11 @@ class Outbox:
         changed = await self._store.cancel(tenant_id, session_id, message_id)
         self._tell(changed)
         return changed.messages[0]
+
+    async def give_back(self, tenant_id: str, session_id: str, message_id: str) -> None:
+        """Cancel it if it still waits."""
+        with contextlib.suppress(NotCancellable, MessageNotFound, SessionNotFound):
+            await self.cancel(tenant_id, session_id, message_id)
 
     async def bulk(self, tenant_id: str, session_id: str, bulk_id: str) -> Bulk:
         return await self._store.bulk(tenant_id, session_id, bulk_id)

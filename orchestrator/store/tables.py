@@ -6,6 +6,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Double,
     ForeignKey,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Sequence,
     Table,
     Text,
+    Time,
     UniqueConstraint,
     func,
     text,
@@ -746,4 +748,96 @@ replica_statuses = Table(
     Column("replica_id", Text, primary_key=True),
     Column("status", JSONB, nullable=False),
     Column("told_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+#: Whom a tenant has reminded of what they owe. ``look_at``: when there is something to tell next.
+reminder_contacts = Table(
+    "reminder_contacts",
+    metadata,
+    Column("contact_id", Text, primary_key=True),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("amount_cents", BigInteger, nullable=False),
+    Column("due_date", Date, nullable=False),
+    Column("due_day", Integer, nullable=False),
+    Column("recurrence", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("pix_code", Text),
+    Column("state", Text, nullable=False),
+    Column("due_since", DateTime(timezone=True), nullable=False),
+    Column("paid_due_date", Date),
+    _moment("paid_at"),
+    _moment("look_at"),
+    _created_at(),
+    UniqueConstraint("tenant_id", "phone"),
+    CheckConstraint("amount_cents > 0", name="amount_cents"),
+    CheckConstraint("due_day BETWEEN 1 AND 31", name="due_day"),
+    CheckConstraint("state IN ('open', 'paid')", name="state"),
+    Index("reminder_contacts_tenant_id_due_date_name_contact_id_idx", "tenant_id", "due_date", "name", "contact_id"),
+    Index("reminder_contacts_look_at_idx", "look_at", postgresql_where=text("look_at IS NOT NULL")),
+)
+
+#: A tenant's own text for a kind of reminder in a language.
+reminder_templates = Table(
+    "reminder_templates",
+    metadata,
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("tenant_id", "kind", "language"),
+)
+
+#: When contacts are reminded. The session is named as its tenant names it: one that is made again goes on.
+reminder_schedules = Table(
+    "reminder_schedules",
+    metadata,
+    Column("schedule_id", Text, primary_key=True),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("time_of_day", Time, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("days_before", ARRAY(Integer), nullable=False),
+    Column("on_due_date", Boolean(), nullable=False),
+    Column("days_after", ARRAY(Integer), nullable=False),
+    Column("welcome", Boolean(), nullable=False),
+    Column("thank", Boolean(), nullable=False),
+    Column("quiet_weekdays", ARRAY(Text), nullable=False),
+    Column("catch_up_hours", Integer, nullable=False),
+    Column("enabled", Boolean(), nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False),
+    _created_at(),
+    CheckConstraint("catch_up_hours > 0", name="catch_up_hours"),
+    Index("reminder_schedules_tenant_id_schedule_id_idx", "tenant_id", "schedule_id"),
+)
+
+#: What contacts are told: that there can't be two of a kind, due date and offset is what makes it happen once. ``text`` is there
+#: until the outbox has the message, and ``hand_over_at`` says when to try that.
+reminders = Table(
+    "reminders",
+    metadata,
+    Column("reminder_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False),
+    Column("contact_id", Text, ForeignKey("reminder_contacts.contact_id", ondelete="CASCADE"), nullable=False),
+    Column("due_date", Date, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("offset_days", Integer, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("text", Text),
+    Column("decided_at", DateTime(timezone=True), nullable=False),
+    Column("deadline", DateTime(timezone=True), nullable=False),
+    _moment("hand_over_at"),
+    Column("message_id", Text),
+    Column("error", Text),
+    UniqueConstraint("contact_id", "due_date", "kind", "offset_days"),
+    CheckConstraint(
+        "(hand_over_at IS NULL) = (message_id IS NOT NULL OR error IS NOT NULL) AND (text IS NULL) = (hand_over_at IS NULL)",
+        name="waiting",
+    ),
+    Index("reminders_hand_over_at_idx", "hand_over_at", postgresql_where=text("hand_over_at IS NOT NULL")),
+    Index("reminders_decided_at_idx", "decided_at"),
 )

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -17,7 +19,8 @@ from tests.support.chat_picture import chat_picture
 from tests.support.fake_telegram import TOKEN, FakeTelegram, Person, fake_telegram
 from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
 from tests.support.postgres import short_folder
-from tests.support.tree import Tree, tree
+from tests.support.processes import running
+from tests.support.tree import PROJECT, Tree, tree
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
@@ -79,6 +82,20 @@ async def open_since(product: Tree, tenant: str, since: str) -> None:
         )
 
     await eventually(open_again, PATIENCE, f"the session of {tenant} to be open again")
+
+
+async def shows(person: Person, label: str) -> None:
+    """Wait for a button on the newest message."""
+
+    async def shown() -> bool:
+        return person.messages[-1].button(label) is not None
+
+    await eventually(shown, PATIENCE, f"the button {label}")
+
+
+def environ_of(pid: int) -> dict[str, str]:
+    variables = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return dict(variable.split("=", 1) for variable in variables if variable)
 
 
 async def killed_bot(product: Tree) -> None:
@@ -164,6 +181,107 @@ async def test_the_operator_sees_the_service_and_restarts_a_process(
     await operator.sees("is being restarted")
     for tenant in ("tg-7001", "tg-7002"):
         await open_since(product, tenant, since)
+
+
+async def test_a_pairing_that_whatsapp_took_away_is_brought_back_by_a_button(
+    product: Tree, telegram: FakeTelegram, whatsapp: FakeWhatsApp
+) -> None:
+    maria = telegram.person("Maria", "pt-br", chat_id=7001, user_id=7001)
+    phone, tenant = "5511900002001", {"X-Tenant": "tg-7001"}
+
+    async def state() -> str:
+        answer = await product.call("GET", "/v1/sessions/whatsapp", **tenant)
+        return str(answer.json["connection_state"]) if answer.status == 200 else ""
+
+    async def quarantined() -> bool:
+        return await state() == "quarantined"
+
+    await whatsapp.call("POST", "/failures", {"phone": phone, "kind": "refuse_login", "reason": 401, "times": 2})
+    await whatsapp.call("POST", "/kick", {"phone": phone, "kind": "tcp_drop"})
+    await eventually(quarantined, PATIENCE, "the pairing to be set aside")
+    since = (await product.call("GET", "/v1/overview")).json["at"]
+    await maria.types("/start")
+    await maria.presses("🔴 whatsapp")
+    shown = await maria.sees("🔴 desconectado pelo WhatsApp", PATIENCE)
+    assert shown.button(PT.new_pairing)
+    await maria.presses(PT.pairings)
+    await maria.presses(PT.restore.format(number=1))
+    await maria.presses(PT.yes)
+    await maria.sees("usa de novo a conexão 1", PATIENCE)
+    await open_since(product, "tg-7001", since)  # and nobody scanned anything
+    audit = (await product.call("GET", "/v1/sessions/whatsapp/audit", **tenant)).json["audit"]
+    assert audit[0]["action"] == "restored"
+
+
+async def test_a_customer_is_welcomed_thanked_and_shown(
+    product: Tree, telegram: FakeTelegram, whatsapp: FakeWhatsApp, browser: Browser
+) -> None:
+    """Through the real outbox to a phone."""
+    customer = await whatsapp.contact()
+    for chat_id, language, texts in ((7001, "pt", PT), (7002, "en", EN)):
+        person = telegram.person("João" if language == "pt" else "Paul", language, chat_id=chat_id, user_id=chat_id)
+        await person.types("/start")
+        await shows(person, texts.customers)
+        await person.presses(texts.customers)
+        await person.presses(texts.schedules, PATIENCE)
+        await person.presses(texts.schedule_new.format(session="whatsapp"), PATIENCE)
+        await person.sees(texts.done, PATIENCE)
+        await person.presses(f"○ {texts.schedule_fields['welcome']}")
+        await shows(person, f"● {texts.schedule_fields['welcome']}")
+        await chat_picture(browser, f"bot-7-schedule-{language}", "Orchestrator", person.messages[-1:])
+        await person.types("/start")
+        await shows(person, texts.customers)
+        await person.presses(texts.customers)
+        await person.presses(texts.contact_new, PATIENCE)
+        await person.sees(texts.contact_ask["name"], PATIENCE)
+        for answer, question in (("João Souza", "phone"), (customer.partition("@")[0], "amount"), ("150", "due_date")):
+            await person.types(answer)
+            await person.sees(texts.contact_ask[question], PATIENCE)
+        await person.types("2099-12-10")
+        made = await person.sees("<b>João Souza</b>", PATIENCE)
+        assert made.button(texts.contact_pay)
+        await chat_picture(browser, f"bot-6-customer-{language}", "Orchestrator", person.messages[-8:])
+        await person.presses(texts.contact_pay)
+        await person.sees(texts.contact_was_paid, PATIENCE)
+        tenant = {"X-Tenant": f"tg-{chat_id}"}
+        (contact,) = (await product.call("GET", "/v1/contacts", **tenant)).json["contacts"]
+
+        async def told(contact: str = contact["contact_id"], tenant: dict[str, str] = tenant) -> dict[str, str] | None:
+            answer = await product.call("GET", f"/v1/contacts/{contact}/reminders", **tenant)
+            found = {one["kind"]: one["message_id"] for one in answer.json["reminders"]}
+            return found if len(found) == 2 and all(found.values()) else None
+
+        reminders = await eventually(told, PATIENCE, "both reminders to be in the outbox")
+        assert reminders is not None
+        for kind, beginning in (("welcome", ("Olá, João", "Hello, João")), ("paid", ("Obrigado", "Thank you"))):
+            read = await whatsapp.read_by(customer, reminders[kind], PATIENCE)
+            assert any(word in str(read["content"]) for word in beginning), read
+
+
+async def test_of_two_processes_that_could_be_the_bot_one_polls_and_the_other_takes_over(
+    product: Tree, telegram: FakeTelegram, tmp_path: Path
+) -> None:
+    """As while a deploy overlaps: the new container is up before the old one is gone."""
+    person = telegram.person("Petra", "en")
+    first = await eventually(lambda: asyncio.to_thread(product.pid, "bot"), PATIENCE, "the bot to run")
+    environ = environ_of(first or 0)
+    conflicts = telegram.conflicts
+    with running([sys.executable, "-m", "orchestrator", "bot"], tmp_path / "log", env=environ, cwd=PROJECT) as second:
+        await asyncio.to_thread(second.wait_for_output, "waiting: another process is the bot", PATIENCE)
+        await person.types("/start")
+        await person.sees("Welcome, Petra!", PATIENCE)
+        assert "this process is the bot" not in second.output
+        await killed_bot(product)
+        await person.types("typed meanwhile")
+        await person.sees(EN.press_a_button, PATIENCE)
+        assert "this process is the bot" in second.output
+        await eventually(lambda: asyncio.to_thread(product.pid, "bot"), PATIENCE, "the first to run again")
+        second.process.terminate()
+        assert await asyncio.to_thread(second.wait, PATIENCE) == 0
+        await person.presses(EN.help)
+        await person.sees("What this bot does", PATIENCE)
+    assert telegram.conflicts == conflicts
+    assert len([message for message in person.messages if EN.press_a_button in message.text]) == 1
 
 
 async def test_the_operator_finds_a_session_takes_a_backup_restarts_it_and_logs_it_out(

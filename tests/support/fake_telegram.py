@@ -49,6 +49,7 @@ METHODS: Mapping[str, tuple[set[str], set[str]]] = {
     ),
     "editMessageMedia": ({"media"}, {"chat_id", "message_id", "reply_markup"}),
     "deleteMessage": ({"chat_id", "message_id"}, set()),
+    "getFile": ({"file_id"}, set()),
     "answerCallbackQuery": ({"callback_query_id"}, {"text", "show_alert", "url", "cache_time"}),
 }
 
@@ -94,6 +95,11 @@ class Person:
     async def sends_voice(self) -> None:
         voice = {"file_id": "v", "file_unique_id": "v", "duration": 2}
         self.fake.deliver({"message": self._message(voice=voice)})
+
+    async def sends_file(self, name: str, content: bytes) -> None:
+        file_id = self.fake.keep_file(content)
+        document = {"file_id": file_id, "file_unique_id": file_id, "file_name": name, "file_size": len(content)}
+        self.fake.deliver({"message": self._message(document=document)})
 
     async def blocks_the_bot(self) -> None:
         self.fake.blocked.add(self.chat_id)
@@ -172,6 +178,7 @@ class FakeTelegram:
         self.conflicts = 0
         self.answered: set[str] = set()
         self.commands: dict[str, list[dict[str, str]]] = {}
+        self._files: dict[str, bytes] = {}
         self._updates: list[dict[str, Any]] = []
         self._arrived = asyncio.Condition()
         self._pollers: set[object] = set()
@@ -188,6 +195,21 @@ class FakeTelegram:
 
     def next_callback(self) -> str:
         return f"cb{next(self._numbers)}"
+
+    def keep_file(self, content: bytes) -> str:
+        """The id under which it can be asked for."""
+        file_id = f"file{next(self._numbers)}"
+        self._files[file_id] = content
+        return file_id
+
+    async def give_file(self, request: web.Request) -> web.Response:
+        """https://core.telegram.org/bots/api#getfile: content is at an address of its own."""
+        if request.match_info["token"] != TOKEN or request.match_info["name"] not in self._files:
+            return _refused(404, "Not Found")
+        if self.scripts["file"]:
+            status, answer = self.scripts["file"].popleft()
+            return web.json_response(answer, status=status)
+        return web.Response(body=self._files[request.match_info["name"]])
 
     @property
     def unconfirmed(self) -> int:
@@ -352,6 +374,14 @@ class FakeTelegram:
         self.chats[int(fields["chat_id"])].remove(shown)
         return _done(True)
 
+    def _getFile(self, fields: dict[str, Any], _files: dict[str, bytes]) -> web.Response:
+        file_id = fields["file_id"]
+        if file_id not in self._files:
+            return _refused(400, "Bad Request: wrong file_id or the file is temporarily unavailable")
+        size = len(self._files[file_id])
+        file = {"file_id": file_id, "file_unique_id": file_id, "file_size": size, "file_path": f"documents/{file_id}"}
+        return _done(file)
+
     def _answerCallbackQuery(self, fields: dict[str, Any], _files: dict[str, bytes]) -> web.Response:
         if fields["callback_query_id"] in self.answered:
             return _refused(400, "Bad Request: query is too old and response timeout expired or query ID is invalid")
@@ -460,6 +490,7 @@ async def fake_telegram() -> AsyncIterator[FakeTelegram]:
     app = web.Application(client_max_size=20 * 1024 * 1024)
     for method in ("GET", "POST"):
         app.router.add_route(method, "/bot{token}/{method}", fake.handle)
+    app.router.add_get("/file/bot{token}/documents/{name}", fake.give_file)
     runner = web.AppRunner(app, shutdown_timeout=0.5, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -2,7 +2,18 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from orchestrator.bot.dialogs import billing, broadcast, menu, operator, pairing, payments, sessions, tenants
+from orchestrator.bot.dialogs import (
+    billing,
+    broadcast,
+    contacts,
+    menu,
+    operator,
+    pairing,
+    payments,
+    schedules,
+    sessions,
+    tenants,
+)
 from orchestrator.bot.screen import Screen
 
 #: Takes the desk and the action's arguments; None: it has shown what there is to show.
@@ -41,11 +52,39 @@ TENANT: Mapping[str, Dialog] = {
     "pay-always": billing.pay_always,
     "pay-never": billing.pay_never,
     "invoices": billing.invoices,
+    "contacts": contacts.listed,
+    "contact-search?": contacts.ask_search,
+    "contact-search": contacts.search,
+    "contact": contacts.show,
+    "contact-new": contacts.create,
+    "contact-paid": contacts.pay,
+    "contact-edit": contacts.edit,
+    "contact-set?": contacts.ask_field,
+    "contact-set": contacts.set_field,
+    "contact-delete?": contacts.ask_delete,
+    "contact-delete": contacts.delete,
+    "contacts-in?": contacts.ask_file,
+    "contacts-in": contacts.file_sent,
+    "contacts-out": contacts.export,
+    "texts": schedules.list_texts,
+    "text": schedules.show_text,
+    "text-set?": schedules.ask_text,
+    "text-set": schedules.set_text,
+    "text-reset": schedules.reset_text,
+    "schedules": schedules.listed,
+    "schedule-new": schedules.create,
+    "schedule": schedules.show,
+    "schedule-set?": schedules.ask_field,
+    "schedule-set": schedules.set_field,
+    "schedule-days": schedules.weekdays,
+    "schedule-delete?": schedules.ask_delete,
+    "schedule-delete": schedules.delete,
 }
 
 OPERATOR: Mapping[str, Dialog] = {
     **ANYBODY,
     "home": operator.home,
+    "help": operator.help_,
     "sessions": operator.list_sessions,
     "search?": operator.ask_search,
     "search": operator.search,

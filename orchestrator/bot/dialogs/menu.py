@@ -48,6 +48,7 @@ def _menu(desk: Desk, found: list[Session], *, billing_on: bool) -> tuple[tuple[
             )
             for one in found[:_MOST]
         ),
+        Button(texts.customers, ("contacts", "", "")),
         (Button(texts.subscription, ("subscription",)), Button(texts.invoices, ("invoices",))) if billing_on else None,
         (Button(texts.status, ("home",)), Button(texts.api_token, ("token?",))),
         (Button(texts.language, ("languages",)), Button(texts.help, ("help",))),

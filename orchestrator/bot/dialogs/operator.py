@@ -30,6 +30,10 @@ async def home(desk: Desk) -> Screen:
     return dashboard(desk.texts, await desk.client.operator.overview(), billing=await takes_payments(desk))
 
 
+async def help_(desk: Desk) -> Screen:
+    return desk.says(desk.texts.operator_help)
+
+
 async def takes_payments(desk: Desk) -> bool:
     return await subscription_of(desk, OPERATOR_TENANT) is not None
 

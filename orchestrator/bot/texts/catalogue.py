@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.domain.alert import AlertKind
+from orchestrator.domain.reminder import Recurrence, ReminderKind, Weekday
 from orchestrator.domain.session import ConnectionState
 
 
@@ -38,6 +39,11 @@ class Texts:
     press_a_button: str
     old_button: str
     not_text: str
+    not_file: str
+    file_too_large: str
+    not_understood: str
+    remove: str
+    none: str
     too_long: str
     try_again_later: str
     language_chosen: str
@@ -174,6 +180,7 @@ class Texts:
     broadcast_done: str
     broadcast_nobody: str
     operator_only: str
+    operator_help: str
 
     # -- alerts of processes, also when the bot is down
     first_token: str
@@ -196,3 +203,51 @@ class Texts:
     invoices_title: str
     invoice_line: str
     billing_notices: Mapping[str, str]
+
+    # -- a tenant's customers and their reminders
+    customers: str
+    contacts_title: str
+    contact_search_ask: str
+    contact: str
+    contact_note: str
+    contact_paid_last: str
+    contact_new: str
+    contact_made: str
+    contact_pay: str
+    contact_was_paid: str
+    contact_edit: str
+    contact_edit_what: str
+    contact_fields: Mapping[str, str]
+    contact_ask: Mapping[str, str]
+    contact_wrong: Mapping[str, str]
+    """By the column of a file too."""
+    contact_delete: str
+    contact_delete_sure: str
+    recurrences: Mapping[Recurrence, str]
+    contacts_in: str
+    contacts_in_ask: str
+    contacts_in_wrong: str
+    contacts_in_line: str
+    contacts_in_file_wrong: str
+    contacts_in_done: str
+    contacts_out: str
+    contacts_out_done: str
+    reminder_texts: str
+    reminder_texts_title: str
+    reminder_kinds: Mapping[ReminderKind, str]
+    reminder_text: str
+    reminder_text_change: str
+    reminder_text_ask: str
+    reminder_text_wrong: str
+    reminder_text_reset: str
+    schedules: str
+    schedules_title: str
+    schedules_connect_first: str
+    schedule: str
+    schedule_new: str
+    schedule_fields: Mapping[str, str]
+    schedule_ask: Mapping[str, str]
+    schedule_days: str
+    schedule_delete: str
+    schedule_delete_sure: str
+    weekdays: Mapping[Weekday, str]

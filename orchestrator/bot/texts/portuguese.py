@@ -4,6 +4,7 @@ from orchestrator.bot.texts.catalogue import Texts
 from orchestrator.domain.alert import AlertKind
 from orchestrator.domain.language import Language
 from orchestrator.domain.pairing_failure import EXPLANATIONS
+from orchestrator.domain.reminder import Recurrence, ReminderKind, Weekday
 from orchestrator.domain.session import ConnectionState
 
 PORTUGUESE = Texts(
@@ -23,6 +24,11 @@ PORTUGUESE = Texts(
     press_a_button="Por favor, toque em um dos botões.",
     old_button="Este botão é de uma mensagem antiga. Veja como está agora.",
     not_text="Por favor, digite em uma mensagem de texto.",
+    not_file="Por favor, envie como arquivo.",
+    file_too_large="O arquivo é grande demais; envie um de no máximo 2 MB, por favor.",
+    not_understood="Não entendi.",
+    remove="Remover",
+    none="Nenhum",
     too_long="Ficou longo demais; por favor, digite algo mais curto.",
     try_again_later="O serviço não responde no momento. Tente de novo em um minuto; nada se perde.",
     language_chosen="A partir de agora escrevo em português.",
@@ -46,6 +52,10 @@ PORTUGUESE = Texts(
         "already_paired": "Este WhatsApp já está conectado.",
         "billing_off": "Aqui não se recebem pagamentos.",
         "charge_not_found": "Esta cobrança não existe mais.",
+        "contact_exists": "Já existe um cliente com este número.",
+        "contact_limit": "Já há tantos clientes quantos pode haver.",
+        "contact_not_found": "Este cliente não existe mais.",
+        "due_date_moved": "O vencimento já é outro. Veja de novo.",
         "generation_in_use": "Há uma conexão que funciona em uso. Saia dela primeiro.",
         "generation_not_paired": "Esta conexão nunca foi concluída; não há o que restaurar.",
         "generation_not_found": "Esta conexão não está mais guardada.",
@@ -59,6 +69,8 @@ PORTUGUESE = Texts(
         "plan_not_available": "Este plano não está mais à venda.",
         "process_not_found": "Não há esse processo aqui.",
         "qr_not_ready": "O WhatsApp ainda não deu um código.",
+        "schedule_limit": "Já há tantos horários quantos pode haver.",
+        "schedule_not_found": "Este horário não existe mais.",
         "session_limit": "Já há tantas sessões quantas o plano permite.",
         "session_not_found": "Esta sessão não existe mais.",
         "session_not_open": "A sessão não está conectada no momento.",
@@ -231,6 +243,14 @@ PORTUGUESE = Texts(
     broadcast_done="Enviado a {done} de {total} clientes; {failed} não puderam ser alcançados.",
     broadcast_nobody="Nenhum cliente usa este bot ainda.",
     operator_only="Só o operador pode fazer isso aqui.",
+    operator_help="<b>O que você pode fazer aqui</b>\n\n"
+    "• O painel mostra como está o serviço e muda sozinho; /start traz um novo.\n"
+    "• <b>Sessões</b> e <b>Buscar</b> acham qualquer sessão de qualquer cliente: conectar, iniciar, parar, reiniciar, sair, "
+    "restaurar uma conexão anterior, baixar um backup.\n"
+    "• <b>Clientes</b>: criar, bloquear, desbloquear, prorrogar, escolher o plano, dar tokens.\n"
+    "• <b>Processos</b>: reiniciar um e ler as últimas linhas dele.\n"
+    "• <b>Alertas</b>: o que eu escrevo por conta própria; cada tipo pode ser silenciado.\n"
+    "• <b>Aviso a todos</b> manda um texto a todos os clientes.",
     first_token="🔑 O serviço criou o token de administrador, para a API e o painel. Guarde-o e apague esta mensagem; ele não será mostrado de novo.",
     process_failed="⛔️ O processo {process} falha ({state}) em {host}.",
     process_back="✅ O processo {process} roda de novo em {host}.",
@@ -266,5 +286,112 @@ PORTUGUESE = Texts(
         "refunded": "{amount} voltaram para você.",
         "charged_back": "O pagamento de {amount} foi contestado.",
         "payment_problem": "Um pagamento precisa ser conferido: {problem}, {amount}.",
+    },
+    customers="👥 Meus clientes",
+    contacts_title="<b>Meus clientes</b>{search}",
+    contact_search_ask="Digite um pedaço do nome ou do telefone.",
+    contact="{mark} <b>{name}</b>\nWhatsApp: {phone}\nValor: {amount}\nVencimento: {due} ({recurrence})\nCódigo PIX: {pix}",
+    contact_note="Observação: {note}",
+    contact_paid_last="Último pago: o que vencia em {due}",
+    contact_new="➕ Adicionar",
+    contact_made="<b>{name}</b> foi adicionado.",
+    contact_pay="💰 Marcar como pago",
+    contact_was_paid="Marcado como pago.",
+    contact_edit="✏️ Alterar",
+    contact_edit_what="O que você quer alterar em <b>{name}</b>?",
+    contact_fields={
+        "name": "Nome",
+        "phone": "Telefone",
+        "amount": "Valor",
+        "due_date": "Vencimento",
+        "note": "Observação",
+        "pix_code": "Código PIX",
+    },
+    contact_ask={
+        "name": "Qual é o nome do cliente?",
+        "phone": "O WhatsApp dele, com código do país: por exemplo +55 11 98888-7777.",
+        "amount": "Quanto ele paga? Por exemplo 150,00.",
+        "due_date": "Quando vence? Por exemplo 10/12/2026.",
+        "note": "Digite uma observação para os lembretes, por exemplo do que se trata.",
+        "pix_code": "Cole o seu PIX copia e cola para este cliente. Ele começa com 000201.",
+    },
+    contact_wrong={
+        "name": "O nome falta ou é longo demais; digite até 100 caracteres, por favor.",
+        "phone": "Isto não é um telefone com código do país. Por exemplo: +55 11 98888-7777.",
+        "amount": "Isto não é um valor. Por exemplo: 150,00.",
+        "due_date": "Isto não é uma data. Por exemplo: 10/12/2026.",
+        "note": "A observação é longa demais; digite até 500 caracteres, por favor.",
+        "pix_code": "Isto não é um código PIX inteiro; copie-o de novo do aplicativo do banco.",
+        "due_day": "Isto não é um dia do mês que combine com o vencimento.",
+        "recurrence": "A recorrência deve ser nenhuma, semanal, mensal ou anual.",
+        "state": "A situação deve ser aberto ou pago.",
+    },
+    contact_delete="🗑 Excluir",
+    contact_delete_sure="Excluir <b>{name}</b> e tudo o que está registrado dos lembretes?",
+    recurrences={
+        Recurrence.NONE: "uma vez",
+        Recurrence.WEEKLY: "toda semana",
+        Recurrence.MONTHLY: "todo mês",
+        Recurrence.YEARLY: "todo ano",
+    },
+    contacts_in="📥 Importar",
+    contacts_in_ask="Envie-me um arquivo CSV. A primeira linha dá nome às colunas: "
+    "<code>nome;telefone;valor;vencimento</code> e, se quiser, <code>recorrência;dia;observação;pix</code>. "
+    "Clientes cujo número já existe são alterados.",
+    contacts_in_wrong="Nada foi importado. Corrija estas linhas e envie o arquivo de novo:",
+    contacts_in_line="Linha {line}: {message}",
+    contacts_in_file_wrong="O arquivo: {message}",
+    contacts_in_done="Importados: {created} novos, {updated} alterados, {unchanged} como estavam.",
+    contacts_out="📤 Exportar",
+    contacts_out_done="Os seus clientes. Você pode alterar o arquivo e importá-lo de novo.",
+    reminder_texts="💬 Textos",
+    reminder_texts_title="<b>O que os seus clientes recebem</b> ({language})",
+    reminder_kinds={
+        ReminderKind.BEFORE_DUE: "Antes do vencimento",
+        ReminderKind.DUE: "No vencimento",
+        ReminderKind.OVERDUE: "Depois do vencimento",
+        ReminderKind.PAID: "Depois do pagamento",
+        ReminderKind.WELCOME: "Boas-vindas",
+    },
+    reminder_text="<b>{kind}</b>\n\n<pre>{text}</pre>",
+    reminder_text_change="✏️ Escrever outro texto",
+    reminder_text_ask="Digite o novo texto. Você pode usar {variables}. Uma linha cujas variáveis estão todas vazias é omitida.",
+    reminder_text_wrong="O texto tem uma variável que não existe, ou é longo demais.",
+    reminder_text_reset="↩️ Voltar ao texto de costume",
+    schedules="⏰ Horários",
+    schedules_title="<b>Quando os seus clientes são lembrados</b>",
+    schedules_connect_first="Conecte primeiro um WhatsApp: é ele que envia os lembretes.",
+    schedule="<b>Lembretes por {session}</b>\nÀs {time}, {zone}\nDias antes: {before}\nDias depois: {after}\n"
+    "Nada em: {quiet}\nIdioma: {language}",
+    schedule_new="➕ Lembrar por {session}",
+    schedule_fields={
+        "enabled": "Lembretes são enviados",
+        "on_due_date": "Também no vencimento",
+        "welcome": "Dar boas-vindas a novos clientes",
+        "thank": "Agradecer pagamentos",
+        "time_of_day": "🕘 Hora",
+        "time_zone": "🌍 Fuso horário",
+        "days_before": "Dias antes",
+        "days_after": "Dias depois",
+        "quiet_weekdays": "🔕 Dias da semana",
+    },
+    schedule_ask={
+        "time_of_day": "A que horas? Por exemplo 09:00.",
+        "time_zone": "Em qual fuso horário? Por exemplo America/Sao_Paulo ou America/Manaus.",
+        "days_before": "Quantos dias antes do vencimento? Por exemplo 3, 1.",
+        "days_after": "Quantos dias depois do vencimento, se não foi pago? Por exemplo 1, 3, 7.",
+    },
+    schedule_days="Em que dias se pode enviar? Até o vencimento o lembrete vem então no dia anterior, e depois dele no dia "
+    "seguinte.",
+    schedule_delete="🗑 Excluir este horário",
+    schedule_delete_sure="Excluir este horário? Ninguém mais será lembrado por ele.",
+    weekdays={
+        Weekday.MONDAY: "segunda-feira",
+        Weekday.TUESDAY: "terça-feira",
+        Weekday.WEDNESDAY: "quarta-feira",
+        Weekday.THURSDAY: "quinta-feira",
+        Weekday.FRIDAY: "sexta-feira",
+        Weekday.SATURDAY: "sábado",
+        Weekday.SUNDAY: "domingo",
     },
 )

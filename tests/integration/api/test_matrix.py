@@ -119,8 +119,29 @@ async def charge_id(api: PublicApi, token: str) -> str:
     return made
 
 
-#: Plans are nobody's: every tenant may look at them.
-EVERYBODYS = {"plans_show"}
+async def contact_id(api: PublicApi, token: str) -> str:
+    body = {"name": "Maria", "phone": "5511977776666", "amount_cents": 100, "due_date": "2026-12-10"}
+    await api.call("POST", "/v1/contacts", body, token=token)
+    there = await api.call("GET", "/v1/contacts?search=5511977776666", token=token)
+    return str(there.json["contacts"][0]["contact_id"])
+
+
+async def schedule_id(api: PublicApi, token: str) -> str:
+    await session(api, token)
+    there = (await api.call("GET", "/v1/schedules", token=token)).json["schedules"]
+    if there:
+        return str(there[0]["schedule_id"])
+    return str((await api.call("POST", "/v1/schedules", {"session_id": SESSION}, token=token)).json["schedule_id"])
+
+
+async def template_id(api: PublicApi, token: str) -> str:
+    """There is one of each kind and language for everybody; what is in it is the tenant's own."""
+    await api.call("PUT", "/v1/templates/due.en", {"text": f"Of {SESSION}"}, token=token)
+    return "due.en"
+
+
+#: Plans are nobody's: every tenant may look at them. Templates are there for everybody, each with texts of its own.
+EVERYBODYS = {"plans_show", "reminder_templates_show", "reminder_templates_put", "reminder_templates_delete"}
 
 #: How to make, with the owner's token, what a path names, so that a foreign 404 isn't one because nothing is there.
 THINGS: Mapping[str, Callable[[PublicApi, str], Awaitable[str]]] = {
@@ -132,6 +153,9 @@ THINGS: Mapping[str, Callable[[PublicApi, str], Awaitable[str]]] = {
     "process": process,
     "document": document,
     "plan_id": plan_id,
+    "contact_id": contact_id,
+    "schedule_id": schedule_id,
+    "template_id": template_id,
     "charge_id": charge_id,
     "chat": known_to_whatsapp("5511988887777"),
     "contact": known_to_whatsapp("5511988887777"),
@@ -189,6 +213,8 @@ async def called(
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     data = None if operation.takes is None else msgspec.json.encode(operation.example)
+    if operation.example_text is not None:
+        data = operation.example_text.encode()
     async with api.http.request(operation.method, api.url + path, data=data, headers=headers) as response:
         streams = response.content_type == EVENT_STREAM
         return response.status, b"" if streams else await response.read()

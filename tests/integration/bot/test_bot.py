@@ -119,6 +119,37 @@ async def test_what_telegram_refuses_for_a_while_is_sent_in_the_end(telegram: Fa
     assert len([m for m in person.messages if "Welcome" in m.text]) == 1
 
 
+async def test_who_blocks_the_bot_is_known_to_be_gone_until_they_come_back(
+    api: PublicApi, telegram: FakeTelegram, running: None
+) -> None:
+    person = telegram.person("Bruno", "en")
+    await person.types("/start")
+    await person.sees("Welcome, Bruno!")
+
+    async def is_kept_as(*, blocked: bool) -> None:
+        async def known() -> bool:
+            found = (await api.call("GET", f"/v1/bot/documents?prefix=chat:{person.chat_id}")).json["documents"]
+            return bool(found) and found[0]["value"]["blocked"] is blocked
+
+        await eventually(known, 30)
+
+    await person.blocks_the_bot()
+    await is_kept_as(blocked=True)
+    telegram.blocked.discard(person.chat_id)
+    await person.types("/help")
+    await person.sees("What this bot does")
+    await is_kept_as(blocked=False)
+
+
+async def test_the_operator_s_help_is_of_what_the_operator_can_do(operator: Person) -> None:
+    await operator.types("/help")
+    shown = await operator.sees("What you can do here")
+    for word in ("Sessions", "Tenants", "Processes", "Alerts", "Broadcast"):
+        assert f"<b>{word}</b>" in shown.text
+    await operator.presses(EN.back)
+    await operator.sees("Baileys Orchestrator")
+
+
 async def test_nobody_but_the_operator_finds_the_operator_s_dialogs(telegram: FakeTelegram, running: None) -> None:
     stranger = telegram.person("Sam", "en")
     await stranger.types("/start")

@@ -12,7 +12,7 @@ from orchestrator.domain.language import Language
 
 #: Means the same in every language, or is the same word.
 SAME = {"command_language", "home", "by_qr", "pairing_line", "errors_line", "tenant_line", "payment_line"}
-SAME |= {"process", "alert_on", "alert_muted", "charge_code", "sessions_title"}
+SAME |= {"process", "alert_on", "alert_muted", "charge_code", "sessions_title", "reminder_text"}
 
 
 def said(texts: Texts) -> Iterator[tuple[str, str]]:
