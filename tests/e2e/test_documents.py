@@ -188,6 +188,7 @@ AFTER: dict[str, Callable[[World, Ran], Awaitable[None]]] = {
     'curl -X POST $URL/v1/webhooks -H "Authorization: Bearer $TOKEN"': (
         lambda world, ran: copies(world, ran, "WEBHOOK_ID", "webhook_id")
     ),
+    "curl -X POST $URL/v1/contacts -H": lambda world, ran: copies(world, ran, "CONTACT", "contact_id"),
     "--instance loja --session-id loja-8": lambda world, _: old_sidecar_posts(world),
 }
 #: Documents that need what an earlier one did come after it.
