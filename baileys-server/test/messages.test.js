@@ -267,6 +267,33 @@ test('a status post reaches its recipients, and our own phone, and nobody else',
   assert.equal(image.media.sha256, sha256(picture))
 })
 
+test('a status post of a contact is told, with its author', async () => {
+  const { event, origin } = await reported({ status: true, text: 'Na praia' })
+  const { timestamp: _, ...told } = event
+  assert.deepEqual(told, { message_id: event.message_id, chat: 'status@broadcast', sender: ana.jid, from_me: false, push_name: 'Ana', type: 'text', text: 'Na praia' })
+  assert.deepEqual([origin.chat, origin.participant], ['status@broadcast', ana.jid])
+  const again = await reported({ from: bia.phone, status: true, text: 'Eu também' })
+  assert.deepEqual([again.event.chat, again.event.sender], ['status@broadcast', bia.jid])
+})
+
+test('a channel: its followers see what is posted, files too, and posts of a channel that is followed are told', async () => {
+  const own = await whatsapp.post('/channels', { from: PHONE, name: 'Ofertas' })
+  await whatsapp.post('/follow', { from: ana.phone, channel: own.id })
+  const post = await seen({ to: own.id, type: 'text', text: 'Tudo pela metade' })
+  assert.deepEqual([post.chat, post.text], [own.id, 'Tudo pela metade'])
+  const image = await seen({ to: own.id, type: 'image', media: staged(picture, 'image/jpeg'), caption: 'Olha' })
+  assert.deepEqual(image.media, { field: 'imageMessage', size: picture.length, sha256: sha256(picture), mimetype: 'image/jpeg' })
+  assert.deepEqual([image.content.imageMessage.caption, image.content.imageMessage.mediaKey ?? null], ['Olha', null])
+  assert.equal(sha256(Buffer.from(await (await download(orchestrator.session(REF).sentMessages.get(image.id).toString('base64'))).arrayBuffer())), sha256(picture))
+  for (const message of [{ type: 'location', latitude: 1, longitude: 1 }, { type: 'text', text: 'x', quoted: { id: post.id, from_me: true } }]) {
+    assert.deepEqual(await refused({ to: own.id, ...message }), [422, 'invalid_request'])
+  }
+  const theirs = await whatsapp.post('/channels', { from: ana.phone, name: 'Ana' })
+  await whatsapp.post('/follow', { from: PHONE, channel: theirs.id })
+  const { event } = await reported({ channel: theirs.id, to: undefined, text: 'Novidade' })
+  assert.deepEqual([event.chat, event.sender, event.from_me, event.text], [theirs.id, theirs.id, false, 'Novidade'])
+})
+
 test('a number that is not on WhatsApp is refused, one written otherwise is found, and a known contact costs no question', async () => {
   const questions = async () => (await whatsapp.get('/counts')).number_queries
   const before = await questions()

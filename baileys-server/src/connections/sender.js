@@ -185,7 +185,7 @@ export class Sender {
       const { content, relay } = await this.#contentOf({ ...message, to }, {
         userJid,
         messageId,
-        upload: (kind, file) => this.#media.upload(this.#sock, kind, file),
+        upload: (kind, file, how) => this.#media.upload(this.#sock, kind, file, how),
         path: file => this.#media.path(file),
         log: this.#log
       })

@@ -24,6 +24,9 @@ export function messageRoutes({ registry }) {
 
 export const STATUS = 'status@broadcast'
 const RECIPIENT = /^(\d{5,20}@(s\.whatsapp\.net|lid)|[\d-]{5,40}@g\.us)$/
+const CHANNEL = /^\d{5,30}@newsletter$/
+/** What can be posted to a channel: nothing there answers another message, or does something to one. */
+const POSTS = ['text', 'image', 'video', 'audio', 'voice', 'document', 'sticker']
 const MAX_TEXT = 65_536
 
 /**
@@ -83,7 +86,9 @@ const COMMON = { message_id: text(128), describe: flag, mentions: list(jid, 1000
 /** @param {any} body @returns {import('../messages/content.js').OutgoingMessage} */
 function messageOf(body) {
   const { to, type } = objectOf(body)
-  if (to !== STATUS && !jid[0](to)) throw invalid(`to ${jid[1]}.`)
+  const toChannel = typeof to === 'string' && CHANNEL.test(to)
+  if (to !== STATUS && !toChannel && !jid[0](to)) throw invalid(`to ${jid[1]}, or of a channel (@newsletter).`)
+  if (toChannel && (!POSTS.includes(type) || body.quoted)) throw invalid(`A channel takes ${POSTS.join(', ')}, and nothing is quoted there.`)
   if ((to === STATUS) !== Array.isArray(body.recipients)) throw invalid(`recipients must be given with ${STATUS}, and only then.`)
   const [fields, optional] = Object.hasOwn(TYPES, type) ? TYPES[type] : []
   if (!fields || !optional) throw invalid(`type must be one of ${Object.keys(TYPES).join(', ')}.`)
