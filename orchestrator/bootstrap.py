@@ -458,7 +458,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             notices=notices,
             overview=overview,
             operations=Operations(sessions, leases, shards),
-            outbox=Outbox(outbox_store, pacing, leases, messaging, sender, events),
+            outbox=Outbox(outbox_store, pacing, leases, messaging, media, sender, events),
             outbox_sender=sender,
             pairing=Pairing(sessions, connections, shards),
             pairing_links=PairingLinks(PairingLinkStore(database), sessions),

@@ -257,6 +257,22 @@ test('a message that is sent is described as if it had come in, when that is ask
   assert.deepEqual([origin.chat, origin.participant, typeof origin.message], [ana.jid, null, 'string'])
 })
 
+test('a request is in the log by its name, and what comes after it is not', async () => {
+  await whatsapp.post('/media', { status: 500 })
+  const failures = () => sidecar.output.split('\n').filter(line => line.includes('"event":"send_failed"') && line.endsWith('}'))
+  const fail = async headers => {
+    const before = failures().length
+    const image = { to: ana.jid, type: 'image', media: staged(picture, 'image/jpeg') }
+    assert.equal((await sidecar.call('POST', `/v1/sessions/${REF}/messages`, image, headers)).status, 502)
+    const line = await until('it is logged', () => failures()[before])
+    return JSON.parse(line).request_id
+  }
+  assert.equal(await fail({ 'x-request-id': 'order-4711/2' }), 'order-4711/2')
+  assert.equal(await fail({}), undefined)
+  assert.equal(await fail({ 'x-request-id': 'a "quoted" one' }), undefined)
+  await whatsapp.post('/media')
+})
+
 test('a status post reaches its recipients, and our own phone, and nobody else', async () => {
   const post = { to: 'status@broadcast', recipients: [ana.jid], type: 'text', text: 'Aberto até 22 h', background_color: '#006d5b', font: 1 }
   const shown = await seen(post)

@@ -62,9 +62,7 @@ class Presence:
         body = wire.SetPresence(presence=presence)
         await self._transport.done("PUT", path_of(session_id, "presence"), body=body)
 
-    async def set_in_chat(
-        self, session_id: str, chat: str, state: Literal["composing", "recording", "paused"]
-    ) -> None:
+    async def set_in_chat(self, session_id: str, chat: str, state: Literal["composing", "recording", "paused"]) -> None:
         body = wire.SetChatState(chat=chat, state=state)
         await self._transport.done("POST", path_of(session_id, "presence", "chat"), body=body)
 

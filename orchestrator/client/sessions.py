@@ -101,9 +101,7 @@ class Sessions:
         """Send a message of any type. Not asked again when it may have been sent: ``SendUnconfirmed``, ``ServiceUnreachable``."""
         return await self._transport.call("POST", _path(session_id, "messages"), messages.SentMessage, body=message)
 
-    async def send_file(
-        self, session_id: str, message: messages.MediaMessage, file: File
-    ) -> messages.SentMessage:
+    async def send_file(self, session_id: str, message: messages.MediaMessage, file: File) -> messages.SentMessage:
         """Send a message whose file is here; ``message`` is without ``media``."""
         return await self._transport.upload(_path(session_id, "messages"), messages.SentMessage, message, file)
 

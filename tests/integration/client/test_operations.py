@@ -62,6 +62,7 @@ NAMED: dict[str, Any] = {
     "last_event_id": "1",
     "value": {"a": 1},
     "states": "open",
+    "cursor": None,
     "payer_email": "maria@example.com",
     "active_until": msgspec.UNSET,
 }
