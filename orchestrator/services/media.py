@@ -23,7 +23,7 @@ from orchestrator.domain.errors import (
     MediaUnreachable,
     SidecarUnavailable,
 )
-from orchestrator.domain.media import HEAD_BYTES, MediaKind, accepted_type, most_bytes
+from orchestrator.domain.media import HEAD_BYTES, MediaKind, accepted_type, accepted_types, most_bytes
 from orchestrator.outbound.client import OutboundClient
 from orchestrator.wire.messages import MediaSource
 
@@ -174,7 +174,9 @@ class MediaFiles:
     def _type(self, kind: MediaKind, upload: Upload, head: bytes | bytearray) -> str:
         mimetype = accepted_type(kind, upload.mimetype, upload.file_name, bytes(head[:HEAD_BYTES]))
         if mimetype is None:
-            raise MediaTypeRefused
+            raise MediaTypeRefused(
+                f"As {kind} phones show {accepted_types(kind)}; convert the file, or send it as a document."
+            )
         return mimetype
 
 
