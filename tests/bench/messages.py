@@ -5,7 +5,7 @@ import contextlib
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from tests.bench.disks import BenchPostgres, Disk
@@ -135,8 +135,8 @@ def _differences(begin: Reading, end: Reading) -> dict[str, float]:
 
 
 @contextlib.asynccontextmanager
-async def stage(disk: Disk, sessions: int) -> AsyncIterator[Stage]:
-    """Paired sessions with somebody who listens to their events."""
+async def stage(disk: Disk, sessions: int, more: Mapping[str, str] | None = None) -> AsyncIterator[Stage]:
+    """Paired sessions with somebody who listens to their events; ``more`` settings."""
     with short_folder("bm") as service, short_folder("bn") as folder:
         postgres = BenchPostgres(service, disk)
         postgres.prepare()
@@ -146,6 +146,7 @@ async def stage(disk: Disk, sessions: int) -> AsyncIterator[Stage]:
                 "DATABASE_URL": postgres.url,
                 "SESSION_ENCRYPTION_KEYS": secrets.token_hex(32),
                 "BACKUP_INITIAL_DELAY_SECONDS": "1",
+                **(more or {}),
             }
             async with (
                 fake_whatsapp() as whatsapp,
