@@ -227,6 +227,9 @@ async def test_chats_are_read_archived_and_labelled_and_known_over_a_crash(world
     await world.sees("read", chat=world.ana, ids=[first], type="read")
     second = await world.whatsapp.send(world.ana, PHONE, "Alguém aí?")
     await world.knows("chats", chat=world.ana, unread_count=1)
+    for archived in (True, False):  # which unpins it
+        await world.ask("PATCH", chat, {"archived": archived}, status=204)
+        await world.knows("chats", chat=world.ana, archived=archived)
     label = await world.ask("POST", "/labels", {"name": "Novo", "color": 4}, status=201)
     await world.ask("PUT", f"/labels/{label['label_id']}/chats/{world.ana}", status=204)
     await world.ask("PUT", f"/labels/{label['label_id']}", {"name": "Cliente", "color": 5}, status=204)
@@ -238,9 +241,6 @@ async def test_chats_are_read_archived_and_labelled_and_known_over_a_crash(world
     for method, is_labelled in (("PUT", True), ("DELETE", False)):
         await world.ask(method, labelled, status=204)
         await world.sees("app_state", index=index, value={"labelAssociationAction": {"labeled": is_labelled}})
-    for archived in (True, False):
-        await world.ask("PATCH", chat, {"archived": archived}, status=204)
-        await world.knows("chats", chat=world.ana, archived=archived)
     await world.ask("PATCH", chat, {"unread": True}, status=204)
     await world.knows("chats", chat=world.ana, marked_unread=True)
     await world.product.kill("baileys")

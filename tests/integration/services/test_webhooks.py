@@ -148,6 +148,19 @@ async def test_messages_arrive_signed_in_order_and_once_though_every_third_reque
     assert first.data == {"session_id": "s", "text": "0"}
 
 
+async def test_a_webhook_hears_of_what_happens_in_the_moment_after_it_was_made(
+    here: Replica, receiving: Receiver
+) -> None:
+    await made(here, receiving, "session.degraded")
+    here.happen("session.degraded", degraded=True)
+
+    async def posted() -> bool:
+        return bool(receiving.taken("session.degraded"))
+
+    await eventually(posted, 15, "the event to be posted")
+    assert receiving.taken()[0].data == {"session_id": "s", "degraded": True}
+
+
 async def test_of_a_session_that_wants_it_so_only_its_own_webhooks_hear(
     here: Replica, receiving: Receiver, database: Database
 ) -> None:
