@@ -69,7 +69,7 @@ FULL = Size(
     restarts=3,
     through=(1, 50),
     sends=2000,
-    events=1000,
+    events=600,
     through_rounds=3,
 )
 QUICK = Size(
