@@ -288,6 +288,9 @@ test('a status post of a contact is told, with its author', async () => {
   const { timestamp: _, ...told } = event
   assert.deepEqual(told, { message_id: event.message_id, chat: 'status@broadcast', sender: ana.jid, from_me: false, push_name: 'Ana', type: 'text', text: 'Na praia' })
   assert.deepEqual([origin.chat, origin.participant], ['status@broadcast', ana.jid])
+  const reply = await seen({ type: 'text', text: 'Que inveja', quoted: { ...referenceTo({ id: event.message_id, origin, event }), chat: 'status@broadcast' } })
+  const { stanzaId, participant, remoteJid } = reply.content.extendedTextMessage.contextInfo
+  assert.deepEqual([stanzaId, participant, remoteJid], [event.message_id, ana.jid, 'status@broadcast'])
   const again = await reported({ from: bia.phone, status: true, text: 'Eu também' })
   assert.deepEqual([again.event.chat, again.event.sender], ['status@broadcast', bia.jid])
 })
@@ -306,8 +309,11 @@ test('a channel: its followers see what is posted, files too, and posts of a cha
   }
   const theirs = await whatsapp.post('/channels', { from: ana.phone, name: 'Ana' })
   await whatsapp.post('/follow', { from: PHONE, channel: theirs.id })
-  const { event } = await reported({ channel: theirs.id, to: undefined, text: 'Novidade' })
+  const told = await reported({ channel: theirs.id, to: undefined, text: 'Novidade' })
+  const { event } = told
   assert.deepEqual([event.chat, event.sender, event.from_me, event.text], [theirs.id, theirs.id, false, 'Novidade'])
+  const forward = await seen({ type: 'forward', to: bia.jid, target: { ...referenceTo(told), chat: theirs.id } }, bia)
+  assert.equal(forward.content.extendedTextMessage.text, 'Novidade')
 })
 
 test('a number that is not on WhatsApp is refused, one written otherwise is found, and a known contact costs no question', async () => {

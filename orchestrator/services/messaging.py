@@ -188,7 +188,7 @@ class Messaging:
 
     async def _known(self, lease: Lease, target: wire.Target, to: str | None, field: str = "target") -> dict[str, Any]:
         """A message with its content, as the control API takes it. ``to`` is the chat that is meant if none is said."""
-        chat = None if target.chat is None else _jid(target.chat, f"{field}.chat")
+        chat = target.chat if target.chat in (None, wire.STATUS) else _jid(target.chat, f"{field}.chat")
         sender = None if target.sender is None else _jid(target.sender, f"{field}.sender")
         tenant_id, session_ref, message_id = lease.tenant_id, lease.session_ref, target.message_id
         if sender is None and target.from_me is not False:

@@ -68,14 +68,18 @@ class Stage:
         await asyncio.gather(*(send_all(account) for account in self.accounts))
         await self._settled()
 
-    async def quiet(self) -> None:
-        """Wait until what follows a pairing is over: pre-keys are stored, verification backups made."""
+    async def verified(self) -> None:
+        """Wait until each session has made its first verification backup."""
 
-        async def verified() -> bool:
+        async def all_of_them() -> bool:
             listed = await self.product.call("GET", "/v1/sessions?limit=200")
             return listed.status == 200 and all(session["verification"] for session in listed.json["sessions"])
 
-        await eventually(verified, seconds=120, what="a verification backup of every session")
+        await eventually(all_of_them, seconds=120, what="a verification backup of every session")
+
+    async def quiet(self) -> None:
+        """Wait until what follows a pairing is over: pre-keys are stored, verification backups made."""
+        await self.verified()
         deadline = time.monotonic() + 120
         while True:
             begin = self.meters.read()

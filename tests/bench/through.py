@@ -65,7 +65,7 @@ async def measure(sessions: int, sends: int, received: int, rounds: int) -> Asyn
         bare_baileys(on) as bare,
         through_us(on, receiving) as ours,
     ):
-        await on.quiet()
+        await on.verified()
         ways: dict[str, tuple[Way, Sequence[Account]]] = {OURS: (ours, on.accounts), BARE: (bare, bare.accounts)}
         for way, accounts in ways.values():
             await way.send(WARM_UP)

@@ -245,6 +245,10 @@ async def test_status_posts_of_others_are_told_unless_they_are_ignored(
 
     event = await heard.wait_for("message.received", message_id=await post("Na praia"))
     assert (event["chat"], event["sender"], event["text"]) == ("status@broadcast", ana, "Na praia")
+    quoted = {"message_id": event["message_id"], "chat": "status@broadcast"}
+    reply = await seen(product, whatsapp, ana, type="text", text="Que inveja", quoted=quoted)
+    context = reply["content"]["extendedTextMessage"]["contextInfo"]
+    assert (context["remoteJid"], context["participant"]) == ("status@broadcast", ana)
     settings = "/v1/sessions/loja/settings"
     assert (await product.call("PATCH", settings, {"ignore_status": True})).status == 200
     ignored = await post("Ainda na praia")
@@ -373,6 +377,11 @@ async def test_a_chat_s_messages_are_kept_when_its_tenant_wants_it(
     page = (await product.call("GET", f"{kept}?limit=1")).json
     after = (await product.call("GET", f"{kept}?limit=1&cursor={page['next_cursor']}")).json
     assert [m["message_id"] for m in page["messages"] + after["messages"]] == [m["message_id"] for m in messages[:2]]
+    order = {"from": chat, "to": PHONE, "status": True, "text": "Na praia"}
+    posted = (await whatsapp.call("POST", "/send", order))["id"]
+    await heard.wait_for("message.received", message_id=posted)
+    statuses = (await product.call("GET", "/v1/sessions/loja/chats/status@broadcast/messages")).json["messages"]
+    assert (statuses[0]["message_id"], statuses[0]["sender"]) == (posted, chat)
     nobody = await product.call("GET", "/v1/sessions/loja/chats/5511000000000/messages")
     assert nobody.json == {"messages": [], "next_cursor": None}
 

@@ -48,6 +48,8 @@ const object = (fields, optional = []) => [value => typeof value === 'object' &&
 `must be an object with ${Object.keys(fields).join(', ')}`]
 /** @type {Field} */
 const jid = [value => typeof value === 'string' && RECIPIENT.test(value), 'must be the JID of a contact (@s.whatsapp.net, @lid) or of a group (@g.us)']
+/** Where a message that is referred to may be. @type {Field} */
+const place = [value => jid[0](value) || value === STATUS || (typeof value === 'string' && CHANNEL.test(value)), `${jid[1]}, of a channel (@newsletter), or ${STATUS}`]
 /** @type {Field} */
 const flag = [value => typeof value === 'boolean', 'must be true or false']
 /** @type {Field} */
@@ -55,7 +57,7 @@ const bytes = [value => typeof value === 'string' && /^[A-Za-z0-9+/]*={0,2}$/.te
 /** @type {Field} */
 const file = [value => typeof value === 'string' && /^[0-9A-Za-z_-]{1,64}$/.test(value), 'must be the name of a file in the media folder']
 /** @type {Field} */
-const reference = object({ id: text(128), from_me: flag, participant: jid, chat: jid, message: bytes }, ['participant', 'chat', 'message'])
+const reference = object({ id: text(128), from_me: flag, participant: jid, chat: place, message: bytes }, ['participant', 'chat', 'message'])
 
 const media = object({ file, mimetype: text(200) })
 const caption = text(MAX_TEXT, 0)

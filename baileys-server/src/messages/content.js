@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { generateWAMessageContent, generateWAMessageFromContent, getContentType, isJidGroup, isJidNewsletter, normalizeMessageContent, proto }
+import { generateWAMessageContent, generateWAMessageFromContent, getContentType, isJidGroup, isJidNewsletter, isJidStatusBroadcast, normalizeMessageContent, proto }
   from '@whiskeysockets/baileys'
 import { ControlError } from '../connections/control-error.js'
 import { baileysLogger } from '../log.js'
@@ -136,7 +136,8 @@ function mention(content, mentionedJid) {
 
 /** @param {Reference} reference @param {string} to */
 function keyOf({ id, from_me: fromMe, participant, chat }, to) {
-  return { remoteJid: chat ?? to, id, fromMe, ...(participant && isJidGroup(chat ?? to) ? { participant } : {}) }
+  const place = chat ?? to
+  return { remoteJid: place, id, fromMe, ...(participant && (isJidGroup(place) || isJidStatusBroadcast(place)) ? { participant } : {}) }
 }
 
 /** @param {Reference} reference @param {string} to @returns {any} */
