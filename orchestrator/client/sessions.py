@@ -31,9 +31,9 @@ class Sessions:
     async def get(self, session_id: str) -> wire.Session:
         return await self._transport.call("GET", _path(session_id), wire.Session)
 
-    async def start(self, session_id: str, *, new_pairing: bool = False) -> wire.Session:
-        """Have it run; one whose pairing is set aside needs ``new_pairing`` (``SessionQuarantined``)."""
-        body = wire.StartSession(new_pairing=new_pairing)
+    async def start(self, session_id: str, *, new_pairing: bool = False, replace: bool = False) -> wire.Session:
+        """Have it run; one whose pairing is set aside needs ``new_pairing`` (``SessionQuarantined``), one whose works ``replace`` too."""
+        body = wire.StartSession(new_pairing=new_pairing, replace=replace)
         return await self._transport.call("POST", _path(session_id, "start"), wire.Session, body=body)
 
     async def stop(self, session_id: str) -> wire.Session:

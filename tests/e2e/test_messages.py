@@ -289,6 +289,30 @@ async def test_a_file_in_a_form_waits_in_the_outbox_and_reaches_the_phone(
     assert document["content"]["documentMessage"]["fileName"] == "nota.pdf"
 
 
+async def test_a_bulk_says_to_each_of_its_recipients_what_is_meant_for_him(
+    product: Tree, whatsapp: FakeWhatsApp, ana: str
+) -> None:
+    session, bia = "/v1/sessions/loja", await whatsapp.contact()
+    assert (await product.call("PUT", f"{session}/pacing", {"applies_to": "none"})).status == 200
+    names = {ana: "Ana", bia: "Bia"}
+    bulk = {
+        "template": {"type": "text", "text": "Olá, {{name}}!"},
+        "messages": [{"to": jid, "variables": {"name": name}} for jid, name in names.items()],
+    }
+    made = await product.call("POST", f"{session}/bulk", bulk)
+    assert made.status == 202, made.body
+    waiting = await product.call("GET", f"{session}/outbox?bulk_id={made.json['bulk_id']}")
+    for message in waiting.json["messages"]:
+        read = await whatsapp.read_by(message["to"], message["message_id"])
+        assert read["text"] == f"Olá, {names[message['to']]}!"
+
+    async def done() -> bool:
+        return bool((await product.call("GET", f"{session}/bulk/{made.json['bulk_id']}")).json["done"])
+
+    await eventually(done, 15, "the bulk to be done")
+    assert len(waiting.json["messages"]) == 2
+
+
 async def test_a_request_is_in_the_log_of_each_process_by_its_name(
     product: Tree, whatsapp: FakeWhatsApp, ana: str, site: str
 ) -> None:
