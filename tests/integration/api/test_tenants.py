@@ -267,7 +267,7 @@ async def test_a_tenant_that_stores_too_much_makes_no_further_session(api: Publi
 async def test_what_waits_in_the_outbox_counts_and_no_more_of_it_is_accepted_than_there_is_room_for(
     api: PublicApi,
 ) -> None:
-    token = await api.tenant("acme", storage_bytes=3000)
+    token = await api.tenant("acme", storage_bytes=1500)
     assert await made(api, token, "loja-1") == [201]
     message = {"to": "5511988887777", "type": "text", "text": secrets.token_hex(2000), "queue": True}
     path = "/v1/sessions/loja-1/messages"
