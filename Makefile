@@ -45,7 +45,7 @@ demo: node-here $(PYTHON_DEV) $(NODE_DEV) ## Two accounts survive kill -9, witho
 	@exec $(BIN)/python -m tests.demo
 
 .PHONY: bench
-bench: node-here $(PYTHON_DEV) $(NODE_DEV) $(BENCH_PEERS) ## Measure us and others side by side: 50 minutes, ARGUMENTS=--quick 5
+bench: node-here $(PYTHON_DEV) $(NODE_DEV) $(BENCH_PEERS) ## Measure us and others side by side: an hour, ARGUMENTS=--quick 6
 	@exec $(BIN)/python -m tests.bench $(ARGUMENTS)
 
 .PHONY: install

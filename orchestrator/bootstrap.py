@@ -426,7 +426,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         )
         outbox_store, pacing = OutboxStore(database, sealer, stored_events), PacingStore(database)
         sender = OutboxSender(outbox_store, pacing, leases, connections, messaging, events)
-        outbox = Outbox(outbox_store, pacing, leases, messaging, sender, events)
+        outbox = Outbox(outbox_store, pacing, leases, messaging, media, sender, events)
         webhook_store = WebhookStore(database, sealer, process.replica_id)
         deliveries = WebhookDeliveries(webhook_store, stored_events, leases, events, outbound)
 

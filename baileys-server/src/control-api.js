@@ -8,6 +8,7 @@ import { operationRoutes } from './control/operations.js'
 import { BadRequest, invalid, isPositiveInteger } from './control/request.js'
 import { sessionRoutes } from './control/sessions.js'
 import { safeError } from './log.js'
+import { forRequest } from './request-id.js'
 
 /**
  * The control API of docs/internal-api.md: server, token and bodies; the routes are in control/, by subject. Errors are
@@ -36,13 +37,13 @@ const MAX_BODY_BYTES = 1024 * 1024
 export function createControlApi(parts) {
   const isAuthorized = tokenCheck(parts.token)
   const routes = [...sessionRoutes(parts), ...messageRoutes(parts), ...operationRoutes(parts)]
-  return http.createServer(async (request, response) => {
+  return http.createServer((request, response) => forRequest(headerOf(request, 'x-request-id'), async () => {
     const gone = new AbortController()
     response.once('close', () => gone.abort())
     const answer = await tracedAnswer(request, routes, isAuthorized, gone.signal, parts.tracer ?? null).catch(error => problem(error, parts.log))
     if (!request.complete) response.setHeader('connection', 'close')
     await ('stream' in answer ? sendStream(response, answer, parts.log) : sendJson(response, answer))
-  })
+  }))
 }
 
 /** @param {http.ServerResponse} response @param {import('./control/request.js').JsonAnswer} answer */

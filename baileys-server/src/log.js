@@ -1,4 +1,5 @@
 import pino from 'pino'
+import { requestFields } from './request-id.js'
 
 /** @typedef {import('pino').Logger} Logger */
 
@@ -8,7 +9,7 @@ import pino from 'pino'
  * @returns {Logger}
  */
 export function createLog(level) {
-  return pino({ level, base: undefined, messageKey: 'event', timestamp: pino.stdTimeFunctions.isoTime })
+  return pino({ level, base: undefined, messageKey: 'event', timestamp: pino.stdTimeFunctions.isoTime, mixin: requestFields })
 }
 
 /**

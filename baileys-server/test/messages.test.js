@@ -257,6 +257,22 @@ test('a message that is sent is described as if it had come in, when that is ask
   assert.deepEqual([origin.chat, origin.participant, typeof origin.message], [ana.jid, null, 'string'])
 })
 
+test('a request is in the log by its name, and what comes after it is not', async () => {
+  await whatsapp.post('/media', { status: 500 })
+  const failures = () => sidecar.output.split('\n').filter(line => line.includes('"event":"send_failed"') && line.endsWith('}'))
+  const fail = async headers => {
+    const before = failures().length
+    const image = { to: ana.jid, type: 'image', media: staged(picture, 'image/jpeg') }
+    assert.equal((await sidecar.call('POST', `/v1/sessions/${REF}/messages`, image, headers)).status, 502)
+    const line = await until('it is logged', () => failures()[before])
+    return JSON.parse(line).request_id
+  }
+  assert.equal(await fail({ 'x-request-id': 'order-4711/2' }), 'order-4711/2')
+  assert.equal(await fail({}), undefined)
+  assert.equal(await fail({ 'x-request-id': 'a "quoted" one' }), undefined)
+  await whatsapp.post('/media')
+})
+
 test('a status post reaches its recipients, and our own phone, and nobody else', async () => {
   const post = { to: 'status@broadcast', recipients: [ana.jid], type: 'text', text: 'Aberto até 22 h', background_color: '#006d5b', font: 1 }
   const shown = await seen(post)
@@ -265,6 +281,39 @@ test('a status post reaches its recipients, and our own phone, and nobody else',
   assert.deepEqual(messages.filter(({ id }) => id === shown.id).map(({ to }) => to).toSorted(), [ana.jid, OWN].toSorted())
   const image = await seen({ to: 'status@broadcast', recipients: [ana.jid, bia.jid], type: 'image', media: staged(picture, 'image/jpeg') }, bia)
   assert.equal(image.media.sha256, sha256(picture))
+})
+
+test('a status post of a contact is told, with its author', async () => {
+  const { event, origin } = await reported({ status: true, text: 'Na praia' })
+  const { timestamp: _, ...told } = event
+  assert.deepEqual(told, { message_id: event.message_id, chat: 'status@broadcast', sender: ana.jid, from_me: false, push_name: 'Ana', type: 'text', text: 'Na praia' })
+  assert.deepEqual([origin.chat, origin.participant], ['status@broadcast', ana.jid])
+  const reply = await seen({ type: 'text', text: 'Que inveja', quoted: { ...referenceTo({ id: event.message_id, origin, event }), chat: 'status@broadcast' } })
+  const { stanzaId, participant, remoteJid } = reply.content.extendedTextMessage.contextInfo
+  assert.deepEqual([stanzaId, participant, remoteJid], [event.message_id, ana.jid, 'status@broadcast'])
+  const again = await reported({ from: bia.phone, status: true, text: 'Eu também' })
+  assert.deepEqual([again.event.chat, again.event.sender], ['status@broadcast', bia.jid])
+})
+
+test('a channel: its followers see what is posted, files too, and posts of a channel that is followed are told', async () => {
+  const own = await whatsapp.post('/channels', { from: PHONE, name: 'Ofertas' })
+  await whatsapp.post('/follow', { from: ana.phone, channel: own.id })
+  const post = await seen({ to: own.id, type: 'text', text: 'Tudo pela metade' })
+  assert.deepEqual([post.chat, post.text], [own.id, 'Tudo pela metade'])
+  const image = await seen({ to: own.id, type: 'image', media: staged(picture, 'image/jpeg'), caption: 'Olha' })
+  assert.deepEqual(image.media, { field: 'imageMessage', size: picture.length, sha256: sha256(picture), mimetype: 'image/jpeg' })
+  assert.deepEqual([image.content.imageMessage.caption, image.content.imageMessage.mediaKey ?? null], ['Olha', null])
+  assert.equal(sha256(Buffer.from(await (await download(orchestrator.session(REF).sentMessages.get(image.id).toString('base64'))).arrayBuffer())), sha256(picture))
+  for (const message of [{ type: 'location', latitude: 1, longitude: 1 }, { type: 'text', text: 'x', quoted: { id: post.id, from_me: true } }]) {
+    assert.deepEqual(await refused({ to: own.id, ...message }), [422, 'invalid_request'])
+  }
+  const theirs = await whatsapp.post('/channels', { from: ana.phone, name: 'Ana' })
+  await whatsapp.post('/follow', { from: PHONE, channel: theirs.id })
+  const told = await reported({ channel: theirs.id, to: undefined, text: 'Novidade' })
+  const { event } = told
+  assert.deepEqual([event.chat, event.sender, event.from_me, event.text], [theirs.id, theirs.id, false, 'Novidade'])
+  const forward = await seen({ type: 'forward', to: bia.jid, target: { ...referenceTo(told), chat: theirs.id } }, bia)
+  assert.equal(forward.content.extendedTextMessage.text, 'Novidade')
 })
 
 test('a number that is not on WhatsApp is refused, one written otherwise is found, and a known contact costs no question', async () => {

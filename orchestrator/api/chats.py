@@ -156,6 +156,20 @@ async def _assign(request: web.Request, *, assigned: bool) -> web.Response:
     return await have_done(request, "labels.assign", asked)
 
 
+async def assign_message_label(request: web.Request) -> web.Response:
+    return await _assign_message(request, assigned=True)
+
+
+async def unassign_message_label(request: web.Request) -> web.Response:
+    return await _assign_message(request, assigned=False)
+
+
+async def _assign_message(request: web.Request, *, assigned: bool) -> web.Response:
+    message_id = in_path(request, "message_id")
+    asked = {"label_id": _label(request), "chat": _chat(request), "message_id": message_id, "assigned": assigned}
+    return await have_done(request, "labels.assign_message", asked)
+
+
 async def _labels(request: web.Request) -> list[Entry]:
     directory = request.app[SERVICES].directory
     return await directory.labels(request[TENANT], existing_id(in_path(request, "session_id")))
@@ -197,6 +211,7 @@ def _shown_label(entry: Entry) -> wire.Label:
 
 _CHAT = f"{SESSION}/chats/{{chat}}"
 _LABEL = f"{SESSION}/labels/{{label}}"
+_LABELLED_MESSAGE = f"{_LABEL}/chats/{{chat}}/messages/{{message_id}}"
 _SHOWN = wire.Chat(
     chat="5511988887777@s.whatsapp.net",
     name="Ana Souza",
@@ -388,6 +403,12 @@ _LABELS = (
     _operation("DELETE", _LABEL, remove_label, "Remove a label.", "Labels", status=204),
     _operation("PUT", f"{_LABEL}/chats/{{chat}}", assign_label, "Put a label on a chat.", "Labels", status=204),
     _operation("DELETE", f"{_LABEL}/chats/{{chat}}", unassign_label, "Take a label off a chat.", "Labels", status=204),
+    _operation(
+        "PUT", _LABELLED_MESSAGE, assign_message_label, "Put a label on a message of a chat.", "Labels", status=204
+    ),
+    _operation(
+        "DELETE", _LABELLED_MESSAGE, unassign_message_label, "Take a label off a message.", "Labels", status=204
+    ),
 )
 
 OPERATIONS = (*_CHATS, *_PRESENCE, *_PROFILE, *_LABELS)

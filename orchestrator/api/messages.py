@@ -9,7 +9,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from orchestrator.api import outbox
-from orchestrator.api.asking import chat_jid, in_path
+from orchestrator.api.asking import channel_jid, chat_jid, in_path
 from orchestrator.api.bodies import from_json, json_response, read_json, read_query
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.api.operations import BODY_LIMIT, FORM, JSON, Operation
@@ -39,7 +39,9 @@ from orchestrator.domain.errors import (
     SessionNotOpen,
     SidecarGone,
     SidecarUnavailable,
+    StorageLimit,
 )
+from orchestrator.domain.recipient import is_channel
 from orchestrator.domain.session import existing_id
 from orchestrator.domain.tenant import Scope
 from orchestrator.services.events import timestamp
@@ -64,9 +66,7 @@ async def send(request: web.Request) -> web.Response:
     else:
         message, upload = await read_json(request, wire.OutgoingMessage), None
     if message.waits or outbox.idempotency_key(request) is not None:
-        if upload is not None:
-            raise InvalidRequest(errors=[FieldError("file", "can't wait in the outbox; give the address of the file")])
-        return await outbox.accept(request, message)
+        return await outbox.accept(request, message, upload)
     messaging = request.app[SERVICES].messaging
     sent = await messaging.send(request[TENANT], session_id(request), message, upload=upload)
     return json_response(wire.SentMessage(message_id=sent.message_id, to=sent.to), status=201)
@@ -106,7 +106,7 @@ async def media(request: web.Request) -> web.StreamResponse:
 
 async def of_chat(request: web.Request) -> web.Response:
     page = read_query(request, Page)
-    chat = chat_jid(in_path(request, "chat"), "chat")
+    chat = _kept_chat(in_path(request, "chat"))
     name = existing_id(in_path(request, "session_id"))
     before = begins_after(page, Number)
     history = request.app[SERVICES].chat_history
@@ -114,6 +114,13 @@ async def of_chat(request: web.Request) -> web.Response:
     kept, next_cursor = cut(found, page, lambda message: message.number)
     messages = [{**message.data, "received_at": timestamp(message.received_at)} for message in kept]
     return json_response(wire.ChatMessages(messages=messages, next_cursor=next_cursor))
+
+
+def _kept_chat(text: str) -> str:
+    """What messages come from: status posts and channels too."""
+    if text == wire.STATUS:
+        return text
+    return channel_jid(text, "chat") if is_channel(text) else chat_jid(text, "chat")
 
 
 async def _form(request: web.Request) -> tuple[wire.OutgoingMessage, Upload]:
@@ -162,7 +169,8 @@ OPERATIONS = (
         "part `file` after it the file. What refers to another message needs that it is known here: messages that came in are "
         "for 24 hours after their delivery, those sent through here for 3 days, at most the last 1,000 of a session. With an Idempotency-Key, queue, send_at or "
         "deadline it is accepted into the outbox and answered with 202 once the database has it: it is sent, once and in the "
-        "order of its chat, when the session is open. Its file must come by `media.url` then, or be small.",
+        "order of its chat, when the session is open. A file that comes by `media.url` is fetched then; one in a form is kept until then and is at "
+        "most 32 MiB.",
         takes=wire.OutgoingMessage,
         gives=wire.SentMessage,
         status=201,
@@ -172,6 +180,7 @@ OPERATIONS = (
         errors=(
             IdempotencyKeyReused,
             OutboxFull,
+            StorageLimit,
             MessageNotFound,
             MessageAmbiguous,
             SessionNotOpen,

@@ -23,12 +23,14 @@ from orchestrator.domain.errors import (
     MessageNotFound,
     NotCancellable,
     OutboxFull,
+    StorageLimit,
 )
 from orchestrator.domain.outbox import Bulk, MessageState, OutboxMessage
 from orchestrator.domain.pacing import Pacing, QuietHours, WarmUp
 from orchestrator.domain.template import UnknownVariable, filled
 from orchestrator.domain.tenant import Scope
 from orchestrator.services.events import optional_timestamp, timestamp
+from orchestrator.services.media import Upload
 from orchestrator.services.outbox import Request
 from orchestrator.wire import messages as messages_wire
 from orchestrator.wire import outbox as wire
@@ -53,7 +55,7 @@ async def is_for_outbox(request: web.Request) -> bool:
     """Whether a send is to wait in the outbox: then any replica takes it, whoever runs the session."""
     if "Idempotency-Key" in request.headers:
         return True
-    # A form's file can't wait, and what is too large doesn't.
+    # Whether a form is to wait is known when it was read; who runs the session reads it.
     if request.content_type == FORM or request.content_length is None or request.content_length > BODY_LIMIT:
         return False
     try:
@@ -62,11 +64,11 @@ async def is_for_outbox(request: web.Request) -> bool:
         return False  # whoever reads it in earnest says what is wrong
 
 
-async def accept(request: web.Request, message: messages_wire.OutgoingMessage) -> web.Response:
+async def accept(request: web.Request, message: messages_wire.OutgoingMessage, upload: Upload | None) -> web.Response:
     accepted = await request.app[SERVICES].outbox.accept(
         request[TENANT],
         session_id(request),
-        Request(message, idempotency_key(request), message.send_at, message.deadline),
+        Request(message, idempotency_key(request), message.send_at, message.deadline, upload),
     )
     answer = messages_wire.SentMessage(
         message_id=accepted.message_id,
@@ -326,7 +328,7 @@ OPERATIONS = (
         gives=wire.Bulk,
         status=202,
         headers=wire.IdempotencyKey,
-        errors=(IdempotencyKeyReused, OutboxFull),
+        errors=(IdempotencyKeyReused, OutboxFull, StorageLimit),
         example=wire.SendBulk(
             template={"type": "text", "text": "Olá, {{name}}!"},
             messages=[wire.BulkRecipient(to="5511988887777", variables={"name": "Ana"})],

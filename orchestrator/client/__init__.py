@@ -12,5 +12,6 @@ Whatever the API answers as a problem is raised as the error of ``orchestrator.d
 
 from orchestrator.client.client import Client
 from orchestrator.client.event_stream import StreamEvent
+from orchestrator.client.transport import File
 
-__all__ = ["Client", "StreamEvent"]
+__all__ = ["Client", "File", "StreamEvent"]

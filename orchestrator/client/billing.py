@@ -1,11 +1,12 @@
 """Plans, subscriptions, charges and what was paid; ``BillingOff`` where nobody pays."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
 from msgspec import UNSET, UnsetType
 
 from orchestrator.client.transport import Transport, segment
+from orchestrator.domain.charge import ChargeState
 from orchestrator.wire import billing as wire
 from orchestrator.wire.shape import NoFields
 
@@ -24,6 +25,10 @@ class Billing:
         """For the admin token; ``PlanExists``."""
         return await self._transport.call("POST", "/v1/plans", wire.Plan, body=body)
 
+    async def change_plan(self, plan_id: str, changes: wire.ChangePlan) -> wire.Plan:
+        """For the admin token. What isn't named stays as it is."""
+        return await self._transport.call("PATCH", f"/v1/plans/{segment(plan_id)}", wire.Plan, body=changes)
+
     async def subscription(self) -> wire.Subscription:
         return await self._transport.call("GET", "/v1/subscription", wire.Subscription)
 
@@ -31,6 +36,14 @@ class Billing:
         """A PIX payment request, or the open one of this plan."""
         body = wire.CreateCharge(plan_id=plan_id, payer_email=payer_email)
         return await self._transport.call("POST", "/v1/charges", wire.Charge, body=body)
+
+    def charges(self, state: ChargeState | None = None) -> AsyncIterator[wire.Charge]:
+        """Newest first."""
+        query = None if state is None else {"state": state.value}
+        return self._transport.pages("/v1/charges", wire.Charges, lambda page: page.charges, query)
+
+    async def charge(self, charge_id: str) -> wire.Charge:
+        return await self._transport.call("GET", f"/v1/charges/{segment(charge_id)}", wire.Charge)
 
     async def create_recurring(self, plan_id: str, payer_email: str | None = None) -> wire.RecurringPayment:
         body = wire.CreateRecurringPayment(plan_id=plan_id, payer_email=payer_email)
@@ -72,6 +85,11 @@ class Billing:
     async def revenue(self, months: int = 12) -> wire.Revenue:
         """For the admin token."""
         return await self._transport.call("GET", "/v1/revenue", wire.Revenue, query={"months": str(months)})
+
+    async def notices(self, after: int) -> Sequence[wire.Notice]:
+        """What the tenant should be told, oldest first, after the notice of that number."""
+        query = {"after": str(after)}
+        return (await self._transport.call("GET", "/v1/notices", wire.Notices, query=query)).notices
 
     async def all_notices(self, after: int) -> list[wire.Notice]:
         """What tenants and the operator should be told, oldest first, after the notice of that number; for the admin token."""

@@ -9,10 +9,15 @@ import aiohttp
 
 from orchestrator.client.billing import Billing
 from orchestrator.client.bot import Bot
+from orchestrator.client.channels import Channels
+from orchestrator.client.chats import Chats, Labels, Presence, Profile
+from orchestrator.client.contacts import Contacts
 from orchestrator.client.event_stream import StreamEvent, events
+from orchestrator.client.groups import Groups
+from orchestrator.client.health import Health
 from orchestrator.client.operator import Operator
 from orchestrator.client.outbox import Outbox
-from orchestrator.client.reminders import Contacts, Schedules, Templates
+from orchestrator.client.reminders import ReminderContacts, Schedules, Templates
 from orchestrator.client.sessions import Sessions
 from orchestrator.client.tenants import Tenants, Tokens
 from orchestrator.client.transport import Transport
@@ -45,13 +50,21 @@ class Client:
     def _offer(self) -> None:
         self.sessions = Sessions(self._transport)
         self.outbox = Outbox(self._transport)
+        self.chats = Chats(self._transport)
+        self.contacts = Contacts(self._transport)
+        self.groups = Groups(self._transport)
+        self.channels = Channels(self._transport)
+        self.labels = Labels(self._transport)
+        self.presence = Presence(self._transport)
+        self.profile = Profile(self._transport)
         self.webhooks = Webhooks(self._transport)
         self.tokens = Tokens(self._transport)
         self.tenants = Tenants(self._transport)
         self.operator = Operator(self._transport)
         self.bot = Bot(self._transport)
         self.billing = Billing(self._transport)
-        self.contacts = Contacts(self._transport)
+        self.health = Health(self._transport)
+        self.reminder_contacts = ReminderContacts(self._transport)
         self.templates = Templates(self._transport)
         self.schedules = Schedules(self._transport)
 

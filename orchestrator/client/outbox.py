@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from orchestrator.client.transport import Transport, segment
+from orchestrator.client.transport import File, Transport, segment
 from orchestrator.domain.outbox import MessageState
 from orchestrator.wire import messages
 from orchestrator.wire import outbox as wire
@@ -16,6 +16,13 @@ class Outbox:
         """Have a message sent when the session is open. Asked again until it is accepted: ``key`` makes it one message."""
         path, headers = f"/v1/sessions/{segment(session_id)}/messages", {"Idempotency-Key": key}
         return await self._transport.call("POST", path, messages.SentMessage, body=message, headers=headers)
+
+    async def accept_file(
+        self, session_id: str, message: messages.MediaMessage, file: File, key: str
+    ) -> messages.SentMessage:
+        """The same with a file that is here, of at most 32 MiB; ``message`` is without ``media``."""
+        path, headers = f"/v1/sessions/{segment(session_id)}/messages", {"Idempotency-Key": key}
+        return await self._transport.upload(path, messages.SentMessage, message, file, headers)
 
     def list(self, session_id: str, state: MessageState | None = None) -> AsyncIterator[wire.OutboxMessage]:
         """Newest first."""

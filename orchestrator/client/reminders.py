@@ -8,7 +8,7 @@ from orchestrator.domain.reminder import ContactState
 from orchestrator.wire import reminders as wire
 
 
-class Contacts:
+class ReminderContacts:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
@@ -48,7 +48,7 @@ class Contacts:
     async def write_in(self, sheet: bytes, *, dry_run: bool = False) -> wire.ImportedContacts:
         """Add and change contacts by a CSV file; nothing of it when anything is wrong (``InvalidRequest``)."""
         query = {"dry_run": "true"} if dry_run else {}
-        return await self._transport.upload("/v1/contacts.csv", "text/csv", sheet, wire.ImportedContacts, query)
+        return await self._transport.post("/v1/contacts.csv", "text/csv", sheet, wire.ImportedContacts, query)
 
     async def write_out(self) -> bytes:
         """All of them as a CSV file."""

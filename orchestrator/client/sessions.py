@@ -1,4 +1,4 @@
-"""Sessions, their pairing and their messages."""
+"""Sessions, their pairing, their settings and their messages."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from orchestrator.client.transport import Transport, segment
-from orchestrator.wire import messages, pairing
+from orchestrator.client.transport import File, Transport, path_of, segment
+from orchestrator.wire import messages, pairing, session_settings
 from orchestrator.wire import sessions as wire
 from orchestrator.wire.shape import NoFields
 
@@ -31,9 +31,9 @@ class Sessions:
     async def get(self, session_id: str) -> wire.Session:
         return await self._transport.call("GET", _path(session_id), wire.Session)
 
-    async def start(self, session_id: str, *, new_pairing: bool = False) -> wire.Session:
-        """Have it run; one whose pairing is set aside needs ``new_pairing`` (``SessionQuarantined``)."""
-        body = wire.StartSession(new_pairing=new_pairing)
+    async def start(self, session_id: str, *, new_pairing: bool = False, replace: bool = False) -> wire.Session:
+        """Have it run; one whose pairing is set aside needs ``new_pairing`` (``SessionQuarantined``), one whose works ``replace`` too."""
+        body = wire.StartSession(new_pairing=new_pairing, replace=replace)
         return await self._transport.call("POST", _path(session_id, "start"), wire.Session, body=body)
 
     async def stop(self, session_id: str) -> wire.Session:
@@ -87,9 +87,23 @@ class Sessions:
         """Its page is gone at once."""
         await self._transport.done("DELETE", _path(session_id, f"pairing-links/{link_id}"))
 
+    async def settings(self, session_id: str) -> session_settings.Settings:
+        return await self._transport.call("GET", _path(session_id, "settings"), session_settings.Settings)
+
+    async def change_settings(
+        self, session_id: str, changes: session_settings.ChangeSettings
+    ) -> session_settings.ChangedSettings:
+        """While it runs. What isn't named stays as it is, None is as by default."""
+        path = _path(session_id, "settings")
+        return await self._transport.call("PATCH", path, session_settings.ChangedSettings, body=changes)
+
     async def send(self, session_id: str, message: messages.OutgoingMessage) -> messages.SentMessage:
         """Send a message of any type. Not asked again when it may have been sent: ``SendUnconfirmed``, ``ServiceUnreachable``."""
         return await self._transport.call("POST", _path(session_id, "messages"), messages.SentMessage, body=message)
+
+    async def send_file(self, session_id: str, message: messages.MediaMessage, file: File) -> messages.SentMessage:
+        """Send a message whose file is here; ``message`` is without ``media``."""
+        return await self._transport.upload(_path(session_id, "messages"), messages.SentMessage, message, file)
 
     async def send_text(self, session_id: str, to: str, text: str) -> messages.SentMessage:
         """Send a text to a number or jid."""
@@ -112,5 +126,5 @@ class Sessions:
 
 
 def _path(session_id: str, action: str | None = None) -> str:
-    path = f"/v1/sessions/{segment(session_id)}"
+    path = path_of(session_id)
     return path if action is None else f"{path}/{action}"

@@ -2,9 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -32,6 +34,21 @@ _ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
+#: Of a send with a file, which goes on to WhatsApp's media host before the answer comes.
+_UPLOAD_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to be sent with a message, and what is said of it, if it isn't what it says itself."""
+
+    path: Path
+    mimetype: str | None = None
+    name: str | None = None
+
+
+#: What a request has for a body, made anew for each try.
+_Body = Callable[[], bytes | aiohttp.FormData] | None
 
 
 class Transport:
@@ -61,15 +78,38 @@ class Transport:
         body: msgspec.Struct | None = None,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        also: Collection[int] = (),
     ) -> T:
-        """Ask, and again where that is safe; raises the error that the answer tells, or ``ServiceUnreachable``."""
-        return _read(await self._asked(method, path, _encoded(body), query, headers or {}), gives)
+        """Ask, and again where that is safe; raises the error that the answer tells, or ``ServiceUnreachable``.
+
+        ``also``: statuses that look like errors and come with ``gives``.
+        """
+        return _decoded(await self._asked(method, path, _json(body), query, headers or {}, also), gives)
 
     async def upload(
+        self, path: str, gives: type[T], message: msgspec.Struct, file: File, headers: Mapping[str, str] | None = None
+    ) -> T:
+        """Post a form of a message and its file, which is read while it is sent. ``OSError`` if it can't be opened."""
+        opened: list[BinaryIO] = []
+
+        def form() -> aiohttp.FormData:
+            opened.append(file.path.open("rb"))
+            made = aiohttp.FormData(default_to_multipart=True)
+            made.add_field("message", msgspec.json.encode(message).decode(), content_type="application/json")
+            made.add_field("file", opened[-1], filename=file.name or file.path.name, content_type=file.mimetype)
+            return made
+
+        try:
+            return _decoded(await self._asked("POST", path, form, None, headers or {}), gives)
+        finally:
+            for each in opened:
+                each.close()
+
+    async def post(
         self, path: str, content_type: str, data: bytes, gives: type[T], query: Mapping[str, str] | None = None
     ) -> T:
         """Post what isn't JSON."""
-        return _read(await self._asked("POST", path, data, query, {"Content-Type": content_type}), gives)
+        return _decoded(await self._asked("POST", path, lambda: data, query, {"Content-Type": content_type}), gives)
 
     async def done(
         self,
@@ -80,11 +120,11 @@ class Transport:
         query: Mapping[str, str] | None = None,
     ) -> None:
         """Ask for what has no answer but that it is done."""
-        await self._asked(method, path, _encoded(body), query, {})
+        await self._asked(method, path, _json(body), query, {})
 
     async def content(self, method: str, path: str, body: msgspec.Struct | None = None) -> bytes:
-        """Ask for what isn't JSON."""
-        return await self._asked(method, path, _encoded(body), None, {})
+        """Ask for what is taken as it comes."""
+        return await self._asked(method, path, _json(body), None, {})
 
     async def pages(
         self, path: str, gives: type[P], things: Callable[[P], Sequence[T]], query: Mapping[str, str] | None = None
@@ -116,31 +156,36 @@ class Transport:
         self,
         method: str,
         path: str,
-        data: bytes | None,
+        body: _Body,
         query: Mapping[str, str] | None,
         headers: Mapping[str, str],
+        also: Collection[int] = (),
     ) -> bytes:
         repeatable = method in _IDEMPOTENT or _IDEMPOTENCY_KEY in headers
         for attempt in range(1, _ATTEMPTS):
             try:
-                return await self._asked_once(method, path, data, query, headers)
+                return await self._asked_once(method, path, body, query, headers, also)
             except OrchestratorError as error:
                 if not _may_ask_again(error, repeatable=repeatable):
                     raise
                 await asyncio.sleep(_pause_seconds(error, attempt))
-        return await self._asked_once(method, path, data, query, headers)
+        return await self._asked_once(method, path, body, query, headers, also)
 
     async def _asked_once(
         self,
         method: str,
         path: str,
-        data: bytes | None,
+        body: _Body,
         query: Mapping[str, str] | None,
         headers: Mapping[str, str],
+        also: Collection[int],
     ) -> bytes:
         sent: dict[str, Any] = {"headers": {**self._headers, **headers}, "timeout": self._timeout}
-        if data is not None:
+        data = None if body is None else body()
+        if isinstance(data, bytes):
             sent["headers"].setdefault("Content-Type", "application/json")
+        elif data is not None:  # a file takes as long as it moves
+            sent["timeout"] = aiohttp.ClientTimeout(total=_UPLOAD_SECONDS, sock_connect=_CONNECT_SECONDS)
         try:
             async with self._http.request(
                 method, self._base_url + path, data=data, params=query, allow_redirects=False, **sent
@@ -150,25 +195,30 @@ class Transport:
             raise ServiceUnreachable("The API can't be reached; nothing was asked of it.", asked=False) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ServiceUnreachable from error
-        if response.status >= 300:
+        if response.status >= 300 and response.status not in also:
             raise error_of(response.status, answer, _retry_after(response))
         return answer
 
 
-def _encoded(body: msgspec.Struct | None) -> bytes | None:
-    return None if body is None else msgspec.json.encode(body)
-
-
-def _read(answer: bytes, gives: type[T]) -> T:
-    try:
-        return msgspec.json.decode(answer, type=gives)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UnexpectedAnswer from error
+def path_of(session_id: str, *things: str) -> str:
+    """The path to something of a session."""
+    return "/".join(["/v1/sessions", segment(session_id), *map(segment, things)])
 
 
 def segment(text: str) -> str:
     """A text as one segment of a path."""
     return quote(text, safe="")
+
+
+def _json(body: msgspec.Struct | None) -> _Body:
+    return None if body is None else lambda: msgspec.json.encode(body)
+
+
+def _decoded(answer: bytes, gives: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer, type=gives)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UnexpectedAnswer from error
 
 
 def _may_ask_again(error: OrchestratorError, *, repeatable: bool) -> bool:

@@ -16,9 +16,10 @@ class Webhooks:
         """With its secret, which is in this answer and nowhere else."""
         return await self._transport.call("POST", "/v1/webhooks", wire.WebhookWithSecret, body=webhook)
 
-    def list(self) -> AsyncIterator[wire.Webhook]:
-        """All of them, by id."""
-        return self._transport.pages("/v1/webhooks", wire.Webhooks, lambda page: page.webhooks)
+    def list(self, session_id: str | None = None) -> AsyncIterator[wire.Webhook]:
+        """All of them, or those of one session, by id."""
+        query = None if session_id is None else {"session_id": session_id}
+        return self._transport.pages("/v1/webhooks", wire.Webhooks, lambda page: page.webhooks, query)
 
     async def get(self, webhook_id: str) -> wire.Webhook:
         return await self._transport.call("GET", _path(webhook_id), wire.Webhook)

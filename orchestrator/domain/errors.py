@@ -438,7 +438,7 @@ class SessionLimit(Conflict):
 
 
 class StorageLimit(Conflict):
-    """The tenant's sessions take as much storage as they may; delete one, or ask the operator for more."""
+    """The tenant's sessions take as much storage as they may; delete one or what waits, or ask the operator for more."""
 
     code = "storage_limit"
 

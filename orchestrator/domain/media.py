@@ -33,8 +33,10 @@ _TYPES: Final = {
     MediaKind.VOICE: {"audio/ogg"},
     MediaKind.STICKER: {"image/webp"},
 }
-#: What phones know a voice note by.
+#: What phones know a voice note by. Nothing is converted here, and they play no other.
 _VOICE_TYPE: Final = "audio/ogg; codecs=opus"
+#: How the first packet of Opus begins, behind the header of its Ogg page (RFC 7845 section 5.1).
+_OPUS: Final = b"OpusHead"
 _UNKNOWN: Final = "application/octet-stream"
 _SAME: Final = {
     "application/ogg": "audio/ogg",
@@ -55,6 +57,13 @@ def most_bytes(kind: MediaKind, limit: int) -> int:
     return min(_MOST_MIB[kind] * MIB, limit)
 
 
+def accepted_types(kind: MediaKind) -> str:
+    """The types that ``accepted_type`` accepts, for people."""
+    if kind is MediaKind.VOICE:
+        return f"{_VOICE_TYPE} (Ogg with Opus)"
+    return ", ".join(sorted(_TYPES[kind])) if kind in _TYPES else "any type"
+
+
 def accepted_type(kind: MediaKind, declared: str | None, file_name: str | None, head: bytes) -> str | None:
     """The mimetype that a file is sent with; None when phones don't show such a file as this kind.
 
@@ -65,7 +74,7 @@ def accepted_type(kind: MediaKind, declared: str | None, file_name: str | None, 
     if kind is MediaKind.DOCUMENT:
         return said or seen or _UNKNOWN
     actual = _container_as(kind, seen) or said
-    if actual not in _TYPES[kind]:
+    if actual not in _TYPES[kind] or (kind is MediaKind.VOICE and _OPUS not in head):
         return None
     return _VOICE_TYPE if kind is MediaKind.VOICE else actual
 

@@ -15,6 +15,9 @@ MOST_ATTEMPTS: Final = 8
 #: Messages of a session that may wait at a time.
 MOST_WAITING: Final = 20_000
 MOST_IN_BULK: Final = 1_000
+#: Bytes of a file that waits with its message, and of all those of a session.
+MOST_FILE_BYTES: Final = 32 * 1024 * 1024
+MOST_FILES_BYTES: Final = 1024 * 1024 * 1024
 
 _FIRST_RETRY_SECONDS: Final = 2.0
 _LONGEST_RETRY_SECONDS: Final = 300.0

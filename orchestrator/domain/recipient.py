@@ -4,7 +4,7 @@ import re
 
 #: E.164 allows 15 digits; the shortest national numbers with a country code have 7.
 _PHONE = re.compile(r"\+?([1-9][0-9]{6,14})")
-_JID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?@(s\.whatsapp\.net|lid|g\.us)")
+_JID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?@(s\.whatsapp\.net|lid|g\.us)|[0-9]{5,30}@newsletter")
 
 
 def recipient_jid(to: str) -> str | None:
@@ -13,6 +13,10 @@ def recipient_jid(to: str) -> str | None:
     if phone is not None:
         return f"{phone}@s.whatsapp.net"
     return to if _JID.fullmatch(to) else None
+
+
+def is_channel(jid: str) -> bool:
+    return jid.endswith("@newsletter")
 
 
 def phone_digits(phone: str) -> str | None:

@@ -18,7 +18,10 @@ class HistorySync(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings:
-    """``proxy`` is a URL with its credentials: a secret. ``retention_days`` is for the messages of its chats that are kept."""
+    """``proxy`` is a URL with its credentials: a secret. ``retention_days`` is for the messages of its chats that are kept.
+
+    With ``own_webhooks_only`` the tenant's webhooks don't hear of the session, but for those that were made for it.
+    """
 
     proxy: str | None = None
     device_name: str | None = None
@@ -31,6 +34,7 @@ class SessionSettings:
     reject_call_message: str | None = None
     history_sync: HistorySync = HistorySync.RECENT
     retention_days: int | None = None
+    own_webhooks_only: bool = False
 
     def __repr__(self) -> str:
         return f"<SessionSettings {sorted(self.differing())}>"
@@ -48,7 +52,7 @@ DEFAULT_SETTINGS = SessionSettings()
 #: WhatsApp is told these at a pairing only.
 TOLD_AT_PAIRING = frozenset({"device_name", "history_sync"})
 #: The sidecar has no use for these.
-NOT_FOR_SIDECAR = frozenset({"retention_days"})
+NOT_FOR_SIDECAR = frozenset({"retention_days", "own_webhooks_only"})
 
 _SCHEMES = ("http", "https", "socks5")
 #: SOCKS5 counts the bytes of each in one byte.

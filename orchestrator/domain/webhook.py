@@ -19,6 +19,7 @@ from typing import Final
 EVENT_TYPES: Final = frozenset(
     """
     message.received message.status bulk.finished
+    group.participants group.updated group.created group.join_request
     session.state session.alert session.degraded session.repaired session.pairing_failed
     """.split()
 )

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import hashlib
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from orchestrator.domain.errors import (
     MediaUnreachable,
     SidecarUnavailable,
 )
-from orchestrator.domain.media import HEAD_BYTES, MediaKind, accepted_type, most_bytes
+from orchestrator.domain.media import HEAD_BYTES, MediaKind, accepted_type, accepted_types, most_bytes
 from orchestrator.outbound.client import OutboundClient
 from orchestrator.wire.messages import MediaSource
 
@@ -48,11 +49,31 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class StagedMedia:
-    """A file in the folder, under the name ``file``; ``file_name`` is its sender's name for it."""
+    """A file in the folder; ``file_name`` is its sender's name for it."""
 
-    file: str
+    path: Path
     mimetype: str
     file_name: str | None
+
+    @property
+    def file(self) -> str:
+        """Its name in the folder."""
+        return self.path.name
+
+    async def parts(self, most_bytes: int) -> AsyncIterator[bytes]:
+        """Its content, in parts of that size but for the last one."""
+        with contextlib.closing(await asyncio.to_thread(self.path.open, "rb", buffering=0)) as file:
+            while part := await asyncio.to_thread(file.read, most_bytes):
+                yield part
+
+    async def digest(self) -> bytes:
+        """SHA-256."""
+
+        def digest() -> bytes:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+
+        return await asyncio.to_thread(digest)
 
 
 class MediaFiles:
@@ -64,8 +85,10 @@ class MediaFiles:
         self._room = asyncio.Semaphore(_AT_ONCE)
 
     @asynccontextmanager
-    async def staged(self, kind: MediaKind, source: MediaSource | Upload) -> AsyncIterator[StagedMedia]:
-        """The file in the folder for as long as the block runs.
+    async def staged(
+        self, kind: MediaKind, source: MediaSource | Upload, *, limit: int | None = None
+    ) -> AsyncIterator[StagedMedia]:
+        """The file in the folder for as long as the block runs; ``limit`` is of its bytes, beside those of its kind.
 
         Raises ``MediaTooLarge``, ``MediaTypeRefused``, ``MediaAddressForbidden``, ``MediaUnreachable`` and
         ``InvalidRequest``, the first two before more was read than is needed to say so.
@@ -73,8 +96,9 @@ class MediaFiles:
         async with self._room, self._opened(source) as upload:
             path = self._new_path()
             try:
-                mimetype = await self._written(path, kind, upload)
-                yield StagedMedia(path.name, mimetype, upload.file_name)
+                most = most_bytes(kind, self._most_bytes if limit is None else min(limit, self._most_bytes))
+                mimetype = await self._written(path, kind, upload, most)
+                yield StagedMedia(path, mimetype, upload.file_name)
             finally:
                 path.unlink(missing_ok=True)
 
@@ -126,9 +150,8 @@ class MediaFiles:
         except AddressUnreachable as error:
             raise MediaUnreachable(error.message.replace("The address", "The media's address")) from error
 
-    async def _written(self, path: Path, kind: MediaKind, upload: Upload) -> str:
+    async def _written(self, path: Path, kind: MediaKind, upload: Upload, most: int) -> str:
         """Write the file; its type."""
-        most = most_bytes(kind, self._most_bytes)
         written, mimetype, waiting = 0, None, bytearray()
         with contextlib.closing(await asyncio.to_thread(path.open, "xb", buffering=0)) as file:
             async for chunk in upload.chunks:
@@ -151,7 +174,9 @@ class MediaFiles:
     def _type(self, kind: MediaKind, upload: Upload, head: bytes | bytearray) -> str:
         mimetype = accepted_type(kind, upload.mimetype, upload.file_name, bytes(head[:HEAD_BYTES]))
         if mimetype is None:
-            raise MediaTypeRefused
+            raise MediaTypeRefused(
+                f"As {kind} phones show {accepted_types(kind)}; convert the file, or send it as a document."
+            )
         return mimetype
 
 

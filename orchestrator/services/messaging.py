@@ -16,7 +16,7 @@ from orchestrator.domain.errors import (
     SessionNotOpen,
 )
 from orchestrator.domain.media import MediaKind
-from orchestrator.domain.recipient import recipient_jid
+from orchestrator.domain.recipient import is_channel, recipient_jid
 from orchestrator.domain.session import ConnectionState, Lease
 from orchestrator.domain.vcard import CardPhone, vcard
 from orchestrator.services.chat_history import ChatHistory
@@ -34,6 +34,8 @@ from orchestrator.wire import messages as wire
 TEXT_LIMIT = 65_536
 
 _NOT_A_RECIPIENT = "must be a phone number with country code, digits only, or a WhatsApp jid such as 120363@g.us"
+#: What can be posted to a channel.
+_POSTS = (wire.TextMessage, wire.MediaMessage)
 #: What goes to the sidecar in another form than it came in.
 _TRANSLATED = frozenset(
     (
@@ -88,7 +90,14 @@ class Messaging:
         return await self._send(tenant_id, session_id, message, upload, {})
 
     async def send_once(
-        self, tenant_id: str, session_id: str, message: wire.OutgoingMessage, message_id: str, *, again: bool
+        self,
+        tenant_id: str,
+        session_id: str,
+        message: wire.OutgoingMessage,
+        message_id: str,
+        *,
+        again: bool,
+        upload: Upload | None = None,
     ) -> bool:
         """Send a message under an id that was fixed before: whether WhatsApp said that it has it.
 
@@ -96,14 +105,16 @@ class Messaging:
         it once. ``again`` says that it may have left before. Raises ``MessageRefused`` when there is no use in it.
         """
         fixed = {"message_id": message_id, "again": again}
-        return (await self._send(tenant_id, session_id, message, None, fixed)).acknowledged
+        return (await self._send(tenant_id, session_id, message, upload, fixed)).acknowledged
 
-    def check(self, message: wire.OutgoingMessage) -> str:
-        """The jid that a message goes to; ``InvalidRequest`` for what couldn't be sent later, without a file beside it."""
+    def check(self, message: wire.OutgoingMessage, upload: Upload | None = None) -> str:
+        """The jid that a message goes to; ``InvalidRequest`` for what couldn't be sent later, with this file beside it."""
         to = _recipient(message)
         _plain(message)
         if isinstance(message, wire.MediaMessage):
-            _source(message, None)
+            _source(message, upload)
+        elif upload is not None:
+            raise _no_file()
         return to
 
     async def _send(
@@ -177,7 +188,7 @@ class Messaging:
 
     async def _known(self, lease: Lease, target: wire.Target, to: str | None, field: str = "target") -> dict[str, Any]:
         """A message with its content, as the control API takes it. ``to`` is the chat that is meant if none is said."""
-        chat = None if target.chat is None else _jid(target.chat, f"{field}.chat")
+        chat = target.chat if target.chat in (None, wire.STATUS) else _jid(target.chat, f"{field}.chat")
         sender = None if target.sender is None else _jid(target.sender, f"{field}.sender")
         tenant_id, session_ref, message_id = lease.tenant_id, lease.session_ref, target.message_id
         if sender is None and target.from_me is not False:
@@ -206,7 +217,7 @@ class Messaging:
             if isinstance(message, wire.DocumentMessage):
                 order["file_name"] = message.file_name or staged.file_name or "file"
         elif upload is not None:
-            raise InvalidRequest(errors=[FieldError("file", "belongs to messages with media only")])
+            raise _no_file()
         if isinstance(message, wire.TextMessage) and message.link_preview is True:
             preview = await stack.enter_async_context(self._previews.of(message.text))
             if preview is not None:
@@ -246,6 +257,8 @@ def _recipient(message: wire.OutgoingMessage) -> str:
         and len(message.text.encode("utf-16-le")) > 2 * TEXT_LIMIT
     ):
         errors.append(FieldError("text", f"must be at most {TEXT_LIMIT} characters"))
+    if to is not None and is_channel(to) and (not isinstance(message, _POSTS) or message.quoted is not None):
+        errors.append(FieldError("to", "is a channel, which takes texts and files only, and nothing is quoted there"))
     if isinstance(message, wire.PollMessage):
         if len(set(message.options)) < len(message.options):
             errors.append(FieldError("options", "must all be different"))
@@ -296,6 +309,10 @@ def _source(message: wire.MediaMessage, upload: Upload | None) -> wire.MediaSour
     if (message.media is None) == (upload is None):
         raise InvalidRequest(errors=[FieldError("media", "is required, or the part file of a form, and not both")])
     return upload if message.media is None and upload is not None else message.media or wire.MediaSource()
+
+
+def _no_file() -> InvalidRequest:
+    return InvalidRequest(errors=[FieldError("file", "belongs to messages with media only")])
 
 
 def _target(reference: str | wire.Target) -> wire.Target:

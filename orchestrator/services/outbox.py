@@ -17,19 +17,23 @@ from orchestrator.domain.errors import (
     NotCancellable,
     SessionNotFound,
 )
-from orchestrator.domain.outbox import DEADLINE, FURTHEST, Bulk, MessageState, OutboxMessage
+from orchestrator.domain.media import MediaKind
+from orchestrator.domain.outbox import DEADLINE, FURTHEST, MOST_FILE_BYTES, Bulk, MessageState, OutboxMessage
 from orchestrator.domain.pacing import PacedMessages, Pacing
 from orchestrator.domain.recipient import recipient_jid
 from orchestrator.services.events import EventBus
 from orchestrator.services.leases import LeaseBook
+from orchestrator.services.media import MediaFiles, StagedMedia, Upload
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.outbox_sender import OutboxSender
-from orchestrator.store.outbox import Acceptance, Changed, NewMessage, OutboxStore, bulk_data
+from orchestrator.store.outbox import Acceptance, Changed, NewFile, NewMessage, OutboxStore, bulk_data
 from orchestrator.store.pacing import PacingStore
 from orchestrator.wire import messages as wire
 
 #: Bytes of a message that waits: a file in it would lie in the database.
 _LONGEST_BODY = 1024 * 1024
+#: Bytes of a file that are in one row: sealed between other work in a millisecond.
+_PART_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Request:
     idempotency_key: str | None = None
     send_at: datetime | None = None
     deadline: datetime | None = None
+    upload: Upload | None = None
+    """The message's file, if that comes with the request."""
 
 
 class Outbox:
@@ -49,6 +55,7 @@ class Outbox:
         pacing: PacingStore,
         leases: LeaseBook,
         messaging: Messaging,
+        media: MediaFiles,
         sender: OutboxSender,
         events: EventBus,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -57,6 +64,7 @@ class Outbox:
         self._pacing = pacing
         self._leases = leases
         self._messaging = messaging
+        self._media = media
         self._sender = sender
         self._events = events
         self._clock = clock
@@ -69,17 +77,36 @@ class Outbox:
         ``as_bulk``: it is one of many, and keeps to the pace as messages of a bulk do.
         """
         self._check_times(request.send_at, request.deadline)
-        message = self._checked(request.message)
+        if request.upload is None:
+            return await self._accept(tenant_id, session_id, request, self._checked(request.message), None, as_bulk)
+        self._messaging.check(request.message, request.upload)
+        kind = MediaKind(str(request.message.__struct_config__.tag))
+        async with self._media.staged(kind, request.upload, limit=MOST_FILE_BYTES) as staged:
+            about = wire.MediaSource(mimetype=staged.mimetype, file_name=staged.file_name)
+            described = msgspec.structs.replace(request.message, media=about)
+            message = NewMessage(self._messaging.check(request.message, request.upload), _body(described))
+            return await self._accept(tenant_id, session_id, request, message, staged, as_bulk)
+
+    async def _accept(
+        self,
+        tenant_id: str,
+        session_id: str,
+        request: Request,
+        message: NewMessage,
+        staged: StagedMedia | None,
+        as_bulk: bool,
+    ) -> OutboxMessage:
         pacing = await self._pacing.get(tenant_id, session_id)
         how = Acceptance(
-            digest=_digest([message], request),
+            digest=_digest([message], request, None if staged is None else await staged.digest()),
             idempotency_key=request.idempotency_key,
             send_at=request.send_at,
             deadline=request.deadline,
             default_deadline=DEADLINE,
             paced=pacing.applies_to is not PacedMessages.NONE if as_bulk else pacing.applies_to is PacedMessages.ALL,
         )
-        accepted = await self._store.accept(tenant_id, session_id, message, how, self._leases.owner)
+        file = None if staged is None else NewFile(staged.path.stat().st_size, staged.parts(_PART_BYTES))
+        accepted = await self._store.accept(tenant_id, session_id, message, how, self._leases.owner, file)
         self._wake(tenant_id, session_id)
         return accepted
 
@@ -163,12 +190,7 @@ class Outbox:
         except InvalidRequest as error:
             errors = [FieldError(within + each.field, each.message) for each in error.errors]
             raise InvalidRequest(errors=errors) from error
-        body = msgspec.json.encode(msgspec.structs.replace(message, queue=False, send_at=None, deadline=None))
-        if len(body) > _LONGEST_BODY:
-            raise BodyTooLarge(
-                "A message that waits is at most 1 MiB; give the address of its file instead of the file."
-            )
-        return NewMessage(to, body)
+        return NewMessage(to, _body(message))
 
     def _wake(self, tenant_id: str, session_id: str) -> None:
         lease = self._leases.find(tenant_id, session_id)
@@ -189,7 +211,18 @@ class Outbox:
             raise InvalidRequest(errors=[FieldError("deadline", "must be later than now and than send_at")])
 
 
-def _digest(messages: Sequence[NewMessage], how: Request) -> bytes:
-    """Tells one request from another, whatever the order of its fields."""
-    asked = [[(message.to, message.body) for message in messages], how.send_at, how.deadline]
+def _body(message: wire.OutgoingMessage) -> bytes:
+    body = msgspec.json.encode(msgspec.structs.replace(message, queue=False, send_at=None, deadline=None))
+    if len(body) > _LONGEST_BODY:
+        raise BodyTooLarge(
+            "A message that waits is at most 1 MiB; give the address of its file, or the file as a part of a form."
+        )
+    return body
+
+
+def _digest(messages: Sequence[NewMessage], how: Request, file: bytes | None = None) -> bytes:
+    """Tells one request from another, whatever the order of its fields; ``file`` is the digest of what comes with it."""
+    asked: list[object] = [[(message.to, message.body) for message in messages], how.send_at, how.deadline]
+    if file is not None:
+        asked.append(file)
     return hashlib.sha256(msgspec.json.encode(asked)).digest()

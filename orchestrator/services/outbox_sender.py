@@ -36,6 +36,7 @@ from orchestrator.domain.session import ConnectionState, Lease
 from orchestrator.services.connections import Connections
 from orchestrator.services.events import EventBus
 from orchestrator.services.leases import LeaseBook
+from orchestrator.services.media import Upload
 from orchestrator.services.messaging import Messaging
 from orchestrator.store.outbox import Changed, Claimed, OutboxStore, Outcome, bulk_data
 from orchestrator.store.pacing import PacingStore
@@ -301,10 +302,20 @@ class OutboxSender:
             return _outcome(lease, claimed, MessageState.FAILED, "deadline_passed")
         if claimed.may_have_left and await self._is_settled_by_receipt(lease, message.message_id):
             return _outcome(lease, claimed, MessageState.SENT)
+        upload = None
+        if claimed.has_file and isinstance(content, wire.MediaMessage) and content.media is not None:
+            about, file = content.media, self._store.file(lease, message.message_id)
+            upload = Upload(file, about.mimetype, about.file_name)
+            content = msgspec.structs.replace(content, media=None)
         self._under_way.add(message.message_id)
         try:
             heard = await self._messaging.send_once(
-                lease.tenant_id, lease.session_id, content, message.message_id, again=claimed.may_have_left
+                lease.tenant_id,
+                lease.session_id,
+                content,
+                message.message_id,
+                again=claimed.may_have_left,
+                upload=upload,
             )
             return _outcome(lease, claimed, MessageState.SENT) if heard else None
         except OrchestratorError as error:

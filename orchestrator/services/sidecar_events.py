@@ -74,6 +74,8 @@ class SidecarEvents:
                 self._publish(lease, "session.alert", dict(data))
             case "message.receipt" | "presence.update" | "call.received":
                 self._publish(lease, type_, dict(data))
+            case "group.participants" | "group.updated" | "group.created" | "group.join_request":
+                self._publish(lease, type_, dict(data))
             case _:
                 log.warning("unknown event from the sidecar", type=type_)
 

@@ -16,7 +16,7 @@ import structlog
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.event import Event
 from orchestrator.domain.session import Lease
-from orchestrator.domain.webhook import GIVE_UP, SWITCH_OFF, Attempt, DeliveryState, retry_seconds, wants
+from orchestrator.domain.webhook import EVENT_TYPES, GIVE_UP, SWITCH_OFF, Attempt, DeliveryState, retry_seconds, wants
 from orchestrator.outbound.client import OutboundClient
 from orchestrator.services.events import BACKLOG, EventBus
 from orchestrator.services.leases import LeaseBook
@@ -71,6 +71,8 @@ class WebhookDeliveries:
         self.queue: asyncio.Queue[Event | None] = asyncio.Queue(BACKLOG + 1)
         self._interests: dict[str, list[Interest]] = {}
         self._stale = True
+        self._known = False
+        """Whether what webhooks want is known. Until it is, everything that one may want is stored."""
         self._loaded_at = -_RELOAD_SECONDS
         self._received: set[int] = set()
         self._swept_at = -_SWEEP_SECONDS
@@ -85,6 +87,7 @@ class WebhookDeliveries:
     def interest_changed(self) -> None:
         """A webhook was made, changed or deleted."""
         self._stale = True
+        self._known = False
         self.has_received.set()
         self.wanted.set()
 
@@ -104,8 +107,11 @@ class WebhookDeliveries:
         self._interests = {}
         for interest in found:
             self._interests.setdefault(interest.tenant_id, []).append(interest)
+        self._known = not self._stale
 
     def _is_wanted(self, tenant_id: str, session_id: str, type_: str) -> bool:
+        if not self._known:
+            return type_ in EVENT_TYPES
         return any(
             interest.session_id in (None, session_id) and wants(interest.events, type_)
             for interest in self._interests.get(tenant_id, ())
@@ -115,7 +121,7 @@ class WebhookDeliveries:
 
     def wants(self, event: Event) -> bool:
         """For the event bus; every event comes by here."""
-        if not self._interests or event.relayed or event.tenant_id not in self._interests:
+        if event.relayed or (self._known and event.tenant_id not in self._interests):
             return False
         if event.number is not None:
             self.wanted.set()  # its deliveries are there already
@@ -140,7 +146,7 @@ class WebhookDeliveries:
 
     def received(self, lease: Lease) -> None:
         """A message of this session is durable. On the way of every message: nothing is done here but remember."""
-        if self._interests and self._is_wanted(lease.tenant_id, lease.session_id, _RECEIVED):
+        if self._is_wanted(lease.tenant_id, lease.session_id, _RECEIVED):
             self._received.add(lease.session_ref)
             self.has_received.set()
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
+import structlog
 
 from orchestrator.domain.errors import (
     AlreadyPaired,
@@ -196,7 +197,7 @@ class SidecarClient:
     def __init__(self, http: aiohttp.ClientSession, port: int, token: str) -> None:
         self._http = http
         self._base = f"http://127.0.0.1:{port}"
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._token = token
         self.sends = Counter()
         """Sends by what became of them: `sent`, or the code of the error."""
 
@@ -275,7 +276,7 @@ class SidecarClient:
             response = await self._http.post(
                 f"{self._base}/v1/sessions/{session_ref}/media",
                 json={"message": message},
-                headers=self._headers,
+                headers=self._headers(),
                 timeout=timeout,
             )
         except aiohttp.ClientConnectorError as error:
@@ -290,12 +291,18 @@ class SidecarClient:
             except (aiohttp.ClientPayloadError, TimeoutError) as error:
                 raise MediaHostUnreachable from error
 
+    def _headers(self) -> dict[str, str]:
+        """With the name of the request that this is for, if it is for one, so that it is in the sidecar's log too."""
+        request_id = structlog.contextvars.get_contextvars().get("request_id")
+        named = {} if request_id is None else {"X-Request-Id": str(request_id)}
+        return {"Authorization": f"Bearer {self._token}", **named}
+
     async def _call(self, method: str, path: str, body: Any = None, *, seconds: float = _CALL_SECONDS) -> bytes:
         timeout = aiohttp.ClientTimeout(total=seconds)
         try:
             with client_span(f"sidecar {method}", **{"url.path": path}) as span:
                 async with self._http.request(
-                    method, self._base + path, json=body, headers={**self._headers, **span.headers}, timeout=timeout
+                    method, self._base + path, json=body, headers={**self._headers(), **span.headers}, timeout=timeout
                 ) as response:
                     content = await response.read()
                     status = response.status

@@ -59,6 +59,14 @@ TABLES: Final = (
     ),
     SealedTable("outbox_messages", "recipient", _OUTBOX, "'outbox-recipient'", "t.message_id", generation="0"),
     SealedTable("outbox_messages", "body", _OUTBOX, "'outbox-body'", "t.message_id", generation="0"),
+    SealedTable(
+        "outbox_files",
+        "content",
+        (*_OUTBOX, ("part", "integer")),
+        "'outbox-file'",
+        "t.message_id || ' ' || t.part",
+        generation="0",
+    ),
     SealedTable("stored_events", "data", (("number", "bigint"),), "'event'", "t.event_id", generation="0"),
     SealedTable("webhook_deliveries", "payload", (("number", "bigint"),), "'event'", "t.event_id", generation="0"),
     SealedTable(

@@ -5,7 +5,7 @@ Whoever has the session's lease takes messages out (``claim``, fenced by the epo
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,9 +21,10 @@ from orchestrator.domain.errors import (
     NotCancellable,
     OutboxFull,
     SessionNotFound,
+    StorageLimit,
 )
 from orchestrator.domain.event import Event
-from orchestrator.domain.outbox import MOST_WAITING, Bulk, MessageState, OutboxMessage, new_message_id
+from orchestrator.domain.outbox import MOST_FILES_BYTES, MOST_WAITING, Bulk, MessageState, OutboxMessage, new_message_id
 from orchestrator.domain.session import Lease
 from orchestrator.store.database import Database
 from orchestrator.store.sealing import Sealer, place_of
@@ -34,7 +35,7 @@ UNREADABLE = "(unreadable)"
 
 _MESSAGE_COLUMNS = """
     m.message_id, m.number, m.session_ref, m.recipient, m.state, m.paced, m.bulk_id, m.accepted_at, m.send_at, m.deadline,
-    m.attempts, m.error, m.sent_at, m.delivered_at, m.read_at, m.settled_at
+    m.attempts, m.error, m.sent_at, m.delivered_at, m.read_at, m.settled_at, m.file_bytes
 """
 
 # The owner has to be woken if it is another replica. One that just died leaves a job that nobody does; whoever takes over looks.
@@ -44,8 +45,9 @@ _SESSION = sa.text(
            (SELECT count(*) FROM (
                 SELECT FROM outbox_messages m
                 WHERE m.session_ref = s.session_ref AND m.state IN ('queued', 'sending') LIMIT {MOST_WAITING + 1}
-            ) AS waiting) AS waiting
-    FROM sessions s LEFT JOIN leases l USING (session_ref)
+            ) AS waiting) AS waiting,
+           coalesce(t.stored_bytes >= t.storage_bytes, false) AS storage_full
+    FROM sessions s JOIN tenants t USING (tenant_id) LEFT JOIN leases l USING (session_ref)
     WHERE s.tenant_id = :tenant_id AND s.session_id = :session_id AND s.deleted_at IS NULL
     """  # noqa: S608 (constants)
 )
@@ -53,8 +55,8 @@ _SESSION = sa.text(
 _ACCEPT = sa.text(
     f"""
     INSERT INTO outbox_messages AS m
-        (session_ref, message_id, chat, recipient, body, paced, bulk_id, idempotency_key, digest, send_at, deadline)
-    SELECT :session_ref, v.message_id, v.chat, v.recipient, v.body, :paced, :bulk_id, :key, :digest,
+        (session_ref, message_id, chat, recipient, body, file_bytes, paced, bulk_id, idempotency_key, digest, send_at, deadline)
+    SELECT :session_ref, v.message_id, v.chat, v.recipient, v.body, :file_bytes, :paced, :bulk_id, :key, :digest,
            coalesce(:send_at, clock_timestamp()), coalesce(:deadline, coalesce(:send_at, now()) + :default_deadline)
     FROM unnest(CAST(:ids AS text[]), CAST(:chats AS bytea[]), CAST(:recipients AS bytea[]), CAST(:bodies AS bytea[]))
         WITH ORDINALITY AS v (message_id, chat, recipient, body, position)
@@ -63,6 +65,7 @@ _ACCEPT = sa.text(
     RETURNING {_MESSAGE_COLUMNS}
     """  # noqa: S608 (constants)
 ).bindparams(
+    sa.bindparam("file_bytes", type_=sa.BigInteger),
     sa.bindparam("bulk_id", type_=sa.Text),
     sa.bindparam("key", type_=sa.Text),
     sa.bindparam("send_at", type_=sa.DateTime(timezone=True)),
@@ -72,6 +75,36 @@ _ACCEPT = sa.text(
 
 _BY_KEY = sa.text(
     f"SELECT {_MESSAGE_COLUMNS}, m.digest FROM outbox_messages m WHERE m.session_ref = :session_ref AND m.idempotency_key = :key"  # noqa: S608
+)
+
+_ADD_PART = sa.text(
+    "INSERT INTO outbox_files (session_ref, message_id, part, content) VALUES (:session_ref, :message_id, :part, :content)"
+)
+
+_PART = sa.text(
+    "SELECT content FROM outbox_files WHERE session_ref = :session_ref AND message_id = :message_id AND part = :part"
+)
+
+_WAITING_BYTES = sa.text(
+    """
+    SELECT coalesce(sum(file_bytes), 0) FROM outbox_messages WHERE session_ref = :session_ref AND state IN ('queued', 'sending')
+    """
+)
+
+# Until it is measured again; what is measured counts the file itself.
+_COUNT_FILE = sa.text(
+    """
+    UPDATE tenants SET stored_bytes = coalesce(stored_bytes, 0) + :bytes
+    WHERE tenant_id = :tenant_id AND storage_bytes IS NOT NULL
+    RETURNING stored_bytes > storage_bytes AS too_much
+    """
+)
+
+_FORGET_FILES = sa.text(
+    """
+    DELETE FROM outbox_files f USING unnest(CAST(:refs AS bigint[]), CAST(:ids AS text[])) AS v (session_ref, message_id)
+    WHERE f.session_ref = v.session_ref AND f.message_id = v.message_id
+    """
 )
 
 # In the queue of the owner, once: a job that waits already wakes it just as well.
@@ -269,6 +302,14 @@ class NewMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class NewFile:
+    """What waits with a message: its size in bytes, and its parts."""
+
+    size: int
+    parts: AsyncIterable[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Acceptance:
     """How the messages of one request are to be sent. ``digest`` is of all that the request asks for."""
 
@@ -291,6 +332,7 @@ class Claimed:
     """None: it can't be opened."""
     left_over: bool
     may_have_left: bool
+    has_file: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,13 +365,24 @@ class OutboxStore:
         self._events = events
 
     async def accept(
-        self, tenant_id: str, session_id: str, message: NewMessage, how: Acceptance, own_replica: str
+        self,
+        tenant_id: str,
+        session_id: str,
+        message: NewMessage,
+        how: Acceptance,
+        own_replica: str,
+        file: NewFile | None = None,
     ) -> OutboxMessage:
-        """Keep a message, or find the one that this key was used for before. Wakes the owner if it is another replica."""
+        """Keep a message, or find the one that this key was used for before. Wakes the owner if it is another replica.
+
+        ``OutboxFull``, ``StorageLimit``.
+        """
         async with self._database.begin() as connection:
             session_ref = await self._session_to_fill(connection, tenant_id, session_id, 1, own_replica)
-            rows = await self._insert(connection, tenant_id, session_ref, [message], how, None)
+            rows = await self._insert(connection, tenant_id, session_ref, [message], how, None, file)
             if rows:
+                if file is not None:
+                    await self._keep_file(connection, tenant_id, session_ref, rows[0].message_id, file)
                 return self._message(tenant_id, rows[0])
             earlier = (
                 await connection.execute(_BY_KEY, {"session_ref": session_ref, "key": how.idempotency_key})
@@ -391,12 +444,43 @@ class OutboxStore:
             raise SessionNotFound
         if row.waiting + number > MOST_WAITING:
             raise OutboxFull
+        if row.storage_full:
+            raise StorageLimit
         if row.owner is not None and row.owner != own_replica:
             lock = f"drain:{row.owner}:{row.session_ref}"
             await connection.execute(
                 _WAKE, {"queue": queue_of(row.owner), "lock": lock, "session_ref": row.session_ref}
             )
         return int(row.session_ref)
+
+    async def _keep_file(
+        self, connection: AsyncConnection, tenant_id: str, session_ref: int, message_id: str, file: NewFile
+    ) -> None:
+        waiting = (await connection.execute(_WAITING_BYTES, {"session_ref": session_ref})).scalar_one()
+        if waiting > MOST_FILES_BYTES:
+            raise OutboxFull
+        named = {"session_ref": session_ref, "message_id": message_id}
+        number = 0
+        async for content in file.parts:
+            sealed = self._sealer.seal(content, _file_place(tenant_id, session_ref, message_id, number))
+            await connection.execute(_ADD_PART, {**named, "part": number, "content": sealed})
+            number += 1
+        # Last: it locks the tenant.
+        counted = await connection.execute(_COUNT_FILE, {"tenant_id": tenant_id, "bytes": file.size})
+        if counted.scalar_one_or_none():
+            raise StorageLimit
+
+    async def file(self, lease: Lease, message_id: str) -> AsyncIterator[bytes]:
+        """The file of a message that waits, part by part; ``AuthStateCorrupt`` when it can't be opened."""
+        named, number = {"session_ref": lease.session_ref, "message_id": message_id}, 0
+        while True:
+            async with self._database.begin() as connection:
+                content = (await connection.execute(_PART, {**named, "part": number})).scalar_one_or_none()
+            if content is None:
+                return
+            place = _file_place(lease.tenant_id, lease.session_ref, message_id, number)
+            yield self._sealer.open(bytes(content), place)
+            number += 1
 
     async def _insert(
         self,
@@ -406,6 +490,7 @@ class OutboxStore:
         messages: Sequence[NewMessage],
         how: Acceptance,
         bulk_id: str | None,
+        file: NewFile | None = None,
     ) -> Sequence[sa.Row[Any]]:
         ids = [new_message_id() for _ in messages]
         parameters = {
@@ -420,6 +505,7 @@ class OutboxStore:
                 self._sealer.seal(message.body, _body_place(tenant_id, session_ref, name))
                 for message, name in zip(messages, ids, strict=True)
             ],
+            "file_bytes": None if file is None else file.size,
             "paced": how.paced,
             "bulk_id": bulk_id,
             "key": how.idempotency_key if bulk_id is None else None,
@@ -452,6 +538,7 @@ class OutboxStore:
                 self._body(lease.tenant_id, row),
                 row.left_over,
                 row.may_have_left,
+                row.file_bytes is not None,
             )
             for row in rows
         ]
@@ -600,7 +687,11 @@ class OutboxStore:
     async def _told(
         self, connection: AsyncConnection, sessions: Mapping[int, Lease], rows: Sequence[sa.Row[Any]]
     ) -> Changed:
-        """The messages in these rows, and the events of those that aren't queued again."""
+        """The messages in these rows, and the events of those that aren't queued again; files of these are gone."""
+        over = [row for row in rows if row.file_bytes is not None and row.settled_at is not None]
+        if over:
+            named = {"refs": [row.session_ref for row in over], "ids": [row.message_id for row in over]}
+            await connection.execute(_FORGET_FILES, named)
         changed = [
             (sessions[row.session_ref], self._message(sessions[row.session_ref].tenant_id, row))
             for row in rows
@@ -711,6 +802,10 @@ async def _session_ref(connection: AsyncConnection, tenant_id: str, session_id: 
 
 def _recipient_place(tenant_id: str, session_ref: int, message_id: str) -> bytes:
     return place_of(tenant_id, session_ref, 0, "outbox-recipient", message_id)
+
+
+def _file_place(tenant_id: str, session_ref: int, message_id: str, part: int) -> bytes:
+    return place_of(tenant_id, session_ref, 0, "outbox-file", f"{message_id} {part}")
 
 
 def _body_place(tenant_id: str, session_ref: int, message_id: str) -> bytes:

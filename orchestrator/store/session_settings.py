@@ -66,6 +66,7 @@ class SessionSettingsStore:
             values = {
                 "settings": self._sealer.seal(text, _place(row.tenant_id, row.session_ref)),
                 "retention_days": after.retention_days,
+                "own_webhooks_only": after.own_webhooks_only,
             }
             insert = postgresql.insert(session_settings).values(session_ref=row.session_ref, **values)
             await connection.execute(

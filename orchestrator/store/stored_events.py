@@ -27,6 +27,8 @@ ADD_DELIVERIES = """
         JOIN webhooks w ON w.tenant_id = s.tenant_id AND w.enabled AND coalesce(w.session_ref, e.session_ref) = e.session_ref
             AND (e.type = ANY(w.events) OR :all_types = ANY(w.events) AND e.type = ANY(CAST(:known_types AS text[])))
             AND w.from_number < e.number
+            AND (w.session_ref IS NOT NULL
+                 OR NOT EXISTS (SELECT FROM session_settings o WHERE o.session_ref = e.session_ref AND o.own_webhooks_only))
         ORDER BY e.number
         RETURNING webhook_id, session_ref
     ), streams AS (

@@ -322,6 +322,7 @@ outbox_messages = Table(
     Column("chat", LargeBinary, nullable=False),
     Column("recipient", LargeBinary, nullable=False),
     Column("body", LargeBinary),
+    Column("file_bytes", BigInteger),
     Column("state", Text, nullable=False, server_default=text("'queued'")),
     Column("paced", Boolean(), nullable=False),
     Column("bulk_id", Text, ForeignKey("outbox_bulks.bulk_id", ondelete="CASCADE")),
@@ -454,6 +455,23 @@ webhook_deliveries = Table(
 
 #: What an owner decided about a session; ``settings`` is sealed, and holds what isn't as by default. ``retention_days`` is there
 #: beside, for who deletes by it.
+#: The file of a message that waits, in parts; gone with the message's content.
+outbox_files = Table(
+    "outbox_files",
+    metadata,
+    Column("session_ref", BigInteger, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("session_ref", "message_id", "part"),
+    ForeignKeyConstraint(
+        ["session_ref", "message_id"],
+        ["outbox_messages.session_ref", "outbox_messages.message_id"],
+        name="message",
+        ondelete="CASCADE",
+    ),
+)
+
 session_settings = Table(
     "session_settings",
     metadata,
@@ -466,6 +484,7 @@ session_settings = Table(
     ),
     Column("settings", LargeBinary, nullable=False),
     Column("retention_days", Integer),
+    Column("own_webhooks_only", Boolean(), nullable=False, server_default=text("false")),
     Column("changed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("retention_days BETWEEN 0 AND 3650", name="retention_days"),
 )

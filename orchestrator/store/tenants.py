@@ -53,6 +53,11 @@ _MEASURE = """
         UNION ALL SELECT r.tenant_id, pg_column_size(m.message) FROM refs r JOIN sent_messages m USING (session_ref)
         UNION ALL SELECT r.tenant_id, pg_column_size(i.event) FROM refs r JOIN incoming_messages i USING (session_ref)
         UNION ALL SELECT r.tenant_id, pg_column_size(i.event) FROM refs r JOIN kept_messages i USING (session_ref)
+        UNION ALL SELECT r.tenant_id, coalesce(pg_column_size(o.body), 0) FROM refs r JOIN outbox_messages o USING (session_ref)
+        UNION ALL SELECT r.tenant_id, pg_column_size(f.content) FROM refs r JOIN outbox_files f USING (session_ref)
+        UNION ALL SELECT r.tenant_id, pg_column_size(e.data) FROM refs r JOIN stored_events e USING (session_ref)
+        UNION ALL SELECT r.tenant_id, coalesce(pg_column_size(d.payload), 0) FROM refs r JOIN webhook_deliveries d USING (session_ref)
+        UNION ALL SELECT r.tenant_id, pg_column_size(d.value) FROM refs r JOIN directory d USING (session_ref)
     )
     UPDATE tenants t SET measured_at = now(), stored_bytes =
         (SELECT coalesce(sum(size), 0) FROM sizes WHERE sizes.tenant_id = t.tenant_id)

@@ -89,7 +89,13 @@ class Queueing(Request, frozen=True, forbid_unknown_fields=False):
 
 
 class Message(Queueing, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
-    to: Annotated[str, text("A phone number with country code, a jid, or `status@broadcast`.", example="5511988887777")]
+    to: Annotated[
+        str,
+        text(
+            "A phone number with country code, a jid (of a channel too: @newsletter), or `status@broadcast`.",
+            example="5511988887777",
+        ),
+    ]
 
 
 class QuotingMessage(Message, frozen=True, kw_only=True):

@@ -27,6 +27,10 @@ class Settings(Answer, frozen=True, kw_only=True):
             description="For how long a chat's messages are kept, 0: not at all; null: as the tenant's chat_retention_days says."
         ),
     ]
+    own_webhooks_only: Annotated[
+        bool,
+        Meta(description="Only webhooks with this session's session_id hear of it, and not those of all sessions."),
+    ]
 
 
 class ChangeSettings(Request, frozen=True, kw_only=True):
@@ -43,6 +47,7 @@ class ChangeSettings(Request, frozen=True, kw_only=True):
     reject_call_message: Annotated[str, Meta(min_length=1, max_length=4096)] | UnsetType | None = UNSET
     history_sync: HistorySync | UnsetType | None = UNSET
     retention_days: Annotated[int, Meta(ge=0, le=3650)] | UnsetType | None = UNSET
+    own_webhooks_only: bool | UnsetType | None = UNSET
 
 
 class ChangedSettings(Answer, frozen=True, kw_only=True):

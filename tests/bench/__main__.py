@@ -17,7 +17,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.bench import batch_limit, kills, machine, messages, plan, recording, report, restart, restore, stores
+from tests.bench import (
+    batch_limit,
+    kills,
+    machine,
+    messages,
+    plan,
+    recording,
+    report,
+    restart,
+    restore,
+    stores,
+    through,
+)
 from tests.bench.disks import FAST, slow_disk
 from tests.bench.loads import Load, LoadFailed, measure
 from tests.bench.picture import picture
@@ -27,7 +39,7 @@ from tests.bench.stores import Services, Store
 from tests.bench.targets import verdicts
 from tests.support.postgres import short_folder
 
-PARTS = ("stores", "restore", "kills", "messages", "restarts")
+PARTS = ("stores", "restore", "kills", "messages", "through", "restarts")
 DOCS = stores.PROJECT / "docs"
 
 
@@ -62,6 +74,10 @@ class Benchmark:
                 if "messages" in self.parts:
                     for sessions in self.size.talking:
                         await self._collect(messages.measure(disk, sessions, self.size.messages, 0))
+            if "through" in self.parts:
+                for sessions in self.size.through:
+                    size = self.size
+                    await self._collect(through.measure(sessions, size.sends, size.events, size.through_rounds))
             if "restarts" in self.parts:
                 await self._collect(restart.measure(self.size.restarted, self.size.restarts))
 

@@ -5,7 +5,7 @@ import contextlib
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from tests.bench.disks import BenchPostgres, Disk
@@ -68,14 +68,18 @@ class Stage:
         await asyncio.gather(*(send_all(account) for account in self.accounts))
         await self._settled()
 
-    async def quiet(self) -> None:
-        """Wait until what follows a pairing is over: pre-keys are stored, verification backups made."""
+    async def verified(self) -> None:
+        """Wait until each session has made its first verification backup."""
 
-        async def verified() -> bool:
+        async def all_of_them() -> bool:
             listed = await self.product.call("GET", "/v1/sessions?limit=200")
             return listed.status == 200 and all(session["verification"] for session in listed.json["sessions"])
 
-        await eventually(verified, seconds=120, what="a verification backup of every session")
+        await eventually(all_of_them, seconds=120, what="a verification backup of every session")
+
+    async def quiet(self) -> None:
+        """Wait until what follows a pairing is over: pre-keys are stored, verification backups made."""
+        await self.verified()
         deadline = time.monotonic() + 120
         while True:
             begin = self.meters.read()
@@ -135,8 +139,8 @@ def _differences(begin: Reading, end: Reading) -> dict[str, float]:
 
 
 @contextlib.asynccontextmanager
-async def stage(disk: Disk, sessions: int) -> AsyncIterator[Stage]:
-    """Paired sessions with somebody who listens to their events."""
+async def stage(disk: Disk, sessions: int, more: Mapping[str, str] | None = None) -> AsyncIterator[Stage]:
+    """Paired sessions with somebody who listens to their events; ``more`` settings."""
     with short_folder("bm") as service, short_folder("bn") as folder:
         postgres = BenchPostgres(service, disk)
         postgres.prepare()
@@ -146,6 +150,7 @@ async def stage(disk: Disk, sessions: int) -> AsyncIterator[Stage]:
                 "DATABASE_URL": postgres.url,
                 "SESSION_ENCRYPTION_KEYS": secrets.token_hex(32),
                 "BACKUP_INITIAL_DELAY_SECONDS": "1",
+                **(more or {}),
             }
             async with (
                 fake_whatsapp() as whatsapp,

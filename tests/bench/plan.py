@@ -18,6 +18,9 @@ BATCH_LIMIT = "64-row batches"
 RESTART = "restart"
 MESSAGE = "message "
 """Followed by the kind."""
+SENDS, EVENTS = "sends through the API", "event to a webhook"
+OURS, BARE = "ours", "bare Baileys"
+"""Who is compared there."""
 FILLED = "keys stored: "
 """Followed by how many."""
 
@@ -34,7 +37,8 @@ FILLED_SESSIONS = 10
 @dataclass(frozen=True)
 class Size:
     """How much is done. ``seconds`` of each run; ``pairings`` in each round; ``restored`` sessions in one go; ``talking``
-    real sessions that exchange ``messages`` of each kind; ``restarted`` real sessions, killed ``restarts`` times."""
+    real sessions that exchange ``messages`` of each kind; ``restarted`` real sessions, killed ``restarts`` times; ``through`` real sessions
+    that send ``sends`` messages by the API and get ``events`` in each of ``through_rounds``, beside bare Baileys."""
 
     rounds: int
     seconds: float
@@ -46,6 +50,10 @@ class Size:
     messages: int
     restarted: tuple[int, ...]
     restarts: int
+    through: tuple[int, ...]
+    sends: int
+    events: int
+    through_rounds: int
 
 
 FULL = Size(
@@ -59,6 +67,10 @@ FULL = Size(
     messages=400,
     restarted=(1, 100, 500),
     restarts=3,
+    through=(1, 50),
+    sends=2000,
+    events=600,
+    through_rounds=3,
 )
 QUICK = Size(
     rounds=1,
@@ -71,6 +83,10 @@ QUICK = Size(
     messages=40,
     restarted=(1, 10),
     restarts=1,
+    through=(1, 3),
+    sends=30,
+    events=20,
+    through_rounds=1,
 )
 
 

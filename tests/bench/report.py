@@ -6,7 +6,21 @@ from typing import Any
 
 from tests.bench import plan, stores
 from tests.bench.disks import FAST
-from tests.bench.plan import FIRST_KEY, KILLED, LIGHT, MESSAGE, PAIRING, PREFETCHED_KEY, RESTART, RESTORE, WRITES
+from tests.bench.plan import (
+    BARE,
+    EVENTS,
+    FIRST_KEY,
+    KILLED,
+    LIGHT,
+    MESSAGE,
+    OURS,
+    PAIRING,
+    PREFETCHED_KEY,
+    RESTART,
+    RESTORE,
+    SENDS,
+    WRITES,
+)
 from tests.bench.runs import Runs, Spread
 from tests.bench.targets import SLOW, Verdict
 
@@ -64,6 +78,7 @@ def tables(runs: Runs, verdicts: Iterable[Verdict]) -> list[Table]:
         growth_table(runs),
         restore_table(runs),
         messages_table(runs),
+        through_table(runs),
         restarts_table(runs),
         kills_table(runs),
     ]
@@ -175,6 +190,30 @@ def messages_table(runs: Runs) -> Table:
     return Table("What one message costs the whole product", header, rows, note)
 
 
+def through_table(runs: Runs) -> Table:
+    """The way through the product, as a ratio to Baileys without any product around it."""
+    rows = []
+    for sessions in sorted({run.sessions for run in runs.all if run.load == SENDS}):
+        for load, figure, words, form in (
+            (SENDS, "sends_per_second", "sends/s", ".0f"),
+            (SENDS, "p50_ms", "a send, median ms", ".1f"),
+            (SENDS, "p99_ms", "a send, p99 ms", ".1f"),
+            (EVENTS, "p50_ms", "a message to its receiver, median ms", ".1f"),
+            (EVENTS, "p99_ms", "a message to its receiver, p99 ms", ".1f"),
+        ):
+            ours, bare = (
+                runs.spread(figure, store, disk=FAST.name, load=load, sessions=sessions) for store in (OURS, BARE)
+            )
+            ratio = runs.ratio(figure, OURS, (BARE,), disk=FAST.name, load=load, sessions=sessions)
+            rows.append([words, str(sessions), _plain(ours, form), _plain(bare, form), _with_range(ratio, "x")])
+    note = (
+        "Real sessions, warm, 4 sends of each at a time. Ours: POST to the public API until its 201, and from a contact's "
+        "phone to the webhook's receiver, with everything durable on the way. Bare Baileys, the limit: all sessions in one "
+        "Node process, `sendMessage` and `messages.upsert`, an auth state in memory. Ratios of the same round, [lowest-highest]."
+    )
+    return Table("Through the API, and to a webhook", ["", "sessions", "ours", "bare Baileys", "ratio"], rows, note)
+
+
 def restarts_table(runs: Runs) -> Table:
     measured = [run for run in runs.all if run.load == RESTART]
     rows = []
@@ -219,7 +258,7 @@ def page(facts: Mapping[str, Any], tables: Iterable[Table]) -> str:
         [
             "# Benchmarks",
             "",
-            "`make bench` measures all of this anew; it takes about 50 minutes on two cores and needs Linux. "
+            "`make bench` measures all of this anew; it takes about an hour on two cores and needs Linux. "
             "`make bench ARGUMENTS=--quick` shows in a few minutes that it works.",
             "",
             "![Keys per second, CPU and latency of all stores](benchmarks.svg)",

@@ -47,7 +47,7 @@ def png(width: int, height: int) -> bytes:
 
 
 PICTURE = png(640, 320)
-OGG = b"OggS" + bytes(3000)
+OGG = b"OggS" + bytes(24) + b"OpusHead" + bytes(3000)
 MP4 = b"\0\0\0\x18ftypmp42" + bytes(200_000)
 WEBP = b"RIFF\x20\0\0\0WEBPVP8 " + bytes(100)
 PDF = b"%PDF-1.7 " + bytes(1000)
@@ -236,6 +236,98 @@ async def test_status_posts(product: Tree, whatsapp: FakeWhatsApp, ana: str, sit
     assert image["media"]["sha256"] == hashlib.sha256(PICTURE).hexdigest()
 
 
+async def test_status_posts_of_others_are_told_unless_they_are_ignored(
+    product: Tree, whatsapp: FakeWhatsApp, heard: Heard, ana: str
+) -> None:
+    async def post(text: str) -> str:
+        order = {"from": ana, "to": PHONE, "status": True, "text": text}
+        return str((await whatsapp.call("POST", "/send", order))["id"])
+
+    event = await heard.wait_for("message.received", message_id=await post("Na praia"))
+    assert (event["chat"], event["sender"], event["text"]) == ("status@broadcast", ana, "Na praia")
+    quoted = {"message_id": event["message_id"], "chat": "status@broadcast"}
+    reply = await seen(product, whatsapp, ana, type="text", text="Que inveja", quoted=quoted)
+    context = reply["content"]["extendedTextMessage"]["contextInfo"]
+    assert (context["remoteJid"], context["participant"]) == ("status@broadcast", ana)
+    settings = "/v1/sessions/loja/settings"
+    assert (await product.call("PATCH", settings, {"ignore_status": True})).status == 200
+    ignored = await post("Ainda na praia")
+    after = await whatsapp.send(ana, PHONE, "Viu?")
+    await heard.wait_for("message.received", message_id=after)
+    assert ignored not in [data["message_id"] for data in heard.of("message.received")]
+    assert (await product.call("PATCH", settings, {"ignore_status": None})).status == 200
+
+
+async def test_a_channel_is_posted_to_and_heard(
+    product: Tree, whatsapp: FakeWhatsApp, heard: Heard, ana: str, site: str
+) -> None:
+    made = await product.call("POST", "/v1/sessions/loja/channels", {"name": "Ofertas"})
+    channel = made.json["channel_id"]
+    await whatsapp.call("POST", "/follow", {"from": ana, "channel": channel})
+    post = await seen(product, whatsapp, ana, chat=channel, type="text", text="Tudo pela metade")
+    assert (post["chat"], post["content"]["extendedTextMessage"]["text"]) == (channel, "Tudo pela metade")
+    image = await seen(product, whatsapp, ana, chat=channel, type="image", media={"url": site + "/a.png"}, caption="Já")
+    assert image["media"] == file_of(PICTURE, "imageMessage", "image/png")
+    refused = await product.call("POST", MESSAGES, {"to": channel, "type": "text", "text": "x", "quoted": post["id"]})
+    assert (refused.status, refused.code) == (422, "invalid_request")
+    theirs = (await whatsapp.call("POST", "/channels", {"from": ana, "name": "Ana"}))["id"]
+    assert (await product.call("PUT", f"/v1/sessions/loja/channels/{theirs}/follow")).status == 204
+    told = (await whatsapp.call("POST", "/send", {"from": ana, "channel": theirs, "text": "Novidade"}))["id"]
+    event = await heard.wait_for("message.received", message_id=told)
+    assert (event["chat"], event["sender"], event["text"]) == (theirs, theirs, "Novidade")
+
+
+async def test_a_file_in_a_form_waits_in_the_outbox_and_reaches_the_phone(
+    product: Tree, whatsapp: FakeWhatsApp, ana: str
+) -> None:
+    large = PDF + bytes(1_500_000)
+    message = f'{{"to": "{ana}", "type": "document", "queue": true}}'
+    answer = await product.upload("loja", message, large, "nota.pdf", "application/pdf")
+    assert (answer.status, answer.json["state"]) == (202, "queued"), answer.body
+    document = await whatsapp.read_by(ana, answer.json["message_id"])
+    assert document["media"] == file_of(large, "documentMessage", "application/pdf")
+    assert document["content"]["documentMessage"]["fileName"] == "nota.pdf"
+
+
+async def test_a_bulk_says_to_each_of_its_recipients_what_is_meant_for_him(
+    product: Tree, whatsapp: FakeWhatsApp, ana: str
+) -> None:
+    session, bia = "/v1/sessions/loja", await whatsapp.contact()
+    assert (await product.call("PUT", f"{session}/pacing", {"applies_to": "none"})).status == 200
+    names = {ana: "Ana", bia: "Bia"}
+    bulk = {
+        "template": {"type": "text", "text": "Olá, {{name}}!"},
+        "messages": [{"to": jid, "variables": {"name": name}} for jid, name in names.items()],
+    }
+    made = await product.call("POST", f"{session}/bulk", bulk)
+    assert made.status == 202, made.body
+    waiting = await product.call("GET", f"{session}/outbox?bulk_id={made.json['bulk_id']}")
+    for message in waiting.json["messages"]:
+        read = await whatsapp.read_by(message["to"], message["message_id"])
+        assert read["text"] == f"Olá, {names[message['to']]}!"
+
+    async def done() -> bool:
+        return bool((await product.call("GET", f"{session}/bulk/{made.json['bulk_id']}")).json["done"])
+
+    await eventually(done, 15, "the bulk to be done")
+    assert len(waiting.json["messages"]) == 2
+
+
+async def test_a_request_is_in_the_log_of_each_process_by_its_name(
+    product: Tree, whatsapp: FakeWhatsApp, ana: str, site: str
+) -> None:
+    await whatsapp.call("POST", "/media", {"status": 500})
+    image = {"to": ana, "type": "image", "media": {"url": site + "/a.png"}}
+    answer = await product.call("POST", MESSAGES, image, **{"X-Request-Id": "order-4711"})
+    await whatsapp.call("POST", "/media", {})
+    assert (answer.status, answer.code, answer.json["request_id"]) == (502, "send_failed", "order-4711")
+
+    async def logged() -> bool:
+        return any("send_failed" in line and "order-4711" in line for line in product.child.output.splitlines())
+
+    await eventually(logged, 15, "the sidecar to log the failed send with its request")
+
+
 async def download(product: Tree, message_id: str, query: str = "") -> Answer:
     return await product.call("GET", f"{MESSAGES}/{message_id}/media{query}")
 
@@ -309,6 +401,11 @@ async def test_a_chat_s_messages_are_kept_when_its_tenant_wants_it(
     page = (await product.call("GET", f"{kept}?limit=1")).json
     after = (await product.call("GET", f"{kept}?limit=1&cursor={page['next_cursor']}")).json
     assert [m["message_id"] for m in page["messages"] + after["messages"]] == [m["message_id"] for m in messages[:2]]
+    order = {"from": chat, "to": PHONE, "status": True, "text": "Na praia"}
+    posted = (await whatsapp.call("POST", "/send", order))["id"]
+    await heard.wait_for("message.received", message_id=posted)
+    statuses = (await product.call("GET", "/v1/sessions/loja/chats/status@broadcast/messages")).json["messages"]
+    assert (statuses[0]["message_id"], statuses[0]["sender"]) == (posted, chat)
     nobody = await product.call("GET", "/v1/sessions/loja/chats/5511000000000/messages")
     assert nobody.json == {"messages": [], "next_cursor": None}
 

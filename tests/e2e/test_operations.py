@@ -13,6 +13,7 @@ from tests.support.postgres import short_folder
 from tests.support.proxy import proxy
 from tests.support.tree import Tree, tree
 from tests.support.waiting import eventually
+from tests.support.webhook_receiver import receiver
 
 # The tests come one after the other and share the session.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -51,11 +52,16 @@ class World:
     async def knows(self, things: str, **detail: Any) -> dict[str, Any]:
         """One of what the session lists, with these details."""
 
+        listed: list[dict[str, Any]] = []
+
         async def found() -> dict[str, Any] | None:
-            listed = (await self.ask("GET", f"/{things}"))[things]
+            listed[:] = (await self.ask("GET", f"/{things}"))[things]
             return next((each for each in listed if all(each.get(k) == v for k, v in detail.items())), None)
 
-        answer = await eventually(found, 20, f"{things} to have {detail}")
+        try:
+            answer = await eventually(found, 20, f"{things} to have {detail}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; there are {listed}") from error
         assert answer is not None
         return answer
 
@@ -140,6 +146,15 @@ async def test_a_group_from_its_creation_to_leaving_it(world: World) -> None:
     assert outcomes["participants"] == [{"jid": world.bia, "lid": world.bia_lid, "done": False, "code": 403}]
     promoted = await world.ask("POST", f"{group}/participants", {"action": "promote", "participants": [world.ana]})
     assert promoted["participants"][0]["done"]
+    demoted = await world.ask("POST", f"{group}/participants", {"action": "demote", "participants": [world.ana]})
+    assert demoted["participants"][0]["done"]
+    more = {"description": "Quem vende", "locked": True, "join_approval": True}
+    await world.ask("PATCH", group, more, status=204)
+    for change in ("subject", "description", "announcement", "locked", "ephemeral", "promote", "demote"):
+        await world.sees("group", group=made["group_id"], change=change)
+    shown = await world.ask("GET", group)
+    assert {name: shown[name] for name in more} == more
+    await world.ask("PATCH", group, {"join_approval": False}, status=204)
     await world.ask("PUT", f"{group}/picture", {"picture": JPEG}, status=204)
     await world.ask("DELETE", f"{group}/picture", status=204)
     await world.sees("picture", of=made["group_id"], bytes=None)
@@ -157,9 +172,50 @@ async def test_a_group_from_its_creation_to_leaving_it(world: World) -> None:
     page = await world.ask("GET", "/groups?limit=1")
     assert [(g["group_id"], g["size"]) for g in page["groups"]] == [(made["group_id"], 3)]
     assert page["next_cursor"] is None
+    removed = await world.ask("POST", f"{group}/participants", {"action": "remove", "participants": [world.bia]})
+    assert removed["participants"][0]["done"]
     await world.ask("POST", f"{group}/leave", status=204)
+    await world.sees("group", group=made["group_id"], change="leave")
     refused = await world.ask("GET", f"/groups/{MISSING}", status=422)
     assert (refused["code"], refused["whatsapp_code"]) == ("whatsapp_refused", 404)
+
+
+async def test_what_others_do_to_a_group_is_told_to_streams_and_webhooks_unless_groups_are_ignored(
+    world: World,
+) -> None:
+    group = (await world.whatsapp.call("POST", "/groups", {"subject": "Bairro", "members": [world.ana, PHONE]}))["jid"]
+    author = {"jid": world.ana, "lid": world.ana_lid}
+
+    async def change(**order: Any) -> None:
+        await world.whatsapp.call("POST", "/group-change", {"from": world.ana, "group": group, **order})
+
+    async with receiver() as receiving, listening(world.product, "?session_id=loja") as heard:
+        events = ["group.participants", "group.updated"]
+        hook = await world.product.call("POST", "/v1/webhooks", {"url": receiving.url(), "events": events})
+        assert hook.status == 201, hook.body
+        receiving.secrets.append(hook.json["secret"])
+        await change(change="add", participants=[world.bia])
+        await change(change="subject", text="Vila")
+        added = await heard.wait_for("group.participants", group=group)
+        assert (added["action"], added["author"]) == ("add", author)
+        assert added["participants"] == [{"jid": world.bia, "lid": world.bia_lid}]
+        renamed = await heard.wait_for("group.updated", group=group)
+        assert (renamed["changes"], renamed["author"]) == ({"subject": "Vila"}, author)
+
+        async def posted() -> bool:
+            return len(receiving.taken()) >= len(events)
+
+        await eventually(posted, 15, "both to be posted")
+        assert [taken.event["type"] for taken in receiving.taken()] == events
+        assert receiving.taken()[0].data["participants"] == added["participants"]
+        await world.ask("PATCH", "/settings", {"ignore_groups": True})
+        await change(change="remove", participants=[world.bia])
+        await world.ask("PATCH", "/settings", {"ignore_groups": None})
+        await change(change="subject", text="Bairro")
+        await heard.wait_for("group.updated", changes={"subject": "Bairro"})
+        assert [data["action"] for data in heard.of("group.participants")] == ["add"]
+        await world.product.call("DELETE", f"/v1/webhooks/{hook.json['webhook_id']}")
+    await world.ask("POST", f"/groups/{group}/leave", status=204)
 
 
 async def test_chats_are_read_archived_and_labelled_and_known_over_a_crash(world: World) -> None:
@@ -171,12 +227,22 @@ async def test_chats_are_read_archived_and_labelled_and_known_over_a_crash(world
     await world.sees("read", chat=world.ana, ids=[first], type="read")
     second = await world.whatsapp.send(world.ana, PHONE, "Alguém aí?")
     await world.knows("chats", chat=world.ana, unread_count=1)
+    for archived in (True, False):  # which unpins it
+        await world.ask("PATCH", chat, {"archived": archived}, status=204)
+        await world.knows("chats", chat=world.ana, archived=archived)
     label = await world.ask("POST", "/labels", {"name": "Novo", "color": 4}, status=201)
     await world.ask("PUT", f"/labels/{label['label_id']}/chats/{world.ana}", status=204)
     await world.ask("PUT", f"/labels/{label['label_id']}", {"name": "Cliente", "color": 5}, status=204)
     await world.knows("labels", name="Cliente", color=5)
     await world.ask("PATCH", chat, {"pinned": True, "muted_until": "2099-01-01T00:00:00Z"}, status=204)
     await world.knows("chats", chat=world.ana, pinned=True, muted=True, labels=[label["label_id"]])
+    labelled = f"/labels/{label['label_id']}/chats/{world.ana}/messages/{second}"
+    index = ["label_message", label["label_id"], world.ana_lid, second, "0", "0"]
+    for method, is_labelled in (("PUT", True), ("DELETE", False)):
+        await world.ask(method, labelled, status=204)
+        await world.sees("app_state", index=index, value={"labelAssociationAction": {"labeled": is_labelled}})
+    await world.ask("PATCH", chat, {"unread": True}, status=204)
+    await world.knows("chats", chat=world.ana, marked_unread=True)
     await world.product.kill("baileys")
     await eventually(world.product.sidecar_sessions, 30, "the sidecar to be back")
     await world.product.open("loja")
@@ -206,6 +272,13 @@ async def test_channels(world: World) -> None:
     assert (await world.ask("GET", channel))["followers"] == 0
     await world.ask("DELETE", channel, status=204)
     assert (await world.ask("GET", channel, status=422))["whatsapp_code"] == 404
+
+
+async def test_what_comes_in_is_read_by_itself_if_that_is_said(world: World) -> None:
+    await world.ask("PATCH", "/settings", {"read_automatically": True})
+    message_id = await world.whatsapp.send(world.ana, PHONE, "Oi")
+    await world.sees("read", chat=world.ana, ids=[message_id], type="read")
+    await world.ask("PATCH", "/settings", {"read_automatically": None})
 
 
 async def test_what_whatsapp_limits_is_told_as_such(world: World) -> None:

@@ -1,8 +1,10 @@
 """Kill -9 of every process during queued sends and incoming messages, with a receiver of webhooks that fails every third time."""
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,13 @@ from tests.support.webhook_receiver import Posted, Receiver, receiver
 
 KILLS = longer(1, 20)
 """Of each program."""
-PROGRAMS = ("baileys", "orchestrator", "postgres")
+EVERYTHING = "everything"
+"""As a host kills a container; a start of the tree is too much for the short run."""
+KILLED = ("baileys", "orchestrator", "postgres", EVERYTHING)[: longer(3, 4)]
 MESSAGES = longer(30, 500)
 """Each way."""
+INCOMING_SECONDS = 0.6
+"""Over which the incoming messages of a round are spread, so that the kill falls among them."""
 DONE = {"sent", "delivered", "read"}
 
 
@@ -42,6 +48,38 @@ async def accept(product: Tree, to: str, text: str) -> str:
     return str(await eventually(accepted, 90, f"{text} to be accepted"))
 
 
+@dataclass
+class Sending:
+    """What was handed over, by the message's id: the chat and the text."""
+
+    product: Tree
+    chats: list[str]
+    accepted: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    async def round(self, number: int, before_kill: int, about_to_kill: asyncio.Event, killed: asyncio.Event) -> None:
+        """Hand over so many: some before a process is killed, one in that moment, and the others afterwards."""
+        try:
+            for count in range(number):
+                if count == before_kill:
+                    about_to_kill.set()
+                elif count == before_kill + 1:
+                    await killed.wait()
+                chat, text = self.chats[len(self.accepted) % len(self.chats)], f"out {len(self.accepted)}"
+                self.accepted[await accept(self.product, chat, text)] = (chat, text)
+        finally:
+            about_to_kill.set()
+
+
+async def kill(stack: contextlib.AsyncExitStack, ours: Tree, program: str, environ: Mapping[str, str]) -> Tree:
+    """Kill one program, or everything, which a new tree on the same disk and port takes the place of."""
+    if program != EVERYTHING:
+        await ours.kill(program)
+        return ours
+    await asyncio.to_thread(ours.kill_everything)
+    log = ours.data_dir.parent / f"log-{ours.child.pid}"
+    return await stack.enter_async_context(tree(ours.data_dir, log, environ, port=ours.port, token=ours.token))
+
+
 async def outbox(product: Tree) -> dict[str, dict[str, Any]]:
     """Every message of the outbox, by id."""
     found: dict[str, dict[str, Any]] = {}
@@ -54,12 +92,13 @@ async def outbox(product: Tree) -> dict[str, dict[str, Any]]:
         cursor = f"&cursor={page['next_cursor']}"
 
 
-@pytest.mark.timeout(longer(300, 1800))
+@pytest.mark.timeout(longer(300, 5400))
 async def test_every_accepted_message_is_shown_once_and_every_event_arrives_in_order_though_everything_is_killed(
     short_path: Path, whatsapp: FakeWhatsApp
 ) -> None:
     environ = {**whatsapp.environ, "OUTBOUND_ALLOWED_NETWORKS": "127.0.0.0/8"}
-    async with receiver() as receiving, tree(short_path / "data", short_path / "log", environ) as ours:
+    async with receiver() as receiving, contextlib.AsyncExitStack() as stack:
+        ours = await stack.enter_async_context(tree(short_path / "data", short_path / "log", environ))
         receiving.answers = lambda number: 500 if number % 3 == 2 else 200
         await ours.ready()
         await ours.pair(SESSION, PHONE, whatsapp)
@@ -71,8 +110,8 @@ async def test_every_accepted_message_is_shown_once_and_every_event_arrives_in_o
         chats = [await whatsapp.contact() for _ in range(3)]
         chats.append(await whatsapp.group(chats[0], PHONE))
         moments = random.Random(7)
-        accepted: dict[str, tuple[str, str]] = {}
-        rounds = KILLS * len(PROGRAMS)
+        sending = Sending(ours, chats)
+        rounds = KILLS * len(KILLED)
         for number in range(rounds):
             each = MESSAGES * (number + 1) // rounds - MESSAGES * number // rounds
             await whatsapp.call(
@@ -82,16 +121,20 @@ async def test_every_accepted_message_is_shown_once_and_every_event_arrives_in_o
                     "phone": PHONE,
                     "contacts": chats[:2],
                     "groups": chats[3:],
-                    "rate_per_second": 30,
+                    "rate_per_second": each / INCOMING_SECONDS,
                     "count": each,
                     "prefix": f"in {number}",
                 },
             )
-            sending = asyncio.create_task(send_some(ours, chats, accepted, each))
-            await asyncio.sleep(moments.uniform(0.02, 0.6))
-            await ours.kill(PROGRAMS[number % len(PROGRAMS)])
-            await sending
+            about_to_kill, killed = asyncio.Event(), asyncio.Event()
+            handing_over = asyncio.create_task(sending.round(each, moments.randrange(each), about_to_kill, killed))
+            await about_to_kill.wait()
+            await asyncio.sleep(moments.uniform(0, 0.1))  # whatever is being done by then
+            ours = await kill(stack, ours, KILLED[number % len(KILLED)], environ)
+            killed.set()
+            await handing_over
             await ours.open(SESSION)
+        accepted = sending.accepted
         assert len(accepted) == MESSAGES
         await all_sent(ours)
         assert (await whatsapp.idle(60, PHONE))["idle"]
@@ -100,19 +143,12 @@ async def test_every_accepted_message_is_shown_once_and_every_event_arrives_in_o
         assert await ours.terminate() == 0
 
 
-async def send_some(product: Tree, chats: list[str], accepted: dict[str, tuple[str, str]], number: int) -> None:
-    for _ in range(number):
-        chat = chats[len(accepted) % len(chats)]
-        text = f"out {len(accepted)}"
-        accepted[await accept(product, chat, text)] = (chat, text)
-
-
 async def all_sent(product: Tree) -> None:
     async def done() -> bool:
         return all(message["state"] in DONE for message in (await outbox(product)).values())
 
     try:
-        await eventually(done, 90, "every message to be sent")
+        await eventually(done, longer(90, 300), "every message to be sent")
     except AssertionError as error:
         left = [message for message in (await outbox(product)).values() if message["state"] not in DONE]
         raise AssertionError(f"{error}: {left}\n{product.child.output[-6000:]}") from error

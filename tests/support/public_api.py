@@ -67,7 +67,12 @@ class PublicApi:
 
 @contextlib.asynccontextmanager
 async def public_api(
-    database_url: str, replica_id: str = "a" * 32, *, token: str | None = None, **settings: Any
+    database_url: str,
+    replica_id: str = "a" * 32,
+    *,
+    token: str | None = None,
+    media_dir: Path | None = None,
+    **settings: Any,
 ) -> AsyncIterator[PublicApi]:
     """The database is migrated already. At the end all streams are cut off, as when the process ends."""
     token = token or secrets.token_hex(16)
@@ -80,6 +85,7 @@ async def public_api(
         supervisor_password="unused",
         database_url=database_url,
         database_embedded=False,
+        media_dir=media_dir,
     )
     made = Settings(admin_token=token, **settings)
     async with assembled(made, process) as parts, aiohttp.ClientSession() as http:

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,13 +15,14 @@ from aiohttp import web
 
 @dataclass(frozen=True)
 class Posted:
-    """One request: its headers that matter, its body, and how it was answered."""
+    """One request: its headers that matter, its body, how it was answered, and when it came, in seconds since 1970."""
 
     path: str
     event_id: str
     signed_by: frozenset[str]
     event: dict[str, Any]
     status: int
+    at: float
 
     @property
     def data(self) -> dict[str, Any]:
@@ -49,13 +51,14 @@ class Receiver:
         ]
 
     async def handle(self, request: web.Request) -> web.Response:
+        at = time.time()
         body = await request.read()
         event_id, timestamp = request.headers["webhook-id"], request.headers["webhook-timestamp"]
         given = set(request.headers["webhook-signature"].split(" "))
         content = f"{event_id}.{timestamp}.".encode() + body
         signed_by = frozenset(secret for secret in self.secrets if signature(secret, content) in given)
         status = self.answers(len(self.posted))
-        self.posted.append(Posted(request.path, event_id, signed_by, json.loads(body), status))
+        self.posted.append(Posted(request.path, event_id, signed_by, json.loads(body), status, at))
         headers = {"Location": self.url("elsewhere")} if 300 <= status < 400 else {}
         return web.Response(status=status, text="taken" if status == 200 else "no \x00" + "x" * 5000, headers=headers)
 

@@ -1,6 +1,7 @@
 import { ProxyRoute } from '../proxy/route.js'
 import { actAutomatically } from './automatic-acts.js'
 import { Directory } from './directory.js'
+import { tellGroupChanges } from './group-changes.js'
 import { configOf, isWanted } from './session-settings.js'
 
 /**
@@ -51,6 +52,7 @@ export class Activity {
     const { report, send, clock, log } = this.#parts
     this.#context = { sock, directory: this.#directory, cache: new Map(), clock }
     this.#directory.attach(sock)
+    tellGroupChanges(sock, { wants: this.wants, report, log })
     actAutomatically(sock, { settings: () => this.settings, report, send, log })
     sock.ev.on('presence.update', (/** @type {any} */ { id, presences }) => {
       for (const [participant, { lastKnownPresence, lastSeen }] of Object.entries(presences)) {

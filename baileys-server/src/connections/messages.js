@@ -1,4 +1,4 @@
-import { areJidsSameUser, isJidGroup, isJidNewsletter, isJidStatusBroadcast, isLidUser, jidNormalizedUser, proto, toNumber } from '@whiskeysockets/baileys'
+import { areJidsSameUser, isJidGroup, isLidUser, jidNormalizedUser, proto, toNumber } from '@whiskeysockets/baileys'
 import { describe } from '../messages/described.js'
 
 /** From Baileys' messages and receipts to the events of docs/internal-api.md. */
@@ -21,11 +21,12 @@ const STATUSES = new Map([
  */
 export function receivedMessage(message, ownJid) {
   const { key } = message
-  if (!key.id || !key.remoteJid || isJidStatusBroadcast(key.remoteJid) || isJidNewsletter(key.remoteJid)) return null
+  if (!key.id || !key.remoteJid) return null
   const description = describe(message.message)
   if (!description) return null
-  const chat = phoneNumberJid(key.remoteJid, key.remoteJidAlt)
-  const author = key.participant ? phoneNumberJid(key.participant, key.participantAlt) : chat
+  // Of a status post Baileys takes the other address of its author for one of the chat.
+  const chat = phoneNumberJid(key.remoteJid, key.participant ? null : key.remoteJidAlt)
+  const author = key.participant ? phoneNumberJid(key.participant, key.participantAlt ?? key.remoteJidAlt) : chat
   const sender = key.fromMe ? jidNormalizedUser(ownJid) : author
   return {
     message_id: key.id,

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { generateMessageIDV2, proto } from '@whiskeysockets/baileys'
+import { generateMessageIDV2, isJidNewsletter, proto } from '@whiskeysockets/baileys'
 import { LRUCache } from 'lru-cache'
 import { safeError } from '../log.js'
 import { makeContent, relayOptions } from '../messages/content.js'
@@ -185,13 +185,15 @@ export class Sender {
       const { content, relay } = await this.#contentOf({ ...message, to }, {
         userJid,
         messageId,
-        upload: (kind, file) => this.#media.upload(this.#sock, kind, file),
+        upload: (kind, file, how) => this.#media.upload(this.#sock, kind, file, how),
         path: file => this.#media.path(file),
         log: this.#log
       })
       this.#sent.set(messageId, { to, message: content })
       // Ahead of the ratchet step in the same ordered queue, so durable before the stanza can leave.
       this.#authState.stageSentMessage(messageId, content)
+      // A post in a channel is not encrypted: no ratchet step waits for it.
+      if (isJidNewsletter(to)) await this.#authState.durable()
       this.#unacknowledged.set(messageId, this.#clock.uptime())
       await this.#sending.run(sending, () => this.#sock.relayMessage(to, content, { messageId, ...relay }))
       return { message_id: messageId, to, ...(message.describe ? { event: this.#described(messageId, to, content, userJid) } : {}) }

@@ -24,6 +24,9 @@ export function messageRoutes({ registry }) {
 
 export const STATUS = 'status@broadcast'
 const RECIPIENT = /^(\d{5,20}@(s\.whatsapp\.net|lid)|[\d-]{5,40}@g\.us)$/
+const CHANNEL = /^\d{5,30}@newsletter$/
+/** What can be posted to a channel: nothing there answers another message, or does something to one. */
+const POSTS = ['text', 'image', 'video', 'audio', 'voice', 'document', 'sticker']
 const MAX_TEXT = 65_536
 
 /**
@@ -45,6 +48,8 @@ const object = (fields, optional = []) => [value => typeof value === 'object' &&
 `must be an object with ${Object.keys(fields).join(', ')}`]
 /** @type {Field} */
 const jid = [value => typeof value === 'string' && RECIPIENT.test(value), 'must be the JID of a contact (@s.whatsapp.net, @lid) or of a group (@g.us)']
+/** Where a message that is referred to may be. @type {Field} */
+const place = [value => jid[0](value) || value === STATUS || (typeof value === 'string' && CHANNEL.test(value)), `${jid[1]}, of a channel (@newsletter), or ${STATUS}`]
 /** @type {Field} */
 const flag = [value => typeof value === 'boolean', 'must be true or false']
 /** @type {Field} */
@@ -52,7 +57,7 @@ const bytes = [value => typeof value === 'string' && /^[A-Za-z0-9+/]*={0,2}$/.te
 /** @type {Field} */
 const file = [value => typeof value === 'string' && /^[0-9A-Za-z_-]{1,64}$/.test(value), 'must be the name of a file in the media folder']
 /** @type {Field} */
-const reference = object({ id: text(128), from_me: flag, participant: jid, chat: jid, message: bytes }, ['participant', 'chat', 'message'])
+const reference = object({ id: text(128), from_me: flag, participant: jid, chat: place, message: bytes }, ['participant', 'chat', 'message'])
 
 const media = object({ file, mimetype: text(200) })
 const caption = text(MAX_TEXT, 0)
@@ -83,7 +88,9 @@ const COMMON = { message_id: text(128), describe: flag, mentions: list(jid, 1000
 /** @param {any} body @returns {import('../messages/content.js').OutgoingMessage} */
 function messageOf(body) {
   const { to, type } = objectOf(body)
-  if (to !== STATUS && !jid[0](to)) throw invalid(`to ${jid[1]}.`)
+  const toChannel = typeof to === 'string' && CHANNEL.test(to)
+  if (to !== STATUS && !toChannel && !jid[0](to)) throw invalid(`to ${jid[1]}, or of a channel (@newsletter).`)
+  if (toChannel && (!POSTS.includes(type) || body.quoted)) throw invalid(`A channel takes ${POSTS.join(', ')}, and nothing is quoted there.`)
   if ((to === STATUS) !== Array.isArray(body.recipients)) throw invalid(`recipients must be given with ${STATUS}, and only then.`)
   const [fields, optional] = Object.hasOwn(TYPES, type) ? TYPES[type] : []
   if (!fields || !optional) throw invalid(`type must be one of ${Object.keys(TYPES).join(', ')}.`)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { generateWAMessageContent, generateWAMessageFromContent, getContentType, isJidGroup, normalizeMessageContent, proto }
+import { generateWAMessageContent, generateWAMessageFromContent, getContentType, isJidGroup, isJidNewsletter, isJidStatusBroadcast, normalizeMessageContent, proto }
   from '@whiskeysockets/baileys'
 import { ControlError } from '../connections/control-error.js'
 import { baileysLogger } from '../log.js'
@@ -16,7 +16,7 @@ import { pictureFacts } from './pictures.js'
  * @typedef {object} Tools
  * @property {string} userJid
  * @property {string} messageId
- * @property {(kind: import('./media.js').Kind, media: import('./media.js').MediaFile) => Promise<Record<string, unknown>>} upload
+ * @property {(kind: import('./media.js').Kind, media: import('./media.js').MediaFile, how: {open: boolean}) => Promise<Record<string, unknown>>} upload
  * @property {(file: string) => string} path of a file in the media folder
  * @property {import('../log.js').Logger} log
  *
@@ -101,8 +101,8 @@ function baileysContent(content, { userJid, messageId, log }, options = {}) {
  * @param {Tools} tools
  * @returns {Promise<any>}
  */
-async function media(kind, { media, thumbnail }, { upload }) {
-  const fields = await upload(kind, media)
+async function media(kind, { to, media, thumbnail }, { upload }) {
+  const fields = await upload(kind, media, { open: Boolean(isJidNewsletter(to)) })
   return thumbnail ? { ...fields, jpegThumbnail: Buffer.from(thumbnail, 'base64') } : fields
 }
 
@@ -136,7 +136,8 @@ function mention(content, mentionedJid) {
 
 /** @param {Reference} reference @param {string} to */
 function keyOf({ id, from_me: fromMe, participant, chat }, to) {
-  return { remoteJid: chat ?? to, id, fromMe, ...(participant && isJidGroup(chat ?? to) ? { participant } : {}) }
+  const place = chat ?? to
+  return { remoteJid: place, id, fromMe, ...(participant && (isJidGroup(place) || isJidStatusBroadcast(place)) ? { participant } : {}) }
 }
 
 /** @param {Reference} reference @param {string} to @returns {any} */

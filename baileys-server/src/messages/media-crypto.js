@@ -53,6 +53,20 @@ export async function encryptFile(path, encryptedPath, kind) {
 }
 
 /**
+ * @param {string} path
+ * @returns {Promise<{fileSha256: Buffer, fileLength: number}>} named as in the proto
+ */
+export async function digestOf(path) {
+  const plain = createHash('sha256')
+  let fileLength = 0
+  for await (const chunk of createReadStream(path)) {
+    fileLength += chunk.length
+    plain.update(chunk)
+  }
+  return { fileSha256: plain.digest(), fileLength }
+}
+
+/**
  * The content of an encrypted file as fast as it is read. A file that isn't what its sender encrypted ends in an error, and
  * its last block is never given.
  * @param {import('node:stream').Readable} encrypted
@@ -65,6 +79,33 @@ export async function decrypting(encrypted, mediaKey, kind) {
   const decipher = createDecipheriv(CIPHER, cipherKey, iv)
   const content = new PassThrough()
   pipe(encrypted, withoutMac(createHmac('sha256', macKey).update(iv)), decipher, content, () => {})
+  return content
+}
+
+/**
+ * The content of an open file as fast as it is read; of one that isn't what was described, the last piece is never given.
+ * @param {import('node:stream').Readable} file
+ * @param {Uint8Array} sha256
+ * @returns {import('node:stream').Readable}
+ */
+export function checking(file, sha256) {
+  const hash = createHash('sha256')
+  /** @type {Buffer} */
+  let held = Buffer.alloc(0)
+  const content = new PassThrough()
+  const check = new Transform({
+    transform(chunk, _encoding, done) {
+      hash.update(chunk)
+      const piece = held
+      held = chunk
+      done(null, piece)
+    },
+    flush(done) {
+      if (hash.digest().equals(sha256)) done(null, held)
+      else done(new Error('The media file is damaged.'))
+    }
+  })
+  pipe(file, check, content, () => {})
   return content
 }
 

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import { getAudioDuration, normalizeMessageContent } from '@whiskeysockets/baileys'
 import { ControlError } from '../connections/control-error.js'
 import { safeError } from '../log.js'
-import { decrypting, encryptFile } from './media-crypto.js'
+import { checking, decrypting, digestOf, encryptFile } from './media-crypto.js'
 import { pictureFacts } from './pictures.js'
 
 /**
@@ -65,24 +65,27 @@ export class Media {
   }
 
   /**
-   * Encrypts a file and hands it to WhatsApp's media host.
+   * Encrypts a file, unless everybody may read it, and hands it to WhatsApp's media host.
    * @param {any} sock Baileys' socket
    * @param {Kind} kind
    * @param {MediaFile} media
+   * @param {{open?: boolean}} [how] open: a channel's files are there as they are
    * @returns {Promise<Record<string, unknown>>} the fields of its proto message, what can be seen in the file included
    */
-  async upload(sock, kind, { file, mimetype }) {
+  async upload(sock, kind, { file, mimetype }, { open = false } = {}) {
     const path = this.path(file)
     const encryptedPath = `${path}.encrypted`
     const wireKind = WIRE_KINDS[kind]
     try {
       const facts = this.#factsOf(kind, path)
-      const keys = await encryptFile(path, encryptedPath, wireKind)
-      const uploaded = await sock.waUploadToServer(encryptedPath, {
-        mediaType: wireKind, fileEncSha256B64: keys.fileEncSha256.toString('base64'), timeoutMs: UPLOAD_SILENCE_MS
+      const sealed = open ? null : await encryptFile(path, encryptedPath, wireKind)
+      const described = sealed ?? await digestOf(path)
+      const uploaded = await sock.waUploadToServer(sealed ? encryptedPath : path, {
+        mediaType: wireKind, fileEncSha256B64: (sealed?.fileEncSha256 ?? described.fileSha256).toString('base64'), timeoutMs: UPLOAD_SILENCE_MS
       })
       const { mediaUrl: url, directPath } = uploaded
-      return { ...await facts, ...keys, url, directPath, mimetype, mediaKeyTimestamp: Math.floor(Date.now() / 1000) }
+      const sealedAt = sealed ? { mediaKeyTimestamp: Math.floor(Date.now() / 1000) } : {}
+      return { ...await facts, ...described, url, directPath, mimetype, ...sealedAt }
     } catch (error) {
       if (/** @type {any} */ (error).code === 'ENOENT') throw new ControlError('media_missing', 'The media file is not in the folder.', { cause: error })
       throw error
@@ -99,13 +102,14 @@ export class Media {
    */
   async download(sock, message, way) {
     const found = mediaIn(message)
-    if (!found?.media.mediaKey) throw new ControlError('media_not_found', 'The message has no media.')
+    if (!found?.media.mediaKey && !found?.media.fileSha256?.length) throw new ControlError('media_not_found', 'The message has no media.')
     const { kind, media } = found
     const { host, path } = await placeOf(sock, media)
     const answer = await this.#ask(`https://${host}${path}`, way)
-    const encrypted = Readable.fromWeb(/** @type {import('node:stream/web').ReadableStream} */ (answer.body))
+    const file = Readable.fromWeb(/** @type {import('node:stream/web').ReadableStream} */ (answer.body))
     return {
-      stream: await decrypting(encrypted, media.mediaKey, WIRE_KINDS[kind]),
+      // What is in a channel is open to everybody.
+      stream: media.mediaKey?.length ? await decrypting(file, media.mediaKey, WIRE_KINDS[kind]) : checking(file, media.fileSha256),
       // Of its sender's choice, and to be a header. So is the length, which would only have to be wrong to do harm.
       mimetype: MIMETYPE.test(media.mimetype ?? '') ? media.mimetype : 'application/octet-stream'
     }

@@ -28,5 +28,12 @@ export const labelOperations = {
       await (assigned ? sock.addChatLabel(address, id) : sock.removeChatLabel(address, id))
       directory.label(id, jid, assigned)
     }
+  },
+  'labels.assign_message': {
+    takes: record({ label_id: label, chat, message_id: text(1, 128), assigned: flag }),
+    async run({ sock }, { label_id: id, chat: jid, message_id: messageId, assigned }) {
+      const address = await lidOf(sock, jid)
+      await (assigned ? sock.addMessageLabel(address, messageId, id) : sock.removeMessageLabel(address, messageId, id))
+    }
   }
 }

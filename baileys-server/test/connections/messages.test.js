@@ -43,11 +43,18 @@ for (const [message, type, text] of CONTENTS) {
   })
 }
 
-test('what is not for a person is left out: stubs, protocol messages, status posts', () => {
+test('what is not for a person is left out: stubs and protocol messages', () => {
   assert.equal(receivedMessage({ key, messageStubType: 2, messageStubParameters: ['No session record'] }, OWN), null)
   assert.equal(receivedMessage({ key, message: { protocolMessage: { type: 3 } } }, OWN), null)
   assert.equal(receivedMessage({ key, message: { senderKeyDistributionMessage: { groupId: 'g' } } }, OWN), null)
-  assert.equal(receivedMessage({ key: { ...key, remoteJid: 'status@broadcast' }, message: { conversation: 'x' } }, OWN), null)
+})
+
+test('a status post is of its author, by the phone number where that is told, and a channel post of the channel', () => {
+  const status = { ...key, remoteJid: 'status@broadcast', participant: '7@lid', remoteJidAlt: '5511988887777@s.whatsapp.net' }
+  const { chat, sender } = receivedMessage({ key: status, message: { conversation: 'x' } }, OWN)
+  assert.deepEqual([chat, sender], ['status@broadcast', '5511988887777@s.whatsapp.net'])
+  const post = receivedMessage({ key: { id: 'M', remoteJid: '120363101234567890@newsletter' }, message: { conversation: 'x' } }, OWN)
+  assert.deepEqual([post.chat, post.sender, post.from_me], ['120363101234567890@newsletter', '120363101234567890@newsletter', false])
 })
 
 test('receipts of our messages only', () => {

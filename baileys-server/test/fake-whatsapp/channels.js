@@ -1,6 +1,9 @@
-/** Channels (newsletters): queries in JSON, told apart by numbers. */
-import { QueryIds } from '@whiskeysockets/baileys'
-import { bytes, iqResult, node } from './stanza.js'
+/** Channels (newsletters): queries in JSON, told apart by numbers, and posts, which everybody may read. */
+import { randomBytes } from 'node:crypto'
+import { proto, QueryIds } from '@whiskeysockets/baileys'
+import { ControlError } from './control-error.js'
+import { messageKey } from './mailbox.js'
+import { bytes, iqResult, node, nowSeconds } from './stanza.js'
 
 /** @typedef {import('./device.js').Device} Device */
 /** @typedef {import('./user.js').User} User */
@@ -66,6 +69,57 @@ function outcome(world, device, path, act, variables) {
     if (!(error instanceof Refusal)) throw error
     return { errors: [{ message: error.message, extensions: { error_code: error.code } }] }
   }
+}
+
+/**
+ * A post of a companion: what it says for each follower's phone.
+ *
+ * @param {World} world
+ * @param {Device} sender
+ * @param {BinaryNode} stanza
+ */
+export async function receivePost(world, sender, stanza) {
+  const { id, to } = stanza.attrs
+  const channel = owned(world, sender.user, to)
+  const content = proto.Message.decode(/** @type {Buffer} */ (bytes(stanza, 'plaintext')))
+  const media = await world.media.see(content)
+  if (media && 'error' in media) world.violations.count('media_broken', { id, ...media })
+  const seen = { text: content.conversation || content.extendedTextMessage?.text || null, content, media, shown: ++world.ledger.shown }
+  for (const follower of channel.followers) {
+    const key = `out ${sender.user.phone} ${id} ${follower.phone}`
+    const fields = { id, from: sender.jid, to: follower.pn, chat: to, account: sender.user.phone, own_phone: follower === sender.user }
+    const known = world.ledger.find(key)
+    if (known) world.ledger.update(known, { duplicates: known.duplicates + 1 })
+    else world.ledger.open(key, { ...fields, ...seen, direction: 'out', status: 'decrypted' })
+  }
+}
+
+/**
+ * A post of the channel's owner on its phone, to the companions of the followers.
+ *
+ * @param {World} world
+ * @param {User} from
+ * @param {string} id of the channel
+ * @param {proto.IMessage} content
+ * @returns {string} the message id
+ */
+export function postFromPhone(world, from, id, content) {
+  const channel = world.registry.channels.find(each => each.id === id)
+  if (channel?.owner !== from) throw new ControlError(403, 'not_the_owner', `the channel ${id} is not of this user`)
+  const messageId = `3EB0${randomBytes(9).toString('hex').toUpperCase()}`
+  const attrs = { id: messageId, from: id, server_id: String(world.ledger.seq + 100), t: nowSeconds(), type: 'text' }
+  const stanza = node('message', attrs, [node('plaintext', {}, Buffer.from(proto.Message.encode(/** @type {any} */ (content)).finish()))])
+  for (const device of [...channel.followers].flatMap(user => [...user.companions.values()])) {
+    const fields = { id: messageId, from: id, to: device.jid, chat: id, text: content.conversation ?? null, account: device.user.phone }
+    const record = world.ledger.open(`in ${device.jid} ${messageId}`, { ...fields, direction: 'in', status: 'queued', tries: 1 })
+    device.mailbox.put(messageKey(messageId), stanza, { onSent: () => world.ledger.update(record, { status: 'sent' }) })
+  }
+  return messageId
+}
+
+/** @param {World} world @param {User} user @param {string} id */
+export function followFromPhone(world, user, id) {
+  existing(world, id).followers.add(user)
 }
 
 class Refusal extends Error {

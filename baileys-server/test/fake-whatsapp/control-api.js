@@ -2,7 +2,9 @@
 import { proto } from '@whiskeysockets/baileys'
 import { changeAppState } from './app-state.js'
 import { ring } from './calls.js'
+import { followFromPhone, postFromPhone } from './channels.js'
 import { ControlError } from './control-error.js'
+import { changeFromPhone } from './group-changes.js'
 import { kick } from './kick.js'
 import { applyLastingFailures } from './login.js'
 import { notifyPreKeysLow } from './key-queries.js'
@@ -44,6 +46,9 @@ export class ControlApi {
       'POST /call': ({ from, to, video = false }) => ring(world, { from: world.registry.find(from), to: world.registry.find(to), video }),
       'POST /app-state': ({ phone, ...order }) => changeAppState(world, world.registry.find(phone), /** @type {any} */ (order)),
       'POST /join-request': body => this.#askToJoin(body),
+      'POST /group-change': body => this.#changeGroup(body),
+      'POST /channels': ({ from, name, description = '' }) => ({ id: world.registry.createChannel(world.registry.find(from), name, description).id }),
+      'POST /follow': ({ from, channel }) => followFromPhone(world, world.registry.find(from), channel),
       'GET /seen': (_body, query) => ({ seen: world.seen.list({ kind: query.get('kind') ?? undefined, phone: query.get('phone') ?? undefined }) }),
       'POST /traffic': body => this.#startTraffic(body),
       'GET /traffic': (_body, query) => ({ traffic: traffic.list(query.get('phone') ?? undefined) }),
@@ -121,12 +126,20 @@ export class ControlApi {
     group.requests.set(this.world.registry.find(from), '1790000000')
   }
 
+  /** A member changes a group on its phone. @param {Body} body */
+  #changeGroup({ from, group, change, participants = [], text, attrs }) {
+    const { registry } = this.world
+    const users = participants.map((/** @type {string} */ each) => registry.find(each))
+    changeFromPhone(this.world, registry.find(from), registry.group(group), { change, participants: users, text, attrs })
+  }
+
   /** @param {Body} body */
-  async #send({ from, to, text, group, content, media, vote }) {
+  async #send({ from, to, text, group, channel, status, content, media, vote }) {
     const { registry } = this.world
     if (!content && !vote && (typeof text !== 'string' || !text)) throw new ControlError(400, 'no_text', 'text is missing')
-    if (!group && !to) throw new ControlError(400, 'no_recipient', 'to or group is missing')
-    const order = { from: registry.find(from), to: to ? registry.find(to) : undefined, group, text: text ?? '' }
+    if (channel) return { id: postFromPhone(this.world, registry.find(from), channel, { conversation: text }) }
+    if (!group && !to) throw new ControlError(400, 'no_recipient', 'to, group or channel is missing')
+    const order = { from: registry.find(from), to: to ? registry.find(to) : undefined, group, status, text: text ?? '' }
     if (vote) return { id: sendFromContact(this.world, { ...order, content: voteContent(this.world, order, vote) }) }
     if (!content) return { id: sendFromContact(this.world, order) }
     for (const [field, file] of Object.entries(media ?? {})) {

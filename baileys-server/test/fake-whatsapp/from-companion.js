@@ -6,7 +6,8 @@ import { jidNormalizedUser } from '@whiskeysockets/baileys'
 import { messageNumberOf } from './message-numbers.js'
 import { messageKey } from './mailbox.js'
 import { openCopy } from './peer-inbox.js'
-import { child, children, isGroup, isLid, isStatus, node, nowSeconds } from './stanza.js'
+import { receivePost } from './channels.js'
+import { child, children, isChannel, isGroup, isLid, isStatus, node, nowSeconds } from './stanza.js'
 import { garble } from './garble.js'
 
 /** @typedef {import('./connection.js').Connection} Connection */
@@ -40,6 +41,7 @@ export async function relayMessage(world, connection, sender, stanza) {
   const refused = world.failures.take('refuse_message', sender.user.phone)
   if (refused) return connection.send(node('ack', { ...ack, error: String(refused.code ?? 479) }))
   if (!world.failures.take('drop_acks', sender.user.phone)) connection.send(node('ack', ack))
+  if (isChannel(stanza.attrs.to)) return receivePost(world, sender, stanza)
   checkGroupNumbers(world, sender, stanza)
   for (const copy of copiesOf(world, sender, stanza)) {
     checkNumbers(world, copy)

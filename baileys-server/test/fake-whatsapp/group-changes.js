@@ -1,5 +1,6 @@
 /** The w:g2 queries that change a group, and what its members' companions are told of it. */
 import { randomBytes } from 'node:crypto'
+import { ControlError } from './control-error.js'
 import { groupNode } from './group-queries.js'
 import { notificationKey } from './mailbox.js'
 import { bytes, child, children, firstChild, iqError, iqResult, node, nowSeconds } from './stanza.js'
@@ -13,7 +14,7 @@ import { bytes, child, children, firstChild, iqError, iqResult, node, nowSeconds
 /**
  * What an admin may do to a group: makes the change, and gives the content of the answer.
  *
- * @typedef {{world: World, device: Device, group: Group, iq: BinaryNode, act: BinaryNode}} Change
+ * @typedef {{world: World, group: Group, act: BinaryNode}} Change
  * @type {Record<string, (change: Change) => BinaryNode[]>}
  */
 const CHANGES = {
@@ -56,10 +57,30 @@ export function changeGroup(world, device, iq) {
   if (!change) return undefined
   if (!group) return iqError(iq, 404, 'item-not-found')
   if (!mayChange(group, device.user, act.tag)) return iqError(iq, 403, 'forbidden')
-  const content = change({ world, device, group, iq, act })
+  const concerned = [...group.members]
+  const content = change({ world, group, act })
   world.seen.note('group', device.user.phone, { group: group.jid, change: act.tag })
-  if (!['invite', 'membership_requests_action'].includes(act.tag)) tell(world, group, device.user, act)
+  if (!['invite', 'membership_requests_action'].includes(act.tag)) tell(world, group, device.user, act, concerned)
   return iqResult(iq, content)
+}
+
+/**
+ * A change that a member makes on its phone.
+ *
+ * @param {World} world
+ * @param {User} from
+ * @param {Group} group
+ * @param {{change: string, participants?: User[], text?: string, attrs?: Record<string, string>}} order
+ */
+export function changeFromPhone(world, from, group, { change, participants = [], text, attrs = {} }) {
+  if (!CHANGES[change] || !mayChange(group, from, change)) throw new ControlError(403, 'not_an_admin', `${from.phone} may not ${change}`)
+  const asLid = group.addressing === 'lid'
+  const named = participants.map(user => node('participant', { jid: user.jidAs(asLid), phone_number: user.pn }))
+  const said = change === 'description' ? [node('body', {}, Buffer.from(text ?? ''))] : text
+  const act = node(change, attrs, participants.length ? named : said)
+  const concerned = [...group.members]
+  CHANGES[change]({ world, group, act })
+  tell(world, group, from, act, concerned)
 }
 
 /** @param {Group} group @param {User} user @param {string} change */
@@ -148,10 +169,16 @@ function set(act) {
 /** @param {BinaryNode} act */
 const textOf = ({ content }) => typeof content === 'string' ? content : Buffer.from(/** @type {Uint8Array} */ (content)).toString()
 
-/** @param {World} world @param {Group} group @param {User} actor @param {BinaryNode} act */
-function tell(world, group, actor, act) {
+/**
+ * @param {World} world
+ * @param {Group} group
+ * @param {User} actor
+ * @param {BinaryNode} act
+ * @param {User[]} [concerned] who isn't a member any more, and is told all the same
+ */
+function tell(world, group, actor, act, concerned = []) {
   const told = act.tag === 'subject' ? node('subject', { subject: group.subject }) : act
-  for (const device of [...group.members].flatMap(user => [...user.companions.values()])) {
+  for (const device of [...new Set([...group.members, ...concerned])].flatMap(user => [...user.companions.values()])) {
     const id = world.stanzaId()
     const attrs = { from: group.jid, type: 'w:gp2', id, t: nowSeconds(), participant: actor.jidAs(group.addressing === 'lid'), participant_pn: actor.pn }
     device.mailbox.put(notificationKey(id), node('notification', attrs, [told]))

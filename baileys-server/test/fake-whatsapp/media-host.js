@@ -96,6 +96,7 @@ export class MediaHost {
   async #read(field, { directPath, url, mediaKey, fileEncSha256, fileSha256, fileLength }) {
     const file = this.files.get(directPath)
     if (!file || url !== this.#url(directPath)) throw new Error('no such file')
+    if (!mediaKey?.length) return checked(file, fileSha256, fileLength)
     if (!sha256(file).equals(fileEncSha256)) throw new Error('the file is not the one that was sent')
     const { iv, cipherKey, macKey } = /** @type {Record<string, Buffer>} */ (await getMediaKeys(mediaKey, KINDS[field]))
     const ciphertext = file.subarray(0, -MAC_BYTES)
@@ -103,8 +104,7 @@ export class MediaHost {
     if (!mac.equals(file.subarray(-MAC_BYTES))) throw new Error('the file has a wrong HMAC')
     const decipher = createDecipheriv(CIPHER, cipherKey, iv)
     const content = Buffer.concat([decipher.update(ciphertext), decipher.final()])
-    if (!sha256(content).equals(fileSha256) || content.length !== Number(fileLength)) throw new Error('the content is not the one that was sent')
-    return content
+    return checked(content, fileSha256, fileLength)
   }
 
   /** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
@@ -147,6 +147,12 @@ export class MediaHost {
   #url(directPath) {
     return `https://${this.hostname}${directPath}`
   }
+}
+
+/** @param {Buffer} content @param {Uint8Array} digest @param {any} length */
+function checked(content, digest, length) {
+  if (!sha256(content).equals(digest) || content.length !== Number(length)) throw new Error('the content is not the one that was sent')
+  return content
 }
 
 /** @param {Buffer} bytes */

@@ -1,7 +1,7 @@
 /** What a companion says about the messages it got: receipts, retry receipts, acks and nacks. */
 import { readSignedPreKey } from './key-queries.js'
 import { messageKey, notificationKey, receiptKey } from './mailbox.js'
-import { bytes, child, children, isGroup, node, nowSeconds, uint } from './stanza.js'
+import { bytes, child, children, isGroup, isStatus, node, nowSeconds, uint } from './stanza.js'
 import { resend } from './to-companion.js'
 
 /** @typedef {import('./connection.js').Connection} Connection */
@@ -99,7 +99,7 @@ function noteHandedOut(world, device, { keyId, publicKey }) {
  * @param {BinaryNode} receipt
  */
 function authorOf(world, { attrs }) {
-  return world.registry.target(isGroup(attrs.to) ? attrs.participant : attrs.to)
+  return world.registry.target(isGroup(attrs.to) || isStatus(attrs.to) ? attrs.participant : attrs.to)
 }
 
 /**

@@ -100,6 +100,9 @@ export const isGroup = jid => Boolean(jid?.endsWith('@' + GROUP_SERVER))
 export const isStatus = (/** @type {string | undefined} */ jid) => jid === 'status@broadcast'
 
 /** @param {string | undefined} jid */
+export const isChannel = jid => Boolean(jid?.endsWith('@newsletter'))
+
+/** @param {string | undefined} jid */
 export const isLid = jid => Boolean(jid?.endsWith('@lid'))
 
 /** @param {string | undefined} jid */

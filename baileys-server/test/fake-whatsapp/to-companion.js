@@ -20,20 +20,23 @@ import { node, nowSeconds } from './stanza.js'
 /** @typedef {import('@whiskeysockets/baileys').proto.IMessage} Content */
 
 const MESSAGE_ID_BYTES = 9
+const STATUS = 'status@broadcast'
 
 /**
  * @param {World} world
- * @param {{from: User, to?: User, group?: string, text: string, content?: Content}} order content: instead of the text alone
+ * @param {{from: User, to?: User, group?: string, status?: boolean, text: string, content?: Content}} order content: instead of
+ *   the text alone; status: a status post that `to` sees
  * @returns {string} the message id
  */
-export function sendFromContact(world, { from, to, group, text, content }) {
+export function sendFromContact(world, { from, to, group, status, text, content }) {
   const members = group ? world.registry.group(group).members : undefined
   if (members && !members.has(from)) throw new ControlError(409, 'not_a_member', 'the sender is not in the group')
   // An account's own companions get what its phone writes; a contact has none.
   const recipients = members ?? new Set(to ? [to, from] : [])
   const id = `3EB0${randomBytes(MESSAGE_ID_BYTES).toString('hex').toUpperCase()}`
   const asLid = group ? world.registry.group(group).addressing === 'lid' : from.writesAsLid
-  const message = { id, content: content ?? { conversation: text }, group, to, asLid }
+  const chat = status ? STATUS : group
+  const message = { id, content: content ?? { conversation: text }, group: chat, to, asLid }
   from.sent.set(id, message)
   for (const device of [...recipients].flatMap(user => [...user.companions.values()])) {
     const record = world.ledger.open(`in ${device.jid} ${id}`, {
@@ -41,7 +44,7 @@ export function sendFromContact(world, { from, to, group, text, content }) {
       direction: 'in',
       from: from.jidAs(asLid),
       to: device.jid,
-      chat: group ?? from.jidAs(asLid),
+      chat: chat ?? from.jidAs(asLid),
       text,
       account: device.user.phone,
       status: 'queued',

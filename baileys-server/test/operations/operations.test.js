@@ -106,6 +106,41 @@ test('blocking and unblocking', async () => {
   assert.deepEqual(await perform('blocklist.get', {}), { blocked: [] })
 })
 
+test('what others do to a group is told, in order and with who did it', async () => {
+  const { jid: group } = await whatsapp.post('/groups', { subject: 'Bairro', members: [ana, PHONE] })
+  const change = order => whatsapp.post('/group-change', { from: ana, group, ...order })
+  const told = () => sidecar.reports.filter(each => each.group === group).map(({ group: _, ...rest }) => rest)
+  await change({ change: 'add', participants: [bia] })
+  await change({ change: 'promote', participants: [PHONE] })
+  await change({ change: 'subject', text: 'Vila' })
+  await change({ change: 'description', text: 'Quem mora aqui' })
+  await change({ change: 'announcement' })
+  await change({ change: 'locked' })
+  await change({ change: 'ephemeral', attrs: { expiration: '86400' } })
+  await change({ change: 'demote', participants: [PHONE] })
+  await change({ change: 'remove', participants: [bia] })
+  await change({ change: 'remove', participants: [PHONE] })
+  await until('all of it is told', () => told().length === 10)
+  const [author, ours] = [{ jid: ana, lid: ana_lid }, { jid: `${PHONE}@s.whatsapp.net`, lid: told()[1].participants[0].lid }]
+  assert.deepEqual(told(), [
+    { type: 'group.participants', action: 'add', participants: [{ jid: bia, lid: bia_lid }], author },
+    { type: 'group.participants', action: 'promote', participants: [ours], author },
+    ...[{ subject: 'Vila' }, { description: 'Quem mora aqui' }, { announce: true }, { locked: true }, { ephemeral_seconds: 86_400 }]
+      .map(changes => ({ type: 'group.updated', changes, author })),
+    { type: 'group.participants', action: 'demote', participants: [ours], author },
+    { type: 'group.participants', action: 'remove', participants: [{ jid: bia, lid: bia_lid }], author },
+    { type: 'group.participants', action: 'remove', participants: [ours], author }
+  ])
+})
+
+test('a message gets a label and loses it', async () => {
+  await perform('labels.save', { label_id: '101', name: 'Pedido', color: 2 })
+  await perform('labels.assign_message', { label_id: '101', chat: ana, message_id: '3EB0AB', assigned: true })
+  await sees('app_state', { index: ['label_message', '101', ana_lid, '3EB0AB', '0', '0'], value: { labelAssociationAction: { labeled: true } } })
+  await perform('labels.assign_message', { label_id: '101', chat: ana, message_id: '3EB0AB', assigned: false })
+  await sees('app_state', { index: ['label_message', '101', ana_lid, '3EB0AB', '0', '0'], value: { labelAssociationAction: { labeled: false } } })
+})
+
 test('a group from its creation to leaving it', async () => {
   const made = await perform('groups.create', { subject: 'Equipe', participants: [ana] })
   const group = made.group_id

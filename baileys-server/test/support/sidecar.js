@@ -38,11 +38,11 @@ export class Sidecar {
     return this.output.split('\n').filter(line => line.includes(`"event":"${event}"`)).map(line => JSON.parse(line)).at(-1)
   }
 
-  /** @param {string} method @param {string} path @param {any} [body] */
-  async call(method, path, body) {
+  /** @param {string} method @param {string} path @param {any} [body] @param {Record<string, string>} [headers] */
+  async call(method, path, body, headers = {}) {
     const answer = await fetch(this.url + path, {
       method,
-      headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json', ...headers },
       body: body === undefined ? undefined : JSON.stringify(body)
     })
     return { status: answer.status, body: await answer.json() }

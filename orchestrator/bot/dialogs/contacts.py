@@ -36,7 +36,7 @@ def own(desk: Desk) -> Client:
 
 async def listed(desk: Desk, search: str, cursor: str) -> Screen:
     texts = desk.texts
-    page = await own(desk).contacts.page(search=search, limit=PAGE, cursor=cursor or None)
+    page = await own(desk).reminder_contacts.page(search=search, limit=PAGE, cursor=cursor or None)
     found = [
         Button(f"{_mark(one)} {one.name} · {shown_date(one.due_date, desk.chat.language)}", ("contact", one.contact_id))
         for one in page.contacts
@@ -65,7 +65,7 @@ async def search(desk: Desk, typed: str) -> Screen:
 
 
 async def show(desk: Desk, contact_id: str, note: str | None = None) -> Screen:
-    return _shown(desk, await own(desk).contacts.get(contact_id), note)
+    return _shown(desk, await own(desk).reminder_contacts.get(contact_id), note)
 
 
 def _shown(desk: Desk, contact: wire.ReminderContact, note: str | None = None) -> Screen:
@@ -105,18 +105,18 @@ async def create(desk: Desk, *answers: str) -> Screen:
         text = problem or desk.texts.contact_ask[_QUESTIONS[len(answers)]]
         return _question(desk, text, ("contact-new", *answers), back=("contacts", "", ""))
     values = {_FIELDS[name]: _PARSED[name](answer) for name, answer in zip(_QUESTIONS, answers, strict=True)}
-    made = await own(desk).contacts.create(msgspec.convert(values, wire.CreateReminderContact))
+    made = await own(desk).reminder_contacts.create(msgspec.convert(values, wire.CreateReminderContact))
     return _shown(desk, made, fill(desk.texts.contact_made, name=made.name))
 
 
 async def pay(desk: Desk, contact_id: str, due_date: str) -> Screen:
     """Pressed twice, it counts once: the button says which due date."""
-    paid = await own(desk).contacts.pay(contact_id, date.fromisoformat(due_date))
+    paid = await own(desk).reminder_contacts.pay(contact_id, date.fromisoformat(due_date))
     return _shown(desk, paid, desk.texts.contact_was_paid)
 
 
 async def edit(desk: Desk, contact_id: str) -> Screen:
-    texts, contact = desk.texts, await own(desk).contacts.get(contact_id)
+    texts, contact = desk.texts, await own(desk).reminder_contacts.get(contact_id)
     typed = [Button(texts.contact_fields[name], ("contact-set?", contact_id, name)) for name in _TYPED]
     recurrences = tuple(
         Button(
@@ -144,14 +144,14 @@ async def set_field(desk: Desk, contact_id: str, name: str, answer: str) -> Scre
     cleared = name == "pix_code" and not answer
     changes = msgspec.convert({_FIELDS.get(name, name): None if cleared else value}, wire.ChangeReminderContact)
     try:
-        changed = await own(desk).contacts.change(contact_id, changes)
+        changed = await own(desk).reminder_contacts.change(contact_id, changes)
     except InvalidRequest:
         return await ask_field(desk, contact_id, name, desk.texts.contact_wrong[name])
     return _shown(desk, changed, desk.texts.done)
 
 
 async def ask_delete(desk: Desk, contact_id: str) -> Screen:
-    contact = await own(desk).contacts.get(contact_id)
+    contact = await own(desk).reminder_contacts.get(contact_id)
     answers = (
         Button(desk.texts.yes, ("contact-delete", contact_id)),
         Button(desk.texts.no, ("contact", contact_id)),
@@ -160,7 +160,7 @@ async def ask_delete(desk: Desk, contact_id: str) -> Screen:
 
 
 async def delete(desk: Desk, contact_id: str) -> Screen:
-    await own(desk).contacts.delete(contact_id)
+    await own(desk).reminder_contacts.delete(contact_id)
     return await listed(desk, "", "")
 
 
@@ -171,7 +171,7 @@ async def ask_file(desk: Desk) -> Screen:
 async def file_sent(desk: Desk) -> Screen:
     texts = desk.texts
     try:
-        imported = await own(desk).contacts.write_in(desk.file or b"")
+        imported = await own(desk).reminder_contacts.write_in(desk.file or b"")
     except InvalidRequest as error:
         lines = [_wrong(desk, one) for one in error.errors[:_MOST_ERRORS]]
         return _file_question(desk, "\n".join([texts.contacts_in_wrong, "", *lines]))
@@ -185,7 +185,7 @@ async def file_sent(desk: Desk) -> Screen:
 
 
 async def export(desk: Desk) -> Screen:
-    file = ("contacts.csv", await own(desk).contacts.write_out())
+    file = ("contacts.csv", await own(desk).reminder_contacts.write_out())
     return Screen(text=desk.texts.contacts_out_done, document=file, rows=rows(desk.back("contacts", "", "")))
 
 

@@ -100,6 +100,7 @@ async def test_settings_are_changed_field_by_field_and_the_proxy_s_password_is_n
     usual = (await orchestrator.call("GET", f"{SESSION}/settings")).json
     assert (usual["proxy"], usual["mark_online"], usual["history_sync"]) == (None, True, "recent")
     changes = {"proxy": "socks5://loja:senha-secreta@proxy.example:1080", "reject_calls": True, "retention_days": 7}
+    changes |= {"own_webhooks_only": True}
     changed = await orchestrator.call("PATCH", f"{SESSION}/settings", changes)
     assert changed.status == 200, changed.body
     assert changed.json["settings"] == usual | changes | {"proxy": "socks5://loja:***@proxy.example:1080"}

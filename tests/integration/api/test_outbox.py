@@ -3,18 +3,20 @@
 import json
 from collections.abc import AsyncIterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from orchestrator.client import Client
+from orchestrator.client import Client, File
+from orchestrator.domain.errors import InvalidRequest, MediaTypeRefused
 from orchestrator.domain.event import Event
 from orchestrator.domain.tenant import OPERATOR_TENANT
 from orchestrator.store.database import Database
 from orchestrator.store.sessions import SessionStore
 from orchestrator.wire import outbox as wire
-from orchestrator.wire.messages import TextMessage
+from orchestrator.wire.messages import DocumentMessage, ImageMessage, MediaSource, TextMessage
 from orchestrator.wire.webhooks import ChangeWebhook, CreateWebhook
 from tests.support.event_stream import listening
 from tests.support.public_api import PublicApi, public_api
@@ -61,6 +63,12 @@ async def test_a_message_is_accepted_looked_at_and_cancelled(api: PublicApi, sub
         ({**HELLO, "deadline": "2020-12-31T09:00:00Z"}, None, "deadline"),
         ({**HELLO, "to": "ana", "queue": True}, None, "to"),
         ({**HELLO, "text": "x" * 65_537, "queue": True}, None, "text"),
+        ({**HELLO, "to": "120363101234567890@newsletter", "quoted": "3EB0", "queue": True}, None, "to"),
+        (
+            {"to": "120363101234567890@newsletter", "type": "location", "latitude": 1, "longitude": 1, "queue": True},
+            None,
+            "to",
+        ),
         ({"to": "5511988887777", "type": "image", "queue": True}, None, "media"),
         (HELLO, "a b", "Idempotency-Key"),
     ):
@@ -68,6 +76,27 @@ async def test_a_message_is_accepted_looked_at_and_cancelled(api: PublicApi, sub
             refused = await send(api, body, key)
             assert refused.status == 422, refused.body
             assert [error["field"] for error in refused.json["errors"]] == [field]
+
+
+async def test_a_file_in_a_form_waits_with_its_message(database: Database, database_url: str, tmp_path: Path) -> None:
+    await SessionStore(database).create(OPERATOR_TENANT, "loja-1")
+    nota, media = tmp_path / "nota.pdf", tmp_path / "media"
+    nota.write_bytes(b"%PDF-1.7")
+    media.mkdir()
+    document = DocumentMessage(to="5511988887777", queue=True)
+    async with public_api(database_url, media_dir=media) as api, Client(api.url, api.token) as client:
+        waiting = await client.sessions.send_file("loja-1", document, File(nota))
+        assert waiting.state == "queued"
+        by_key = await client.outbox.accept_file("loja-1", document, File(nota), "k")
+        assert (await client.outbox.accept_file("loja-1", document, File(nota), "k")) == by_key
+        picture = ImageMessage(to="5511988887777")
+        with pytest.raises(MediaTypeRefused):
+            await client.outbox.accept_file("loja-1", picture, File(nota, "image/png"), "p")
+        twice = DocumentMessage(to="5511988887777", media=MediaSource(url="https://example.org/a.pdf"))
+        with pytest.raises(InvalidRequest):
+            await client.outbox.accept_file("loja-1", twice, File(nota), "t")
+        assert [m.message_id async for m in client.outbox.list("loja-1")] == [by_key.message_id, waiting.message_id]
+        assert list(media.iterdir()) == []
 
 
 async def test_a_bulk_says_which_recipient_lacks_what(api: PublicApi) -> None:

@@ -245,21 +245,21 @@ async def test_the_client_speaks_of_them(shared_api: PublicApi) -> None:
         new = wire.CreateReminderContact(
             name="Ana", phone="5511988880001", amount_cents=100, due_date=date(2099, 12, 10)
         )
-        ana = await client.contacts.create(new)
+        ana = await client.reminder_contacts.create(new)
         with pytest.raises(ContactExists):
-            await client.contacts.create(new)
-        assert await client.contacts.get(ana.contact_id) == ana
-        changed = await client.contacts.change(ana.contact_id, wire.ChangeReminderContact(note="x"))
+            await client.reminder_contacts.create(new)
+        assert await client.reminder_contacts.get(ana.contact_id) == ana
+        changed = await client.reminder_contacts.change(ana.contact_id, wire.ChangeReminderContact(note="x"))
         assert changed.note == "x"
-        assert [one async for one in client.contacts.list(search="an")] == [changed]
-        assert (await client.contacts.page(limit=1)).contacts == [changed]
-        paid = await client.contacts.pay(ana.contact_id, date(2099, 12, 10))
+        assert [one async for one in client.reminder_contacts.list(search="an")] == [changed]
+        assert (await client.reminder_contacts.page(limit=1)).contacts == [changed]
+        paid = await client.reminder_contacts.pay(ana.contact_id, date(2099, 12, 10))
         assert paid.state is reminder.ContactState.PAID
-        assert [one async for one in client.contacts.reminders(ana.contact_id)] == []
-        imported = await client.contacts.write_in(await client.contacts.write_out(), dry_run=True)
+        assert [one async for one in client.reminder_contacts.reminders(ana.contact_id)] == []
+        imported = await client.reminder_contacts.write_in(await client.reminder_contacts.write_out(), dry_run=True)
         assert (imported.unchanged, imported.dry_run) == (1, True)
         with pytest.raises(InvalidRequest) as refused:
-            await client.contacts.write_in(b"name\nAna\n")
+            await client.reminder_contacts.write_in(b"name\nAna\n")
         assert refused.value.errors[0].field == "lines[1]"
         plan = await client.schedules.create(wire.CreateReminderSchedule(session_id="loja"))
         assert await client.schedules.get(plan.schedule_id) == plan
@@ -270,5 +270,5 @@ async def test_the_client_speaks_of_them(shared_api: PublicApi) -> None:
         assert (await client.templates.get("paid.en")).text == "Thanks, {{name}}!"
         await client.templates.delete("paid.en")
         assert len([one async for one in client.templates.list() if one.own]) == 0
-        await client.contacts.delete(ana.contact_id)
-        assert [one async for one in client.contacts.list()] == []
+        await client.reminder_contacts.delete(ana.contact_id)
+        assert [one async for one in client.reminder_contacts.list()] == []

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import json
+import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping
 
 import pytest
@@ -261,6 +262,31 @@ async def test_a_tenant_that_stores_too_much_makes_no_further_session(api: Publi
     assert (await api.call("GET", "/v1/tenants/acme")).json["stored_bytes"] >= 2000
     refused = await api.call("POST", "/v1/sessions", {"session_id": "loja-2"}, token=token)
     assert (refused.status, refused.code) == (409, "storage_limit")
+
+
+async def test_what_waits_in_the_outbox_counts_and_no_more_of_it_is_accepted_than_there_is_room_for(
+    api: PublicApi,
+) -> None:
+    token = await api.tenant("acme", storage_bytes=1500)
+    assert await made(api, token, "loja-1") == [201]
+    message = {"to": "5511988887777", "type": "text", "text": secrets.token_hex(2000), "queue": True}
+    path = "/v1/sessions/loja-1/messages"
+    waiting = await api.call("POST", path, message, token=token)
+    assert waiting.status == 202
+    await api.services.tenants.measure(every_seconds=60.0)
+    for method, refused_path, body in (
+        ("POST", path, message),
+        (
+            "POST",
+            "/v1/sessions/loja-1/bulk",
+            {"template": {"type": "text", "text": "x"}, "messages": [{"to": "5511988887777"}]},
+        ),
+    ):
+        refused = await api.call(method, refused_path, body, token=token)
+        assert (refused.status, refused.code) == (409, "storage_limit")
+    await api.call("DELETE", f"/v1/sessions/loja-1/outbox/{waiting.json['message_id']}", token=token)
+    await api.services.tenants.measure(every_seconds=0.0)
+    assert (await api.call("POST", path, message, token=token)).status == 202
 
 
 async def test_requests_and_messages_have_a_rate_and_every_answer_tells_it(

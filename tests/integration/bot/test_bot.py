@@ -1,6 +1,7 @@
 """The bot's own process in this one: real aiogram, the real API on a real database, and Telegram faked at the wire."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -336,7 +337,8 @@ async def test_the_operator_is_told_that_the_database_is_away_without_it(
 
 async def test_updates_that_telegram_delivers_are_dealt_with_once(postgres_server: str) -> None:
     with migrated_database(postgres_server) as database_url:
-        settings = {"bot_token": TOKEN, "telegram_mode": "webhook", "public_url": "https://wa.example.com"}
+        settings: dict[str, Any] = {"bot_token": TOKEN, "telegram_mode": "webhook"}
+        settings["public_url"] = "https://wa.example.com"
         async with public_api(database_url, **settings) as api, fake_telegram() as fake:
             person = fake.person("Wanda", "en")
             async with bot(api, fake, telegram_mode="webhook", public_url=settings["public_url"]):

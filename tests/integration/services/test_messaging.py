@@ -259,6 +259,9 @@ def of_type(body: bytes, mimetype: str, status: int = 200, encoding: str = "iden
     return web.Response(body=body, status=status, headers={"Content-Type": mimetype, "Content-Encoding": encoding})
 
 
+OPUS = b"OggS" + bytes(24) + b"OpusHead" + bytes(100)
+
+
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
     for part in parts:
         yield part
@@ -271,7 +274,7 @@ async def test_files_come_by_url_in_base64_and_as_an_upload_and_are_gone_after_t
     async with site(pages) as url, messaging(sidecar, database) as sender:
         await sender.send("t", "s", parsed(type="document", media={"url": url + "/a/nota.pdf"}, caption="c"))
         await sender.send("t", "s", parsed(type="image", media={"url": url + "/b"}))
-        data = base64.b64encode(b"OggS" + bytes(100)).decode()
+        data = base64.b64encode(OPUS).decode()
         await sender.send("t", "s", parsed(type="voice", media={"data": data}))
         upload = Upload(chunks(JPEG[:10], JPEG[10:]), "image/jpeg", "foto.jpg")
         await sender.send("t", "s", parsed(type="image", caption="d"), upload=upload)
@@ -284,7 +287,7 @@ async def test_files_come_by_url_in_base64_and_as_an_upload_and_are_gone_after_t
     ]
     types = [order["media"]["mimetype"] for order in sidecar.orders]
     assert types == ["application/pdf", "image/jpeg", "audio/ogg; codecs=opus", "image/jpeg"]
-    assert sidecar.files == [b"%PDF-1.7", JPEG, b"OggS" + bytes(100), JPEG]
+    assert sidecar.files == [b"%PDF-1.7", JPEG, OPUS, JPEG]
     assert list(sidecar.folder.iterdir()) == []
 
 
@@ -318,6 +321,8 @@ async def test_files_that_phones_or_the_rules_don_t_take_are_refused_before_they
         assert read < 1_000_000 + 3 * 64 * 1024
         with pytest.raises(MediaTypeRefused):
             await sender.send("t", "s", parsed(type="sticker"), upload=Upload(endless(), None, None))
+        with pytest.raises(MediaTypeRefused, match="audio/ogg; codecs=opus"):
+            await sender.send("t", "s", parsed(type="voice"), upload=Upload(chunks(b"ID3" + bytes(99)), None, "a.mp3"))
     assert sidecar.orders == []
     assert list(sidecar.folder.iterdir()) == []
 

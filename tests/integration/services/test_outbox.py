@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,11 +19,14 @@ from orchestrator.domain.errors import (
     BulkNotFound,
     IdempotencyKeyReused,
     InvalidRequest,
+    MediaTooLarge,
     MessageNotFound,
     NotCancellable,
     SessionNotFound,
+    StorageLimit,
 )
 from orchestrator.domain.event import Event
+from orchestrator.domain.media import MIB
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.outbox import MessageState, OutboxMessage
 from orchestrator.domain.pacing import PacedMessages, Pacing
@@ -33,7 +37,7 @@ from orchestrator.services.connections import Connections
 from orchestrator.services.events import EventBus, Subscription
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.link_previews import LinkPreviews
-from orchestrator.services.media import MediaFiles
+from orchestrator.services.media import MediaFiles, Upload
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.outbox import Outbox, Request
 from orchestrator.services.outbox_sender import OutboxSender
@@ -49,7 +53,7 @@ from orchestrator.store.pacing import PacingStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.stored_events import StoredEvents
-from orchestrator.wire.messages import TextMessage
+from orchestrator.wire.messages import DocumentMessage, TextMessage
 from tests.support.waiting import eventually
 
 ANA, BIA = "5511999990001", "5511999990002"
@@ -63,7 +67,9 @@ async def restart() -> None:
 class Sidecar:
     """Takes sends. ``behave`` answers in the place of success: a status and a body."""
 
+    media: Path
     sent: list[dict[str, Any]] = field(default_factory=list)
+    files: list[bytes] = field(default_factory=list)
     behave: Callable[[dict[str, Any]], Awaitable[tuple[int, dict[str, Any]] | None]] | None = None
 
     async def send(self, request: web.Request) -> web.Response:
@@ -72,6 +78,8 @@ class Sidecar:
         if answer is not None and answer[0] >= 400:
             return web.json_response({"code": answer[1]["code"], "detail": "No."}, status=answer[0])
         self.sent.append(body)
+        if "media" in body:
+            self.files.append((self.media / body["media"]["file"]).read_bytes())
         told = {"message_id": body["message_id"], "to": body["to"], "acknowledged": True}
         return web.json_response(told if answer is None else {**told, **answer[1]})
 
@@ -132,13 +140,24 @@ class Product:
 @contextlib.asynccontextmanager
 async def product(database: Database, url: str, replica: str = "a") -> AsyncIterator[Product]:
     """One replica with its loops; it takes what leases are free."""
-    sidecar, sealer, events = Sidecar(), Sealer([b"k" * 32]), EventBus()
+    with tempfile.TemporaryDirectory() as folder:
+        async with product_with(database, url, replica, Path(folder)) as made:
+            yield made
+        assert files_in(folder) == []
+
+
+def files_in(folder: str) -> list[Path]:
+    return list(Path(folder).iterdir())
+
+
+@contextlib.asynccontextmanager
+async def product_with(database: Database, url: str, replica: str, folder: Path) -> AsyncIterator[Product]:
+    sidecar, sealer, events = Sidecar(folder), Sealer([b"k" * 32]), EventBus()
     app = web.Application()
     app.router.add_post("/v1/sessions/{ref}/messages", sidecar.send)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    folder = Path("/nonexistent")  # no message here has a file
     async with aiohttp.ClientSession() as http:
         shard = Shard("baileys", SidecarClient(http, runner.addresses[0][1], "t" * 64), restart)
         shards, connections = Shards([shard]), Connections()
@@ -148,14 +167,14 @@ async def product(database: Database, url: str, replica: str = "a") -> AsyncIter
         store = OutboxStore(database, sealer, StoredEvents(database, sealer))
         pacing = PacingStore(database)
         outbound = OutboundClient(AddressRules())
-        media = MediaFiles(folder, outbound, 1024)
+        media = MediaFiles(folder, outbound, 4 * MIB)
         previews = LinkPreviews(outbound, media)
         sessions, messages = SessionStore(database), MessageStore(database, sealer)
         history = ChatHistory(KeptMessageStore(database, sealer))
         messaging = Messaging(sessions, messages, leases, connections, shards, media, previews, history)
         sender = OutboxSender(store, pacing, leases, connections, messaging, events)
         writer = AuthStateWriter(url, replica, sealer)
-        outbox = Outbox(store, pacing, leases, messaging, sender, events)
+        outbox = Outbox(store, pacing, leases, messaging, media, sender, events)
         with events.subscribed(Subscription("t", None)) as heard:
             told: list[Event] = []
             tasks = [
@@ -200,6 +219,78 @@ async def here(database: Database, database_url: str) -> AsyncIterator[Product]:
     await SessionStore(database).create("t", "s")
     async with product(database, database_url) as made:
         yield made
+
+
+def document(content: bytes, **how: Any) -> Request:
+    async def chunks() -> AsyncIterator[bytes]:
+        for begin in range(0, len(content), 100_000):
+            yield content[begin : begin + 100_000]
+
+    return Request(DocumentMessage(to=ANA, caption="A nota"), upload=Upload(chunks(), None, "nota.pdf"), **how)
+
+
+async def kept_parts(database: Database) -> list[bytes]:
+    async with database.begin() as connection:
+        rows = await connection.execute(sa.text("SELECT content FROM outbox_files ORDER BY message_id, part"))
+        return [bytes(content) for content in rows.scalars()]
+
+
+async def test_a_file_waits_sealed_with_its_message_is_sent_with_it_and_gone_afterwards(here: Product) -> None:
+    content = b"%PDF-1.7 " + b"linha\n" * 250_000
+    accepted = await here.outbox.accept("t", "s", document(content, idempotency_key="k"))
+    assert (await here.outbox.accept("t", "s", document(content, idempotency_key="k"))) == accepted
+    with pytest.raises(IdempotencyKeyReused):
+        await here.outbox.accept("t", "s", document(content + b"!", idempotency_key="k"))
+    parts = await kept_parts(here.database)
+    assert len(parts) > 1
+    assert all(b"linha" not in part for part in parts)
+    await here.open()
+    await here.in_state(accepted, MessageState.SENT)
+    assert here.sidecar.files == [content]
+    (order,) = here.sidecar.sent
+    told = (order["media"]["mimetype"], order["file_name"], order["caption"], order["message_id"])
+    assert told == ("application/pdf", "nota.pdf", "A nota", accepted.message_id)
+    assert await kept_parts(here.database) == []
+
+
+async def test_the_file_of_a_message_that_is_never_sent_is_gone_too(here: Product) -> None:
+    cancelled = await here.outbox.accept("t", "s", document(b"%PDF-1"))
+    late = await here.outbox.accept("t", "s", document(b"%PDF-2"))
+    assert len(await kept_parts(here.database)) == 2
+    await here.outbox.cancel("t", "s", cancelled.message_id)
+    async with here.database.begin() as connection:
+        await connection.execute(sa.text("UPDATE outbox_messages SET deadline = now() WHERE state = 'queued'"))
+    await here.sender.expire()
+    assert await here.state(late) is MessageState.FAILED
+    assert await kept_parts(here.database) == []
+
+
+async def test_a_file_that_can_not_be_opened_fails_and_holds_up_nobody(here: Product) -> None:
+    damaged = await here.outbox.accept("t", "s", document(b"%PDF-1.7 damaged"))
+    after = await here.accept(ANA, "after")
+    async with here.database.begin() as connection:
+        await connection.execute(sa.text("UPDATE outbox_files SET content = set_byte(content, 20, 0) || 'x'"))
+    await here.open()
+    await here.in_state(after, MessageState.SENT)
+    failed = await here.outbox.get("t", "s", damaged.message_id)
+    assert (failed.state, failed.error, here.sidecar.files) == (MessageState.FAILED, "auth_state_corrupt", [])
+
+
+async def test_files_that_are_too_large_or_for_which_there_is_no_room_are_not_kept(here: Product) -> None:
+    with pytest.raises(MediaTooLarge):
+        await here.outbox.accept("t", "s", document(bytes(4 * MIB + 1)))
+    text = Request(TextMessage(to=ANA, text="x"), upload=document(b"%PDF-").upload)
+    with pytest.raises(InvalidRequest) as refused:
+        await here.outbox.accept("t", "s", text)
+    assert [error.field for error in refused.value.errors] == ["file"]
+    async with here.database.begin() as connection:
+        await connection.execute(sa.text("UPDATE tenants SET storage_bytes = 1000 WHERE tenant_id = 't'"))
+    with pytest.raises(StorageLimit):
+        await here.outbox.accept("t", "s", document(b"%PDF-" + bytes(1000)))
+    await here.outbox.accept("t", "s", document(b"%PDF-" + bytes(900)))
+    with pytest.raises(StorageLimit):
+        await here.outbox.accept("t", "s", document(b"%PDF-" + bytes(900)))
+    assert len(await kept_parts(here.database)) == 1
 
 
 async def test_what_was_accepted_is_sent_when_the_session_opens_and_followed_to_the_reader(here: Product) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
@@ -33,6 +33,7 @@ from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.sealing import Sealer
+from orchestrator.store.session_settings import SessionSettingsStore
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.stored_events import StoredEvents
 from orchestrator.store.webhooks import WebhookStore
@@ -145,6 +146,40 @@ async def test_messages_arrive_signed_in_order_and_once_though_every_third_reque
     first = receiving.posted[0]
     assert set(first.event) == {"type", "timestamp", "data"}
     assert first.data == {"session_id": "s", "text": "0"}
+
+
+async def test_a_webhook_hears_of_what_happens_in_the_moment_after_it_was_made(
+    here: Replica, receiving: Receiver
+) -> None:
+    await made(here, receiving, "session.degraded")
+    here.happen("session.degraded", degraded=True)
+
+    async def posted() -> bool:
+        return bool(receiving.taken("session.degraded"))
+
+    await eventually(posted, 15, "the event to be posted")
+    assert receiving.taken()[0].data == {"session_id": "s", "degraded": True}
+
+
+async def test_of_a_session_that_wants_it_so_only_its_own_webhooks_hear(
+    here: Replica, receiving: Receiver, database: Database
+) -> None:
+    settings = SessionSettingsStore(database, Sealer([]))
+    await settings.change("t", "s2", lambda before: replace(before, own_webhooks_only=True))
+    await made(here, receiving, path="of-all")
+    await made(here, receiving, session_id="s2", path="own")
+    for session_id in ("s2", "s"):
+        await here.receive(f"to {session_id}", session_id)
+        here.happen("session.degraded", session_id, degraded=True)
+    assert await texts(receiving, 1, "/of-all") == ["to s"]
+    assert await texts(receiving, 1, "/own") == ["to s2"]
+
+    async def degraded() -> bool:
+        return all(receiving.taken("session.degraded", path) for path in ("/of-all", "/own"))
+
+    await eventually(degraded, 15, "the other event")
+    heard = {(posted.path, posted.data["session_id"]) for posted in receiving.posted}
+    assert heard == {("/of-all", "s"), ("/own", "s2")}
 
 
 async def test_what_a_killed_process_left_is_delivered_by_the_next(

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+import structlog
 from aiohttp import web
 
 from orchestrator.domain.errors import (
@@ -159,3 +160,24 @@ async def test_an_answer_that_is_no_json_is_unavailable() -> None:
         with pytest.raises(SidecarUnavailable):
             await SidecarClient(http, runner.addresses[0][1], TOKEN).list()
     await runner.cleanup()
+
+
+async def test_the_sidecar_is_told_the_name_of_the_request() -> None:
+    names: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        names.append(request.headers.get("X-Request-Id"))
+        return web.json_response(GOLDEN["control-message"]["response"]["body"])
+
+    app = web.Application()
+    app.router.add_post("/v1/sessions/17/messages", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession() as http:
+        client = SidecarClient(http, runner.addresses[0][1], TOKEN)
+        with structlog.contextvars.bound_contextvars(request_id="order-4711"):
+            await client.send(17, {})
+        await client.send(17, {})
+    await runner.cleanup()
+    assert names == ["order-4711", None]

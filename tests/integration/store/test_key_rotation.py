@@ -1,6 +1,6 @@
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.database import Database
 from orchestrator.store.key_rotation import BATCH, TABLES, KeyRotationStore
 from orchestrator.store.leases import LeaseStore
-from orchestrator.store.outbox import Acceptance, NewMessage, OutboxStore
+from orchestrator.store.outbox import Acceptance, NewFile, NewMessage, OutboxStore
 from orchestrator.store.portable_states import PortableStateStore
 from orchestrator.store.sealing import Sealer, place_of
 from orchestrator.store.sessions import SessionStore
@@ -32,6 +32,11 @@ NAMES = {
     Sealer([LOST]).key_ids[0]: "lost",
     None: "plain",
 }
+
+
+async def parts(*contents: bytes) -> AsyncIterator[bytes]:
+    for content in contents:
+        yield content
 
 
 def named(numbers: Mapping[bytes | None, int]) -> dict[str, int]:
@@ -190,10 +195,11 @@ async def test_the_outbox_webhooks_and_events_are_sealed_anew_too(database: Data
 
     outbox, webhooks, events = stores(OLD)
     webhook = await webhooks.add("t", "s", "https://example.org/", new_secret(), ("*",))
-    accepted = await outbox.accept("t", "s", NewMessage("1@s.whatsapp.net", b"{}"), Acceptance(b"d"), "a")
+    file = NewFile(6, parts(b"abc", b"def"))
+    accepted = await outbox.accept("t", "s", NewMessage("1@s.whatsapp.net", b"{}"), Acceptance(b"d"), "a", file)
     await events.add_live([Event("t", "session.alert", "s", {"alert": "conflict"}, datetime.now(UTC))])
     outcome = await run(database, NEW, OLD)
-    assert (outcome.sealed, outcome.unreadable, named(outcome.remaining)) == (5, 0, {"new": 5})
+    assert (outcome.sealed, outcome.unreadable, named(outcome.remaining)) == (7, 0, {"new": 7})
     outbox, webhooks, events = stores(NEW)
     assert await webhooks.get("t", webhook.webhook_id) == webhook
     assert await outbox.get("t", "s", accepted.message_id) == accepted
@@ -205,3 +211,4 @@ async def test_the_outbox_webhooks_and_events_are_sealed_anew_too(database: Data
     (lease,) = await LeaseStore(database, "a", 30.0).claim(1)
     (claimed,) = await outbox.claim(lease, "a", paced=False, busy=(), most=9)
     assert claimed.body == b"{}"
+    assert [part async for part in outbox.file(lease, accepted.message_id)] == [b"abc", b"def"]

@@ -1,6 +1,7 @@
 from tests.bench.picture import picture
-from tests.bench.plan import WRITES
-from tests.bench.report import Table, markdown, tables, targets_table, terminal
+from tests.bench.plan import BARE, EVENTS, SENDS, WRITES
+from tests.bench.plan import OURS as OURS_WHOLE
+from tests.bench.report import Table, markdown, tables, targets_table, terminal, through_table
 from tests.bench.runs import Run, Runs
 from tests.bench.stores import GROUP_COMMIT, KEYV, OURS, POSTGRES_BAILEYS
 from tests.bench.targets import Verdict, verdicts
@@ -56,6 +57,19 @@ def test_the_report_has_a_row_for_each_target_and_each_store_that_ran() -> None:
     assert len(targets_table(judged).rows) == len(judged)
     (writes,) = (table for table in tables(runs, judged) if table.title.startswith("Each session awaits"))
     assert [row[:3] for row in writes.rows] == [["100", OURS.name, "2000"], ["100", KEYV.name, "500"]]
+
+
+def test_the_way_through_the_product_is_a_ratio_to_bare_baileys_of_the_same_round() -> None:
+    runs = Runs(
+        Run("fast", load, store, 50, round_, {"sends_per_second": 100.0 * ours, "p50_ms": 2.0 / ours, "p99_ms": 9.0})
+        for round_ in range(3)
+        for load in (SENDS, EVENTS)
+        for store, ours in ((OURS_WHOLE, 1.0), (BARE, 2.0 + round_))
+    )
+    rows = through_table(runs).rows
+    assert [row[0] for row in rows][:2] == ["sends/s", "a send, median ms"]
+    assert rows[0][1:] == ["50", "100", "300", "0.333x [0.25-0.5]"]
+    assert rows[3][1:] == ["50", "2.0", "0.7", "3x [2-4]"]
 
 
 def test_a_table_reads_the_same_in_the_terminal_and_in_markdown() -> None:

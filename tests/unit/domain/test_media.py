@@ -2,12 +2,13 @@
 
 import pytest
 
-from orchestrator.domain.media import MIB, MediaKind, accepted_type, most_bytes
+from orchestrator.domain.media import MIB, MediaKind, accepted_type, accepted_types, most_bytes
 
 JPEG, PNG, GIF = b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a"
 WEBP, WAV = b"RIFF\0\0\0\0WEBPVP8 ", b"RIFF\0\0\0\0WAVEfmt "
 MP4, M4A, GP3 = b"\0\0\0\x18ftypisom", b"\0\0\0\x18ftypM4A ", b"\0\0\0\x18ftyp3gp4"
 OGG, MP3, AMR, AAC, PDF = b"OggS", b"ID3\x04", b"#!AMR\n", b"\xff\xf1", b"%PDF-1.7"
+OGG_OPUS = b"OggS\0\x02" + bytes(20) + b"\x01\x13OpusHead\x01"
 HTML = b"\n <!DOCTYPE HTML><title>404"
 OPUS = "audio/ogg; codecs=opus"
 
@@ -33,8 +34,9 @@ CASES = [
     ("audio", AMR, None, None, "audio/amr"),
     ("audio", AAC, None, None, "audio/aac"),
     ("audio", JPEG, "audio/mpeg", None, None),
-    ("voice", OGG, "audio/mpeg", None, OPUS),
-    ("voice", b"?", "audio/opus", None, OPUS),
+    ("voice", OGG_OPUS, "audio/mpeg", None, OPUS),
+    ("voice", OGG, "audio/ogg; codecs=opus", None, None),  # Vorbis, or whatever it is
+    ("voice", b"?", "audio/opus", None, None),
     ("voice", MP3, None, None, None),
     ("sticker", WEBP, None, None, "image/webp"),
     ("sticker", PNG, None, None, None),
@@ -51,6 +53,12 @@ def test_a_file_is_what_it_begins_with(
     kind: str, head: bytes, declared: str | None, name: str | None, mimetype: str | None
 ) -> None:
     assert accepted_type(MediaKind(kind), declared, name, head) == mimetype
+
+
+def test_what_is_accepted_is_told() -> None:
+    assert accepted_types(MediaKind.VOICE) == "audio/ogg; codecs=opus (Ogg with Opus)"
+    assert accepted_types(MediaKind.IMAGE) == "image/jpeg, image/png, image/webp"
+    assert accepted_types(MediaKind.DOCUMENT) == "any type"
 
 
 def test_the_operator_s_limit_holds_for_every_kind_and_phones_for_theirs() -> None:

@@ -12,6 +12,8 @@ from orchestrator.domain.recipient import phone_digits, recipient_jid
         ("100000000000002@lid", "100000000000002@lid"),
         ("120363000000000000@g.us", "120363000000000000@g.us"),
         ("5511999990000-1600000000@g.us", "5511999990000-1600000000@g.us"),
+        ("120363101234567890@newsletter", "120363101234567890@newsletter"),
+        ("120363101234567890-1600000000@newsletter", None),
         ("", None),
         ("5511988887777:7@s.whatsapp.net", None),
         ("abc", None),
