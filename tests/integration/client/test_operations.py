@@ -7,7 +7,7 @@ import itertools
 import typing
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,17 @@ NAMED: dict[str, Any] = {
 }
 
 
+VALUES: dict[type, Any] = {
+    str: "x",
+    int: 1,
+    float: 1.0,
+    bool: True,
+    bytes: b"name,phone,amount,due_date\nMaria,5511988887777,150.00,2099-12-10\n",
+    date: date(2099, 12, 10),
+    datetime: datetime(2099, 1, 1, tzinfo=UTC),
+}
+
+
 def areas(client: Client) -> dict[str, Any]:
     found = {name: area for name, area in vars(client).items() if not name.startswith("_")}
     return found | {"tenants.tokens": client.tenants.tokens("acme"), "client": client}
@@ -93,12 +104,12 @@ def arguments(method: Any, tmp_path: Path, *, all_of_them: bool) -> dict[str, An
 
 
 def argument(name: str, hint: Any, tmp_path: Path) -> Any:
+    if hint == messages.OutgoingMessage or hint in EXAMPLES:
+        return EXAMPLES[hint]
     if name in NAMED:
         return NAMED[name]
     if name in PATH_PARAMETERS:
         return example_of(PATH_PARAMETERS[name])
-    if hint == messages.OutgoingMessage or hint in EXAMPLES:
-        return EXAMPLES[hint]
     options = [option for option in typing.get_args(hint) if option not in (type(None), msgspec.UnsetType)]
     if options:
         return options[0] if typing.get_origin(hint) is typing.Literal else argument(name, options[0], tmp_path)
@@ -108,7 +119,7 @@ def argument(name: str, hint: Any, tmp_path: Path) -> Any:
         return File(path, "application/pdf")
     if issubclass(hint, Enum):
         return next(iter(hint))
-    return {str: "x", int: 1, float: 1.0, bool: True, datetime: datetime.fromisoformat("2099-01-01T00:00:00Z")}[hint]
+    return VALUES[hint]
 
 
 def example_of(parameter: Any) -> Any:
