@@ -47,6 +47,8 @@ def main() -> int:
     print(text)
     wrong = {name: number for name, number in dataclasses.asdict(outcome.verdict).items() if number}
     say(f"wrong: {wrong}" if wrong else "nothing was lost, nothing reused, nobody asked for a QR code")
+    if wrong:
+        say(json.dumps(outcome.findings, indent=2))
     worse = outcome.verdict.worse_than(file_store.verdict) if file_store else {}
     if worse:
         say(f"worse than the file store: {worse}")

@@ -5,11 +5,15 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
 
 from tests.chaos.faults import DRAIN_SECONDS, Fault, NothingThereError, deploy, draw
 from tests.chaos.world import READY_SECONDS, World, stage
+from tests.support.event_stream import listening
 from tests.support.processes import PATIENCE, DeadlineError
 from tests.support.waiting import eventually
 
@@ -63,7 +67,7 @@ class Outcome:
     logins: int
     evictions: int
     seconds: float
-    notes: list[str] = field(default_factory=list)
+    findings: dict[str, object]
 
 
 Stage = Callable[[random.Random, int], contextlib.AbstractAsyncContextManager[World]]
@@ -80,7 +84,7 @@ async def run(seed: int, faults: int, sessions: int, say: Callable[[str], None],
         async with world.traffic():
             skipped = await _play(world, [draw(rng) for _ in range(faults)], rng, played, say)
             open_again, closed = await _all_open(world, say)
-        verdict, never_arrived, incoming = await _judge(world, closed)
+        verdict, never_arrived, incoming, findings = await _judge(world, closed)
         counts = await world.whatsapp.counts()
         return Outcome(
             seed,
@@ -98,6 +102,7 @@ async def run(seed: int, faults: int, sessions: int, say: Callable[[str], None],
             counts["logins"],
             counts["evictions"],
             time.monotonic() - began,
+            findings,
         )
 
 
@@ -148,7 +153,12 @@ async def hand_over(deploys: int, sessions: int, say: Callable[[str], None]) -> 
             await deploy(world, 0, gaps.drain_seconds)
             seconds, closed = await _all_open(world, lambda _line: None)
             assert closed == 0, f"{closed} sessions are not open {seconds:.0f} s after a deploy"
-            told = (await world.whatsapp.call("GET", "/gaps"))["gaps"]
+
+            async def measured() -> list[dict[str, Any]] | None:
+                gaps: list[dict[str, Any]] = (await world.whatsapp.call("GET", "/gaps"))["gaps"]
+                return gaps if len({gap["phone"] for gap in gaps}) == sessions else None
+
+            told = await eventually(measured, 30, "a gap of each device") or []
             gaps.deploys += 1
             gaps.milliseconds += [int(gap["ms"]) for gap in told]
             say(
@@ -179,7 +189,7 @@ async def _all_open(world: World, say: Callable[[str], None]) -> tuple[float, in
     return OPEN_SECONDS, len(closed) if states else len(world.sessions)
 
 
-async def _judge(world: World, closed: int) -> tuple[Verdict, int, int]:
+async def _judge(world: World, closed: int) -> tuple[Verdict, int, int, dict[str, object]]:
     await world.whatsapp.idle(SETTLE_SECONDS)
     counts = await world.whatsapp.counts()
     out = {m["id"]: m for m in await world.whatsapp.messages("out")}
@@ -205,4 +215,35 @@ async def _judge(world: World, closed: int) -> tuple[Verdict, int, int]:
         not_open_again=closed,
     )
     never_arrived = sum(i not in out for i in world.sent.accepted)
-    return verdict, never_arrived, len(taken)
+    return (
+        verdict,
+        never_arrived,
+        len(taken),
+        await _findings(world, out, world.acknowledged - read, taken - world.heard),
+    )
+
+
+async def _findings(
+    world: World, out: Mapping[str, dict[str, Any]], lost: set[str], untold: set[str]
+) -> dict[str, object]:
+    """What the counts of a verdict are made of, for whoever looks for the reason."""
+    given_up = [m for m in await world.whatsapp.messages("in") if m["status"] == "nacked"]
+    violations = (await world.whatsapp.call("GET", "/violations"))["violations"]
+    stored: set[str] = set()
+    if untold and world.alive:
+        with contextlib.suppress(AssertionError, aiohttp.ClientError, OSError):
+            async with listening(world.alive[0], last_id=0) as heard:
+
+                async def complete() -> bool:
+                    stored.update(str(data["text"]) for data in heard.of("message.received"))
+                    return untold <= stored
+
+                await eventually(complete, 60)
+    return {
+        "acknowledged and lost": Counter(out[i]["status"] if i in out else "never seen" for i in lost),
+        "some of them": sorted(lost)[:10],
+        "given up": [{name: m[name] for name in ("id", "nack", "tries", "text")} for m in given_up[:20]],
+        "never told": sorted(untold)[:20],
+        "never told, and stored": len(untold & stored),
+        "two live sockets": [v for v in violations if v["kind"] == "simultaneous_sockets"][:20],
+    }
