@@ -36,7 +36,7 @@ from orchestrator.config import (
 )
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.media import MIB
-from orchestrator.domain.meter import RequestMeter
+from orchestrator.domain.meter import MessageMeter, RequestMeter
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.rate_limit import Rate
 from orchestrator.domain.session import Lease, SetAsideBy
@@ -47,6 +47,7 @@ from orchestrator.pages import pairing as pages
 from orchestrator.peer.client import PeerClient
 from orchestrator.services import database_backups
 from orchestrator.services.access import Access
+from orchestrator.services.activity import Activity
 from orchestrator.services.archives import Archives
 from orchestrator.services.backups import Backups
 from orchestrator.services.charges import Charges
@@ -63,6 +64,7 @@ from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.key_rotation import KeyRotation
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.link_previews import LinkPreviews
+from orchestrator.services.logins import Logins
 from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.metrics import Metrics
@@ -91,6 +93,7 @@ from orchestrator.services.webhook_deliveries import WebhookDeliveries
 from orchestrator.services.webhooks import Webhooks
 from orchestrator.sidecar.client import SidecarClient
 from orchestrator.sidecar.supervisord import SupervisordClient
+from orchestrator.store.activity import ActivityStore
 from orchestrator.store.acts import ActStore
 from orchestrator.store.api_tokens import ApiTokenStore
 from orchestrator.store.audit import AuditStore
@@ -107,6 +110,7 @@ from orchestrator.store.jobs import JobStore
 from orchestrator.store.kept_messages import KeptMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
+from orchestrator.store.login_links import LoginLinkStore
 from orchestrator.store.messages import MessageStore
 from orchestrator.store.notices import NoticeStore
 from orchestrator.store.outbox import OutboxStore
@@ -305,6 +309,7 @@ async def _start(
         background.start("payments", billing.reconciling(services.payments))
     background.start("prune", loops.pruning(*_prunings(parts, retention)))
     background.start("host", loops.telling(parts.host))
+    background.start("activity", loops.recording_activity(services.activity))
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
         await pause(stop, 0.1)
     if not stop.is_set():
@@ -321,6 +326,8 @@ def _prunings(parts: Parts, retention_days: float) -> Sequence[Callable[[], Awai
         services.chat_history.prune,
         lambda: services.history.purge(retention_days=retention_days),
         services.pairing_links.forget_old,
+        services.logins.forget_old,
+        services.activity.forget_old,
         lambda: services.tenants.measure(every_seconds=loops.PRUNE_SECONDS / 2),
     )
 
@@ -405,6 +412,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             settings.data_dir / "journal",
             settings.journal_max_mib * 1024**2,
         )
+        messages = MessageMeter()
         messaging = Messaging(
             sessions,
             MessageStore(database, sealer),
@@ -414,6 +422,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             media,
             LinkPreviews(outbound, media),
             chat_history,
+            messages,
         )
         outbox_store, pacing = OutboxStore(database, sealer, stored_events), PacingStore(database)
         sender = OutboxSender(outbox_store, pacing, leases, connections, messaging, events)
@@ -422,6 +431,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
 
         def on_incoming(lease: Lease, number: int, data: bytes) -> None:
             incoming.committed(lease, number, data)
+            messages.received(lease.session_ref)
             deliveries.received(lease)
 
         readiness = Readiness(database, supervision)
@@ -440,6 +450,9 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         )
         services = Services(
             access=access,
+            activity=Activity(
+                ActivityStore(database), sessions, leases, connections, shards, messages, writer.meter.seconds
+            ),
             acts=ActStore(database),
             archives=Archives(states),
             chat_history=chat_history,
@@ -453,6 +466,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
             incoming=incoming,
             leases=leases,
+            logins=Logins(tokens, LoginLinkStore(database), access),
             messaging=messaging,
             metrics=metrics,
             notices=notices,

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from orchestrator.api import (
+    activity,
     bot,
     channels,
     charges,
@@ -11,6 +12,7 @@ from orchestrator.api import (
     event_stream,
     groups,
     health,
+    logins,
     messages,
     metrics,
     openapi,
@@ -45,6 +47,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *sessions.OPERATIONS,
     *pairing.OPERATIONS,
     *session_settings.OPERATIONS,
+    *activity.OPERATIONS,
     *messages.OPERATIONS,
     *outbox.OPERATIONS,
     *webhooks.OPERATIONS,
@@ -54,6 +57,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *channels.OPERATIONS,
     *event_stream.OPERATIONS,
     *tenants.OPERATIONS,
+    *logins.OPERATIONS,
     *overview.OPERATIONS,
     *processes.OPERATIONS,
     *bot.OPERATIONS,

@@ -23,6 +23,7 @@ from orchestrator.domain.errors import (
     SessionNotFound,
 )
 from orchestrator.domain.event import Event
+from orchestrator.domain.meter import MessageMeter
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.outbox import MessageState, OutboxMessage
 from orchestrator.domain.pacing import PacedMessages, Pacing
@@ -152,7 +153,7 @@ async def product(database: Database, url: str, replica: str = "a") -> AsyncIter
         previews = LinkPreviews(outbound, media)
         sessions, messages = SessionStore(database), MessageStore(database, sealer)
         history = ChatHistory(KeptMessageStore(database, sealer))
-        messaging = Messaging(sessions, messages, leases, connections, shards, media, previews, history)
+        messaging = Messaging(sessions, messages, leases, connections, shards, media, previews, history, MessageMeter())
         sender = OutboxSender(store, pacing, leases, connections, messaging, events)
         writer = AuthStateWriter(url, replica, sealer)
         outbox = Outbox(store, pacing, leases, messaging, sender, events)
