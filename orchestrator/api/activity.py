@@ -13,6 +13,7 @@ from orchestrator.domain.tenant import Scope
 from orchestrator.services.events import timestamp
 from orchestrator.wire import activity as wire
 from orchestrator.wire.pages import Page
+from orchestrator.wire.sessions import StateCount
 
 
 async def of_session(request: web.Request) -> web.Response:
@@ -38,10 +39,12 @@ async def of_tenant(request: web.Request) -> web.Response:
     query = read_query(request, wire.ListActivity)
     names = [name for name in query.session_ids.split(",") if SESSION_ID.fullmatch(name)]
     activity = request.app[SERVICES].activity
+    counts = await request.app[SERVICES].sessions.count_by_state(request[TENANT])
     each = await activity.of_sessions(request[TENANT], names) if names else {}
     answer = wire.Activity(
         hours=list(map(_hour, await activity.of_all(request[TENANT]))),
         sessions=[wire.SessionActivity(session_id=name, hours=list(map(_hour, hours))) for name, hours in each.items()],
+        states=[StateCount(connection_state=state, sessions=n) for state, n in sorted(counts.items())],
     )
     return json_response(answer)
 
@@ -115,7 +118,11 @@ OPERATIONS = (
         summary="Show the last 24 hours of all sessions together, and of each of those that are named.",
         query=wire.ListActivity,
         gives=wire.Activity,
-        example_answer=wire.Activity(hours=[_HOUR], sessions=[_SESSION]),
+        example_answer=wire.Activity(
+            hours=[_HOUR],
+            sessions=[_SESSION],
+            states=[StateCount(connection_state=ConnectionState.OPEN, sessions=1)],
+        ),
     ),
     Operation(
         method="GET",

@@ -1,5 +1,7 @@
 """The public API: the application and its operations."""
 
+import secrets
+
 from aiohttp import web
 
 from orchestrator.api import (
@@ -30,7 +32,7 @@ from orchestrator.api import (
     tenants,
     webhooks,
 )
-from orchestrator.api.admission import PEER_TOKEN, PROXIES, admitted, tell_rate
+from orchestrator.api.admission import PAGE_TOKEN, PAGES, PEER_TOKEN, PROXIES, admitted, tell_rate
 from orchestrator.api.compression import compressed
 from orchestrator.api.forwarding import forwarded
 from orchestrator.api.hardening import hardened
@@ -99,6 +101,8 @@ def public_app(
     app[PEER_TOKEN] = peer_token
     app[PUBLIC_URL] = public_url
     app[PROXIES] = proxies
+    app[PAGES] = set()
+    app[PAGE_TOKEN] = secrets.token_hex(32)
     app[WEBHOOK_SECRET] = webhook_secret
     app[metrics.METRICS_TOKEN] = metrics_token
     app.on_response_prepare.extend([tell_request_id, tell_rate, hardened])

@@ -38,19 +38,26 @@ class Transport:
     """One token's connection to the API. ``tenant_id`` is for the admin token: whose things it asks for."""
 
     def __init__(
-        self, http: aiohttp.ClientSession, base_url: str, token: str, tenant_id: str | None, timeout_seconds: float
+        self,
+        http: aiohttp.ClientSession,
+        base_url: str,
+        token: str,
+        tenant_id: str | None,
+        timeout_seconds: float,
+        headers: Mapping[str, str],
     ) -> None:
         self._http = http
         self._token = token
         self._base_url = base_url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._more_headers = headers
+        self._headers = {**headers, "Authorization": f"Bearer {token}"}
         if tenant_id is not None:
             self._headers["X-Tenant"] = tenant_id
         self._timeout_seconds = timeout_seconds
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
 
     def of(self, tenant_id: str) -> "Transport":
-        return Transport(self._http, self._base_url, self._token, tenant_id, self._timeout_seconds)
+        return Transport(self._http, self._base_url, self._token, tenant_id, self._timeout_seconds, self._more_headers)
 
     async def call(
         self,

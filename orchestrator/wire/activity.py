@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from orchestrator.domain.session import ConnectionState
 from orchestrator.wire.pages import NextCursor
+from orchestrator.wire.sessions import StateCount
 from orchestrator.wire.shape import Answer, Request, SessionId, Timestamp
 
 
@@ -46,6 +47,7 @@ class Activity(Answer, frozen=True):
 
     hours: list[Hour]
     sessions: list[SessionActivity]
+    states: Annotated[list[StateCount], Meta(description="The sessions as they are now.")]
 
 
 class BackupMinute(Answer, frozen=True):
