@@ -43,7 +43,9 @@ from orchestrator.domain.session import Lease, SetAsideBy
 from orchestrator.jobs import billing, loops
 from orchestrator.jobs.background import Background, pause
 from orchestrator.outbound.client import OutboundClient
-from orchestrator.pages import pairing as pages
+from orchestrator.pages import dashboard
+from orchestrator.pages import pairing as pairing_page
+from orchestrator.pages.serving import add_files
 from orchestrator.peer.client import PeerClient
 from orchestrator.services import database_backups
 from orchestrator.services.access import Access
@@ -564,7 +566,9 @@ def public(parts: Parts, settings: Settings) -> web.Application:
         metrics_token=settings.metrics_token,
         webhook_secret=webhook_secret(settings.bot_token) if webhook and settings.bot_token else None,
     )
-    pages.add_to(app)
+    add_files(app)
+    pairing_page.add_to(app)
+    dashboard.add_to(app)
     return app
 
 

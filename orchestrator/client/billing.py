@@ -24,6 +24,10 @@ class Billing:
         """For the admin token; ``PlanExists``."""
         return await self._transport.call("POST", "/v1/plans", wire.Plan, body=body)
 
+    async def change_plan(self, plan_id: str, changes: wire.ChangePlan) -> wire.Plan:
+        """For the admin token. What isn't named stays as it is."""
+        return await self._transport.call("PATCH", f"/v1/plans/{segment(plan_id)}", wire.Plan, body=changes)
+
     async def subscription(self) -> wire.Subscription:
         return await self._transport.call("GET", "/v1/subscription", wire.Subscription)
 

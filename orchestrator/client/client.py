@@ -16,7 +16,7 @@ from orchestrator.client.operator import Operator
 from orchestrator.client.outbox import Outbox
 from orchestrator.client.sessions import Sessions
 from orchestrator.client.tenants import Tenants, Tokens
-from orchestrator.client.transport import Transport
+from orchestrator.client.transport import ATTEMPTS, Transport
 from orchestrator.client.webhooks import Webhooks
 from orchestrator.wire.activity import Activity
 
@@ -30,7 +30,7 @@ class Client:
     """``token`` opens what it is for; with the admin token, ``tenant_id`` says whose things are meant, if not the operator's.
 
     ``socket``: the unix socket to go through, for processes of the service's own tree. ``http``: connections that are
-    somebody else's and outlive this. ``headers``: sent with every request.
+    somebody else's and outlive this. ``headers``: sent with every request. ``attempts``: how often is asked what may be asked again.
     """
 
     def __init__(
@@ -43,12 +43,13 @@ class Client:
         socket: Path | None = None,
         http: aiohttp.ClientSession | None = None,
         headers: Mapping[str, str] | None = None,
+        attempts: int = ATTEMPTS,
     ) -> None:
         connector = None if socket is None else aiohttp.UnixConnector(str(socket))
         self._own_http = None if http is not None else aiohttp.ClientSession(connector=connector)
         used = http or self._own_http
         assert used is not None
-        self._transport = Transport(used, base_url, token, tenant_id, timeout_seconds, headers or {})
+        self._transport = Transport(used, base_url, token, tenant_id, timeout_seconds, headers or {}, attempts)
         self._offer()
 
     def _offer(self) -> None:

@@ -28,7 +28,7 @@ P = TypeVar("P", bound=Listed)
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _IDEMPOTENCY_KEY = "Idempotency-Key"
 
-_ATTEMPTS = 4
+ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
@@ -45,8 +45,10 @@ class Transport:
         tenant_id: str | None,
         timeout_seconds: float,
         headers: Mapping[str, str],
+        attempts: int,
     ) -> None:
         self._http = http
+        self._attempts = attempts
         self._token = token
         self._base_url = base_url.rstrip("/")
         self._more_headers = headers
@@ -57,7 +59,15 @@ class Transport:
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
 
     def of(self, tenant_id: str) -> "Transport":
-        return Transport(self._http, self._base_url, self._token, tenant_id, self._timeout_seconds, self._more_headers)
+        return Transport(
+            self._http,
+            self._base_url,
+            self._token,
+            tenant_id,
+            self._timeout_seconds,
+            self._more_headers,
+            self._attempts,
+        )
 
     async def call(
         self,
@@ -127,7 +137,7 @@ class Transport:
     ) -> bytes:
         repeatable = method in _IDEMPOTENT or _IDEMPOTENCY_KEY in headers
         data = None if body is None else msgspec.json.encode(body)
-        for attempt in range(1, _ATTEMPTS):
+        for attempt in range(1, self._attempts):
             try:
                 return await self._asked_once(method, path, data, query, headers)
             except OrchestratorError as error:
