@@ -215,6 +215,7 @@ OPERATIONS = (
             rotated=False,
             failure=None,
         ),
+        polled=True,
     ),
     Operation(
         method="POST",

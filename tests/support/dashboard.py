@@ -43,7 +43,7 @@ class Shown:
     def secret(self) -> str:
         """What is shown once."""
         found = re.search(r"<code data-copy[^>]*>(.*?)</code>", self.text, re.DOTALL)
-        assert found is not None, self.text
+        assert found is not None, f"{self.path} shows no secret: {self.alert()}"
         return unescape(found[1].strip())
 
     def form(self, action: str) -> dict[str, str]:
@@ -71,7 +71,7 @@ class Shown:
                     fields[select] = attributes.get("value", "")
                 case _:
                     pass
-        raise AssertionError(f"no form leads to {action}:\n{self.text}")
+        raise AssertionError(f"no form of {self.path} leads to {action}")
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orchestrator.domain.errors import BillingOff, FieldError, InvalidRequest, NotFound
+from orchestrator.domain.errors import BillingOff, FieldError, InvalidRequest
 from orchestrator.domain.plan import PeriodUnit
 from orchestrator.pages.dashboard.visits import Done, Page, Visit, first
 from orchestrator.wire.billing import ChangePlan, Charges, CreatePlan, Payments, Period
@@ -19,7 +19,7 @@ async def _subscription(visit: Visit, **more: Any) -> Page:
     billing = visit.own.billing
     try:
         found = await billing.subscription()
-    except (BillingOff, NotFound):
+    except BillingOff:
         found = None
     pays = found is not None and found.billing
     values = {

@@ -10,14 +10,23 @@ from aiohttp import web
 from orchestrator.api.keys import PUBLIC_URL
 
 
+async def posted(request: web.Request) -> dict[str, str]:
+    """The fields of a form; none of what isn't one."""
+    try:
+        fields = await request.post()
+    except ValueError:
+        return {}
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
+
+
 def form_token(token: str) -> str:
     """What every form carries: only pages that this browser got from us know it."""
     return hmac.new(token.encode(), b"form", sha256).hexdigest()
 
 
-def is_own_form(request: web.Request, token: str, posted: Mapping[str, object]) -> bool:
+def is_own_form(request: web.Request, token: str, form: Mapping[str, str]) -> bool:
     """Whether a form of somebody who is logged in was posted from a page that we gave to that browser."""
-    given = str(posted.get("csrf", "")).encode(errors="surrogateescape")
+    given = form.get("csrf", "").encode(errors="surrogateescape")
     return comes_from_us(request) and hmac.compare_digest(given, form_token(token).encode())
 
 

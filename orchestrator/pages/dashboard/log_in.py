@@ -12,7 +12,7 @@ from orchestrator.domain.act import Deed
 from orchestrator.domain.errors import LoginLinkNotFound, LoginNotFound, OrchestratorError, Unauthorized
 from orchestrator.domain.language import Language
 from orchestrator.pages.dashboard import showing
-from orchestrator.pages.dashboard.forms import comes_from_us, is_own_form
+from orchestrator.pages.dashboard.forms import comes_from_us, is_own_form, posted
 from orchestrator.pages.dashboard.texts import DASHBOARD
 from orchestrator.pages.dashboard.visits import COOKIE, api
 from orchestrator.pages.serving import LANGUAGE_COOKIE, SECURITY, language_of, over_tls, own_path
@@ -29,8 +29,8 @@ async def ask(request: web.Request) -> web.Response:
 
 async def enter(request: web.Request) -> web.Response:
     """Exchange the token that was typed; the API says whether it is one, and slows guessers down."""
-    texts, posted = DASHBOARD[language_of(request)], await request.post()
-    to, token = own_path(str(posted.get("next", "/"))), str(posted.get("token", "")).strip()
+    texts, form = DASHBOARD[language_of(request)], await posted(request)
+    to, token = own_path(form.get("next", "/")), form.get("token", "").strip()
     if not comes_from_us(request):
         return _form(request, to=to, problem=texts.form_refused, status=403)
     if not 0 < len(token) <= _LONGEST_TOKEN or not token.isascii() or not token.isprintable():
@@ -81,8 +81,10 @@ async def open_link(request: web.Request) -> web.Response:
 
 async def leave(request: web.Request) -> web.Response:
     """Log out. A browser that isn't logged in any more is shown the same."""
-    token, posted = request.cookies.get(COOKIE), await request.post()
-    if token is not None and is_own_form(request, token, posted):
+    token = request.cookies.get(COOKIE)
+    if token is not None:
+        if not is_own_form(request, token, await posted(request)):
+            return _redirect("/")
         try:
             await api(request, token).logins.end()
         except (Unauthorized, LoginNotFound):

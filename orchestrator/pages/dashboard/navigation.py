@@ -23,7 +23,7 @@ def entries(visit: Visit, area: str) -> Sequence[Entry]:
         ("webhooks", texts.webhooks, f"{tenant}/webhooks"),
         ("outbox", texts.outbox, f"{tenant}/outbox"),
         ("subscription", texts.subscription, f"{tenant}/subscription"),
-        ("tokens", texts.tokens, f"{tenant}/tokens"),
+        *([("tokens", texts.tokens, f"{tenant}/tokens")] if visit.may_manage else []),
     ]
     if visit.is_admin:
         found = [

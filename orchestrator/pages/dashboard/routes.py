@@ -24,7 +24,7 @@ from orchestrator.pages.dashboard import (
     tokens,
     webhooks,
 )
-from orchestrator.pages.dashboard.forms import is_own_form
+from orchestrator.pages.dashboard.forms import is_own_form, posted
 from orchestrator.pages.dashboard.visits import COOKIE, HTTP, Act, Done, Look, Page, Visit, enter
 from orchestrator.pages.serving import SECURITY, add_pages, own_path
 
@@ -142,7 +142,7 @@ def _page(look: Look) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
             visit = await enter(request)
         except OrchestratorError as error:
             return _stays_out(request, error)
-        if request.headers.get("Accept", "").startswith("text/event-stream"):
+        if visit.watches:
             return await live.told(visit, look)
         try:
             return showing.page(visit, await look(visit))
@@ -158,8 +158,7 @@ def _action(look: Look, action: Action) -> Callable[[web.Request], Awaitable[web
             visit = await enter(request)
         except OrchestratorError as error:
             return _stays_out(request, error)
-        posted = await request.post()
-        visit.form = {name: value for name, value in posted.items() if isinstance(value, str)}
+        visit.form = await posted(request)
         back = request.path.rpartition("/")[0] or "/"
         if not is_own_form(request, visit.token, visit.form):
             return showing.refused_form(visit, back)

@@ -70,13 +70,16 @@ async def _shown(visit: Visit, **more: Any) -> Page:
         "changes": await first(sessions.connections(name), _MOST) if session else [],
         "generations": await first(sessions.generations(name), _MOST),
         "events": await first(sessions.audit(name), _MOST),
-        "links": await first(sessions.pairing_links(name), _MOST) if session and visit.may_manage else [],
-        "settings": await sessions.settings(name) if session else None,
+        "links": [],
+        "settings": None,
         "history_syncs": list(HistorySync),
         "new_link": None,
         "code": None,
         **more,
     }
+    if session is not None and not visit.watches:  # the rest of the page stays as it is
+        values["settings"] = await sessions.settings(name)
+        values["links"] = await first(sessions.pairing_links(name), _MOST) if visit.may_manage else []
     seconds = _LINKING_SECONDS if waits else 5.0
     return Page(template="session.html", title=name, area="sessions", values=values, looks_seconds=seconds)
 

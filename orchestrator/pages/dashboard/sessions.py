@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.domain.session import ConnectionState
+from orchestrator.domain.tenant import existing_tenant_id
 from orchestrator.pages.dashboard import session
 from orchestrator.pages.dashboard.showing import path
 from orchestrator.pages.dashboard.visits import Done, Page, Visit
@@ -17,6 +18,7 @@ _LIMIT = "25"
 async def listed(visit: Visit) -> Page:
     """Of the visitor's tenant; the admin sees all, or those of the one that ``?tenant=`` names."""
     tenant_id = visit.asked("tenant") if visit.is_admin else visit.tenant_id
+    tenant_id = existing_tenant_id(tenant_id) if tenant_id else ""
     shown = await (_of_tenant(visit, tenant_id) if tenant_id else _of_all(visit))
     counts = {count.connection_state: count.sessions for count in shown["states"]}
     values = {
@@ -32,7 +34,7 @@ async def listed(visit: Visit) -> Page:
 
 
 async def create(visit: Visit) -> Done:
-    tenant_id = (visit.typed("tenant_id") if visit.is_admin else "") or visit.tenant_id
+    tenant_id = existing_tenant_id((visit.typed("tenant_id") if visit.is_admin else "") or visit.tenant_id)
     made = await visit.client.of(tenant_id).sessions.create(visit.typed("session_id"))
     return Done(note="created", to=path("tenants", tenant_id, "sessions", made.session_id))
 

@@ -41,7 +41,7 @@ def question(visit: Visit, name: str, back: str) -> web.Response:
     values = {**visit.request.match_info, **visit.form}
     asked = visit.texts.questions[name].format_map(_Named(values))
     kept = {name: value for name, value in visit.form.items() if name not in ("csrf", "sure")}
-    fields = {"question": asked, "kept": kept, "back": back, "path": visit.request.path}
+    fields = {"question": asked, "kept": kept, "back": back, "action": visit.request.path}
     return page(visit, Page(template="question.html", title=asked, area="", values=fields))
 
 

@@ -2,7 +2,7 @@
 
 from msgspec import UNSET
 
-from orchestrator.domain.errors import BillingOff, FieldError, InvalidRequest, NotFound
+from orchestrator.domain.errors import BillingOff, FieldError, InvalidRequest
 from orchestrator.domain.tenant import OPERATOR_TENANT
 from orchestrator.pages.dashboard.showing import path
 from orchestrator.pages.dashboard.visits import Done, Page, Visit, first
@@ -44,7 +44,7 @@ async def _subscription(visit: Visit) -> Subscription | None:
     """None where nobody pays."""
     try:
         found = await visit.client.billing.subscription_of(visit.tenant_id)
-    except (BillingOff, NotFound):
+    except BillingOff:
         return None
     return found if found.billing else None
 

@@ -13,7 +13,7 @@ from orchestrator.api.request_ids import HEADER, REQUEST_ID
 from orchestrator.client import Client
 from orchestrator.domain.errors import Unauthorized
 from orchestrator.domain.language import Language
-from orchestrator.domain.tenant import Caller, Scope
+from orchestrator.domain.tenant import Caller, Scope, existing_tenant_id
 from orchestrator.pages.dashboard.texts import DASHBOARD, Texts
 from orchestrator.pages.serving import language_of
 
@@ -30,6 +30,8 @@ HTTP: web.AppKey[aiohttp.ClientSession] = web.AppKey("dashboard_http", aiohttp.C
 class Visit:
     request: web.Request
     caller: Caller
+    tenant_id: str
+    """Whose page it is: the address says it, or it is the visitor's own."""
     token: str = field(repr=False)
     client: Client
     """The API as the visitor may use it."""
@@ -51,14 +53,18 @@ class Visit:
         return self.caller.is_admin
 
     @property
+    def watches(self) -> bool:
+        """Whether it is the page's stream that asks, again and again, for what changes by itself."""
+        return self.request.headers.get("Accept", "").startswith("text/event-stream")
+
+    @property
     def may_manage(self) -> bool:
         """Whether forms are shown; the API decides once more."""
         return Scope.MANAGE in self.caller.scopes
 
     @property
-    def tenant_id(self) -> str:
-        """Whose page it is: the address says it, or it is the visitor's own."""
-        return self.request.match_info.get("tenant_id", self.caller.tenant_id)
+    def may_send(self) -> bool:
+        return Scope.SEND in self.caller.scopes
 
     @property
     def own(self) -> Client:
@@ -105,7 +111,10 @@ Act = Callable[[Visit], Awaitable[Done | Page | web.StreamResponse]]
 
 
 async def enter(request: web.Request) -> Visit:
-    """Whoever is logged in; ``Unauthorized``, ``TenantBlocked``, ``DatabaseUnavailable``, ``RateLimited``."""
+    """Whoever is logged in; ``Unauthorized``, ``TenantBlocked``, ``DatabaseUnavailable``, ``RateLimited``.
+
+    ``TenantNotFound`` for an address that can't be a tenant's.
+    """
     services, token = request.app[SERVICES], request.cookies.get(COOKIE)
     if token is None:
         raise Unauthorized
@@ -118,7 +127,8 @@ async def enter(request: web.Request) -> Visit:
         except Unauthorized:
             services.rate_limits.failed_login(address_of(request))
             raise
-    return Visit(request=request, caller=caller, token=token, client=api(request, token))
+    tenant_id = existing_tenant_id(request.match_info.get("tenant_id", caller.tenant_id))
+    return Visit(request=request, caller=caller, tenant_id=tenant_id, token=token, client=api(request, token))
 
 
 def api(request: web.Request, token: str) -> Client:

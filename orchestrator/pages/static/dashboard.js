@@ -1,11 +1,13 @@
 // The dashboard, kept as it is at the service: its own address tells what has changed. Everything works without this file.
 const language = document.documentElement.lang
+// The page's language as the person writes it: British times on an English page of a Briton.
+const locale = navigator.languages.find(one => one.slice(0, 2) === language.slice(0, 2)) ?? language
 
 function dress(root) {
   for (const time of root.querySelectorAll('time')) {
     const at = new Date(time.dateTime)
     time.title = time.dateTime
-    time.textContent = at.toLocaleString(language, { dateStyle: 'short', timeStyle: 'medium' })
+    time.textContent = at.toLocaleString(locale, { dateStyle: 'short', timeStyle: 'medium' })
   }
   for (const code of root.querySelectorAll('[data-copy]')) {
     if (code.nextElementSibling || !navigator.clipboard) continue
