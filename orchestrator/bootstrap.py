@@ -670,5 +670,6 @@ Baileys Orchestrator is ready / está pronto: {base}
   Link a WhatsApp account / vincule uma conta do WhatsApp:
     curl -X POST {base}/v1/sessions {authorized} -d '{{"session_id": "loja-1"}}'
     curl {base}/v1/sessions/loja-1/qr {authorized} -H "Accept: text/plain"
+  Or in a browser, with the token / ou no navegador, com o token: {base}
 
 """

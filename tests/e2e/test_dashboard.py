@@ -4,13 +4,14 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.support.browser import DESKTOP, PHONE, chromium, picture
 from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
-from tests.support.postgres import short_folder
+from tests.support.postgres import migrated_database, short_folder
 from tests.support.tree import PROJECT, Tree, tree
 
 # One tree and one browser serve all of these tests, which follow one another: the session of the first is there in the others.
@@ -32,9 +33,16 @@ async def whatsapp() -> AsyncIterator[FakeWhatsApp]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def product(whatsapp: FakeWhatsApp) -> AsyncIterator[Tree]:
+async def database(postgres_server: str) -> AsyncIterator[str]:
+    with migrated_database(postgres_server) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def product(whatsapp: FakeWhatsApp, database: str) -> AsyncIterator[Tree]:
     with short_folder() as folder:
-        async with tree(folder / "data", folder / "log", whatsapp.environ) as started:
+        settings = {**whatsapp.environ, "DATABASE_URL": database}
+        async with tree(folder / "data", folder / "log", settings) as started:
             await started.ready()
             yield started
 
@@ -165,9 +173,10 @@ async def test_a_search_narrows_the_list_while_it_is_typed(product: Tree, desk: 
 
 
 async def test_every_page_is_open_to_everybody_on_a_desktop_and_on_a_phone_in_both_languages(
-    product: Tree, browser: Browser, desk: Page
+    product: Tree, database: str, browser: Browser, desk: Page
 ) -> None:
     await _fill(product)
+    _a_week_passed(database)
     paths = [
         "/",
         SESSION,
@@ -224,6 +233,27 @@ async def _fill(product: Tree) -> None:
     assert made.status == 201
     message = {"to": "5511988887777", "type": "text", "text": "Olá", "queue": True}
     assert (await product.call("POST", "/v1/sessions/filial-2/messages", message)).status == 202
+
+
+def _a_week_passed(url: str) -> None:
+    """As if the sessions had run for a week, with a bad night, and backups for two hours."""
+    statements = (
+        """
+        INSERT INTO session_hours (session_ref, hour, samples, open_samples, sent, received)
+        SELECT session_ref, date_trunc('hour', now()) - n * interval '1 hour', 60,
+            CASE WHEN n BETWEEN 30 AND 33 THEN (n - 30) * 20 WHEN n % 41 = 7 THEN 56 ELSE 60 END,
+            (12 + 10 * sin(n * 0.26))::int + n % 3, (30 + 25 * sin(n * 0.26 + 0.5))::int + n % 7
+        FROM sessions, generate_series(1, 160) n ON CONFLICT DO NOTHING
+        """,
+        """
+        INSERT INTO backup_minutes (minute, replica_id, writes, slow_seconds, journal_bytes)
+        SELECT date_trunc('minute', now()) - n * interval '1 minute', 'before', 300, (ARRAY[0.002, 0.005, 0.002, 0.01])[1 + (n * n / 7) % 4], 0
+        FROM generate_series(1, 119) n
+        """,
+    )
+    with psycopg.connect(url) as connection:
+        for statement in statements:
+            connection.execute(statement)
 
 
 async def _webhook(product: Tree) -> str:
