@@ -61,8 +61,19 @@ function listen() {
   stream.addEventListener('gone', () => { stream.close(); location.reload() })
   stream.onerror = () => {
     offline.hidden = false
-    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 2000)
+    if (stream.readyState === EventSource.CLOSED) setTimeout(listenAgain, 2000)
   }
+}
+
+// A stream that was refused isn't asked for again by the browser: the log-in may be over, or the service just starting.
+async function listenAgain() {
+  try {
+    const answer = await fetch(document.body.dataset.live, { method: 'HEAD', redirect: 'manual' })
+    if (answer.type === 'opaqueredirect') return location.reload()
+  } catch {
+    // away
+  }
+  listen()
 }
 
 document.addEventListener('htmx:afterSettle', event => {
