@@ -131,7 +131,9 @@ def add_to(app: web.Application) -> None:
 
 
 async def _asking_ourselves(app: web.Application) -> AsyncIterator[None]:
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+    # Many people's requests go through it: none must leave a cookie for another's.
+    connector, jar = aiohttp.TCPConnector(limit=0), aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as http:
         app[HTTP] = http
         yield
 
@@ -159,9 +161,9 @@ def _action(look: Look, action: Action) -> Callable[[web.Request], Awaitable[web
         except OrchestratorError as error:
             return _stays_out(request, error)
         visit.form = await posted(request)
-        back = request.path.rpartition("/")[0] or "/"
+        back = request.rel_url.raw_path.rpartition("/")[0] or "/"
         if not is_own_form(request, visit.token, visit.form):
-            return showing.refused_form(visit, back)
+            return showing.refused_form(visit)
         if action.question is not None and visit.form.get("sure") != "yes":
             return showing.question(visit, action.question, back)
         try:

@@ -41,7 +41,7 @@ def question(visit: Visit, name: str, back: str) -> web.Response:
     values = {**visit.request.match_info, **visit.form}
     asked = visit.texts.questions[name].format_map(_Named(values))
     kept = {name: value for name, value in visit.form.items() if name not in ("csrf", "sure")}
-    fields = {"question": asked, "kept": kept, "back": back, "action": visit.request.path}
+    fields = {"question": asked, "kept": kept, "back": back, "action": visit.request.rel_url.raw_path}
     return page(visit, Page(template="question.html", title=asked, area="", values=fields))
 
 
@@ -54,7 +54,7 @@ def failure(visit: Visit, error: OrchestratorError) -> web.Response:
     return page(visit, shown, status=status_of(type(error)))
 
 
-def refused_form(visit: Visit, back: str) -> web.Response:
+def refused_form(visit: Visit) -> web.Response:
     fields = {"sentence": visit.texts.form_refused, "again": False}
     shown = Page(template="failure.html", title=visit.texts.failed_title, area="", values=fields)
     return page(visit, shown, status=HTTPStatus.FORBIDDEN)
@@ -104,7 +104,7 @@ def _context(visit: Visit, shown: Page) -> dict[str, Any]:
         "csrf": form_token(visit.token),
         "live_path": visit.request.path_qs
         if visit.request.method == "GET"
-        else visit.request.path.rpartition("/")[0] or "/",
+        else visit.request.rel_url.raw_path.rpartition("/")[0] or "/",
         "note": visit.texts.notes.get(visit.asked("note")) if visit.request.method == "GET" else None,
         **shown.values,
     }
