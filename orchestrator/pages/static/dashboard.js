@@ -76,9 +76,11 @@ async function listenAgain() {
   listen()
 }
 
-document.addEventListener('htmx:afterSettle', event => {
+// What the page shows is asked for anew: its stream still tells of what was asked before.
+document.addEventListener('htmx:beforeRequest', () => stream?.close())
+document.addEventListener('htmx:afterRequest', () => {
   document.body.dataset.live = location.pathname + location.search
-  dress(event.detail.elt)
+  dress(document)
   listen()
 })
 addEventListener('pagehide', () => stream?.close())
