@@ -63,7 +63,7 @@ browser: ## Install Debian's Chromium, which the tests of the pages drive
 
 .PHONY: pictures
 pictures: install ## Take the pictures of the pages that the documents show
-	@PICTURES=docs/images $(BIN)/python -m pytest -q tests/e2e/test_pairing_page.py tests/e2e/test_bot.py
+	@PICTURES=docs/images $(BIN)/python -m pytest -q tests/e2e/test_pairing_page.py tests/e2e/test_bot.py tests/e2e/test_dashboard.py
 
 .PHONY: test
 test: install lint ## All checks and all tests

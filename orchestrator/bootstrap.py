@@ -36,7 +36,7 @@ from orchestrator.config import (
 )
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.media import MIB
-from orchestrator.domain.meter import RequestMeter
+from orchestrator.domain.meter import MessageMeter, RequestMeter
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.rate_limit import Rate
 from orchestrator.domain.session import Lease, SetAsideBy
@@ -44,10 +44,13 @@ from orchestrator.jobs import billing, loops
 from orchestrator.jobs.background import Background, pause
 from orchestrator.jobs.reminders import reminding
 from orchestrator.outbound.client import OutboundClient
-from orchestrator.pages import pairing as pages
+from orchestrator.pages import dashboard
+from orchestrator.pages import pairing as pairing_page
+from orchestrator.pages.serving import add_files
 from orchestrator.peer.client import PeerClient
 from orchestrator.services import database_backups
 from orchestrator.services.access import Access
+from orchestrator.services.activity import Activity
 from orchestrator.services.archives import Archives
 from orchestrator.services.backups import Backups
 from orchestrator.services.charges import Charges
@@ -64,6 +67,7 @@ from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.key_rotation import KeyRotation
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.link_previews import LinkPreviews
+from orchestrator.services.logins import Logins
 from orchestrator.services.media import MediaFiles
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.metrics import Metrics
@@ -95,6 +99,7 @@ from orchestrator.services.webhook_deliveries import WebhookDeliveries
 from orchestrator.services.webhooks import Webhooks
 from orchestrator.sidecar.client import SidecarClient
 from orchestrator.sidecar.supervisord import SupervisordClient
+from orchestrator.store.activity import ActivityStore
 from orchestrator.store.acts import ActStore
 from orchestrator.store.api_tokens import ApiTokenStore
 from orchestrator.store.audit import AuditStore
@@ -111,6 +116,7 @@ from orchestrator.store.jobs import JobStore
 from orchestrator.store.kept_messages import KeptMessageStore
 from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
+from orchestrator.store.login_links import LoginLinkStore
 from orchestrator.store.messages import MessageStore
 from orchestrator.store.notices import NoticeStore
 from orchestrator.store.outbox import OutboxStore
@@ -313,6 +319,7 @@ async def _start(
     background.start("reminders", reminding(services.reminders))
     background.start("prune", loops.pruning(*_prunings(parts, retention)))
     background.start("host", loops.telling(parts.host))
+    background.start("activity", loops.recording_activity(services.activity))
     while not stop.is_set() and not all((await services.readiness.parts()).values()):
         await pause(stop, 0.1)
     if not stop.is_set():
@@ -330,6 +337,8 @@ def _prunings(parts: Parts, retention_days: float) -> Sequence[Callable[[], Awai
         lambda: services.history.purge(retention_days=retention_days),
         services.pairing_links.forget_old,
         lambda: services.reminders.purge(retention_days=retention_days),
+        services.logins.forget_old,
+        services.activity.forget_old,
         lambda: services.tenants.measure(every_seconds=loops.PRUNE_SECONDS / 2),
     )
 
@@ -414,6 +423,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             settings.data_dir / "journal",
             settings.journal_max_mib * 1024**2,
         )
+        messages = MessageMeter()
         messaging = Messaging(
             sessions,
             MessageStore(database, sealer),
@@ -423,6 +433,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             media,
             LinkPreviews(outbound, media),
             chat_history,
+            messages,
         )
         outbox_store, pacing = OutboxStore(database, sealer, stored_events), PacingStore(database)
         sender = OutboxSender(outbox_store, pacing, leases, connections, messaging, events)
@@ -432,6 +443,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
 
         def on_incoming(lease: Lease, number: int, data: bytes) -> None:
             incoming.committed(lease, number, data)
+            messages.received(lease.session_ref)
             deliveries.received(lease)
 
         readiness = Readiness(database, supervision)
@@ -450,6 +462,9 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         )
         services = Services(
             access=access,
+            activity=Activity(
+                ActivityStore(database), sessions, leases, connections, shards, messages, writer.meter.seconds
+            ),
             acts=ActStore(database),
             archives=Archives(states),
             chat_history=chat_history,
@@ -463,6 +478,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             history=History(GenerationStore(database), AuditStore(database), leases, connections, supervision),
             incoming=incoming,
             leases=leases,
+            logins=Logins(tokens, LoginLinkStore(database), access),
             messaging=messaging,
             metrics=metrics,
             notices=notices,
@@ -563,7 +579,9 @@ def public(parts: Parts, settings: Settings) -> web.Application:
         metrics_token=settings.metrics_token,
         webhook_secret=webhook_secret(settings.bot_token) if webhook and settings.bot_token else None,
     )
-    pages.add_to(app)
+    add_files(app)
+    pairing_page.add_to(app)
+    dashboard.add_to(app)
     return app
 
 
@@ -665,5 +683,6 @@ Baileys Orchestrator is ready / está pronto: {base}
   Link a WhatsApp account / vincule uma conta do WhatsApp:
     curl -X POST {base}/v1/sessions {authorized} -d '{{"session_id": "loja-1"}}'
     curl {base}/v1/sessions/loja-1/qr {authorized} -H "Accept: text/plain"
+  Or in a browser, with the token / ou no navegador, com o token: {base}
 
 """

@@ -14,8 +14,12 @@ from orchestrator.domain.tenant import BOT, TOKEN_PREFIX, Caller
 from orchestrator.peer.client import DATABASE_PATH, EVENTS_PATH, FOR_BOT_HEADER, PEER_TOKEN_HEADER
 from orchestrator.services.rate_limits import require
 
-#: Where pages are (orchestrator/pages).
-PAGES = ("/pair/", "/static/")
+#: Pages (orchestrator/pages), which let in whom they know.
+PAGES: web.AppKey[set[web.AbstractRoute]] = web.AppKey("pages", set)
+#: What a page of this process shows when it asks the API for whoever looks at it, and where that one is.
+PAGE_TOKEN = web.AppKey("page_token", str)
+PAGE_TOKEN_HEADER = "X-Page-Token"  # noqa: S105 (a name)
+FOR_ADDRESS_HEADER = "X-For-Address"
 
 #: By which the admin says whose things a request is about.
 TENANT_HEADER = "X-Tenant"
@@ -29,7 +33,7 @@ PROXIES = web.AppKey("proxies", int)
 async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let only a valid token in, before anything is looked up: the answer is the same whether a session exists."""
     operation = operation_of(request)
-    if request.path.startswith(PAGES):  # a page lets in whom it knows
+    if request.match_info.route in request.app[PAGES]:
         return await handler(request)
     if request.path in (EVENTS_PATH, DATABASE_PATH):  # another replica has a token of its own
         return await handler(request)
@@ -71,6 +75,9 @@ def is_from_peer(request: web.Request) -> bool:
 
 def address_of(request: web.Request) -> str | None:
     """Where a request comes from: what the outermost of our own proxies saw, or who is connected."""
+    page_token = request.headers.get(PAGE_TOKEN_HEADER, "").encode(errors="surrogateescape")
+    if hmac.compare_digest(page_token, request.app[PAGE_TOKEN].encode()):
+        return request.headers.get(FOR_ADDRESS_HEADER)
     proxies = request.app[PROXIES]
     seen = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
     return seen[-proxies] if 0 < proxies <= len(seen) and seen[-proxies] else request.remote

@@ -54,7 +54,7 @@ async def from_owner(
         return None
     headers = {**request.headers, HEADER: request[REQUEST_ID]}
     headers.pop(FOR_BOT_HEADER, None)
-    if request[CALLER] is BOT:  # its token is this tree's own
+    if request.get(CALLER) is BOT:  # its token is this tree's own
         headers[FOR_BOT_HEADER] = "1"
     operation = operation_of(request)
     # A form may be as large as a file may.

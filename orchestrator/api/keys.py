@@ -7,6 +7,7 @@ from aiohttp import web
 from orchestrator.domain.rate_limit import Taken
 from orchestrator.domain.tenant import Caller
 from orchestrator.services.access import Access
+from orchestrator.services.activity import Activity
 from orchestrator.services.archives import Archives
 from orchestrator.services.backups import Backups
 from orchestrator.services.charges import Charges
@@ -17,6 +18,7 @@ from orchestrator.services.forwarding import Forwarding
 from orchestrator.services.history import History
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.services.leases import LeaseBook
+from orchestrator.services.logins import Logins
 from orchestrator.services.messaging import Messaging
 from orchestrator.services.metrics import Metrics
 from orchestrator.services.notices import Notices
@@ -54,6 +56,7 @@ class Services:
     """Every use case that HTTP leads to."""
 
     access: Access
+    activity: Activity
     acts: ActStore
     archives: Archives
     backups: Backups
@@ -67,6 +70,7 @@ class Services:
     history: History
     incoming: IncomingMessages
     leases: LeaseBook
+    logins: Logins
     messaging: Messaging
     metrics: Metrics
     overview: OverviewStore

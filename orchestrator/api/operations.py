@@ -107,6 +107,8 @@ class Operation:
     """Texts of its body may hold the character NUL, which PostgreSQL's text doesn't take."""
     audited: bool = False
     """Whoever does it is put on record. What the admin does with another tenant's sessions is in any case."""
+    polled: bool = False
+    """Asked again and again while somebody looks at a page: not put on record."""
     sends_message: bool = False
     """A request counts as one message of the tenant's messages per minute. One that sends many counts them itself."""
     stays: Callable[[web.Request], Awaitable[bool]] | None = None

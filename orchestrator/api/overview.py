@@ -11,13 +11,14 @@ from orchestrator.api.bodies import json_response, read_json, read_query
 from orchestrator.api.keys import SERVICES, TENANT
 from orchestrator.api.operations import Operation
 from orchestrator.api.pages import begins_after, cut
-from orchestrator.domain.errors import FieldError, InvalidRequest, NotFound, SessionQuarantined
+from orchestrator.domain.errors import NotFound, SessionQuarantined
 from orchestrator.domain.session import ConnectionState
 from orchestrator.domain.tenant import Scope
 from orchestrator.services.events import timestamp
 from orchestrator.services.sessions import SessionView
 from orchestrator.store.overview import Told
 from orchestrator.wire import overview as wire
+from orchestrator.wire.sessions import StateCount
 
 _TenantAndSession = tuple[Annotated[str, msgspec.Meta(max_length=64)], Annotated[str, msgspec.Meta(max_length=64)]]
 
@@ -29,7 +30,7 @@ async def overview(request: web.Request) -> web.Response:
     answer = wire.Overview(
         at=timestamp(datetime.now(UTC)),
         tenants=await services.overview.count_tenants(),
-        states=[wire.StateCount(connection_state=state, sessions=n) for state, n in sorted(counts.items())],
+        states=[StateCount(connection_state=state, sessions=n) for state, n in sorted(counts.items())],
         replicas=[_replica(told, services.leases.owner) for told in replicas],
     )
     return json_response(answer)
@@ -39,7 +40,7 @@ async def all_sessions(request: web.Request) -> web.Response:
     page = read_query(request, wire.ListAllSessions)
     found = await request.app[SERVICES].sessions.page_of_all(
         search=page.search,
-        states=_states(page.states),
+        states=sessions_api.states(page.states),
         after=begins_after(page, _TenantAndSession),
         most=page.limit + 1,
     )
@@ -53,14 +54,6 @@ async def export(request: web.Request) -> web.Response:
     archive = await request.app[SERVICES].archives.sealed(request[TENANT], name, body.passphrase)
     headers = {"Content-Disposition": f'attachment; filename="{name}.archive"', "Cache-Control": "no-store"}
     return web.Response(body=archive, content_type="application/octet-stream", headers=headers)
-
-
-def _states(text: str) -> list[ConnectionState]:
-    try:
-        return [ConnectionState(word.strip()) for word in text.split(",") if word.strip()]
-    except ValueError as error:
-        message = f"must be out of {', '.join(ConnectionState)}"
-        raise InvalidRequest(errors=[FieldError("states", message)]) from error
 
 
 def _shown(view: SessionView) -> wire.TenantSession:
@@ -120,7 +113,7 @@ OPERATIONS = (
         example_answer=wire.Overview(
             at="2026-11-27T01:02:03.456Z",
             tenants=14,
-            states=[wire.StateCount(connection_state=ConnectionState.OPEN, sessions=120)],
+            states=[StateCount(connection_state=ConnectionState.OPEN, sessions=120)],
             replicas=[_REPLICA],
         ),
     ),

@@ -58,6 +58,22 @@ async def pairing_code(request: web.Request) -> web.Response:
     )
 
 
+async def progress(request: web.Request) -> web.Response:
+    found = await request.app[SERVICES].pairing.progress(request[TENANT], session_id(request))
+    shown = found.code or found.qr
+    answer = wire.PairingProgress(
+        phase=found.phase.value,
+        qr=None if found.qr is None else found.qr.qr,
+        pairing_code=None if found.code is None else found.code.code,
+        expires_at=None if shown is None else timestamp(shown.expires_at),
+        rotated=found.qr is not None and found.qr.rotated,
+        failure=found.failure,
+    )
+    response = json_response(answer)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 async def create_link(request: web.Request) -> web.Response:
     body = await read_json(request, wire.CreatePairingLink)
     lives = timedelta(seconds=body.expires_in_seconds)
@@ -182,6 +198,24 @@ OPERATIONS = (
         example_answer=wire.PairingCode(
             pairing_code="ABCD-EFGH", expires_at="2026-11-27T01:02:03.456Z", remaining_seconds=183.2
         ),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/sessions/{session_id}/pairing",
+        handler=progress,
+        scope=Scope.MANAGE,
+        tag="Pairing",
+        summary="Show how far the linking of a session is, with what a phone accepts now; waits for nothing.",
+        gives=wire.PairingProgress,
+        example_answer=wire.PairingProgress(
+            phase="scan",
+            qr="2@rXvY4...,1",
+            pairing_code=None,
+            expires_at="2026-11-27T01:02:03.456Z",
+            rotated=False,
+            failure=None,
+        ),
+        polled=True,
     ),
     Operation(
         method="POST",

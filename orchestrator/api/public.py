@@ -1,8 +1,11 @@
 """The public API: the application and its operations."""
 
+import secrets
+
 from aiohttp import web
 
 from orchestrator.api import (
+    activity,
     bot,
     channels,
     charges,
@@ -11,6 +14,7 @@ from orchestrator.api import (
     event_stream,
     groups,
     health,
+    logins,
     messages,
     metrics,
     openapi,
@@ -31,7 +35,7 @@ from orchestrator.api import (
     tenants,
     webhooks,
 )
-from orchestrator.api.admission import PEER_TOKEN, PROXIES, admitted, tell_rate
+from orchestrator.api.admission import PAGE_TOKEN, PAGES, PEER_TOKEN, PROXIES, admitted, tell_rate
 from orchestrator.api.compression import compressed
 from orchestrator.api.forwarding import forwarded
 from orchestrator.api.hardening import hardened
@@ -48,6 +52,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *sessions.OPERATIONS,
     *pairing.OPERATIONS,
     *session_settings.OPERATIONS,
+    *activity.OPERATIONS,
     *messages.OPERATIONS,
     *outbox.OPERATIONS,
     *webhooks.OPERATIONS,
@@ -57,6 +62,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *channels.OPERATIONS,
     *event_stream.OPERATIONS,
     *tenants.OPERATIONS,
+    *logins.OPERATIONS,
     *overview.OPERATIONS,
     *processes.OPERATIONS,
     *bot.OPERATIONS,
@@ -101,6 +107,8 @@ def public_app(
     app[PEER_TOKEN] = peer_token
     app[PUBLIC_URL] = public_url
     app[PROXIES] = proxies
+    app[PAGES] = set()
+    app[PAGE_TOKEN] = secrets.token_hex(32)
     app[WEBHOOK_SECRET] = webhook_secret
     app[metrics.METRICS_TOKEN] = metrics_token
     app.on_response_prepare.extend([tell_request_id, tell_rate, hardened])

@@ -55,5 +55,7 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
 def _is_recorded(request: web.Request, operation: Operation) -> bool:
     if operation.audited:
         return True
+    if operation.polled:
+        return False
     others = request[TENANT] != request[CALLER].tenant_id
     return others and operation.scope is not Scope.READ

@@ -50,9 +50,14 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def index(request: web.Request) -> web.Response:
-    page = read_query(request, Page)
-    after = begins_after(page, Name)
-    found = await request.app[SERVICES].sessions.page(request[TENANT], after=after, most=page.limit + 1)
+    page = read_query(request, wire.ListSessions)
+    found = await request.app[SERVICES].sessions.page(
+        request[TENANT],
+        after=begins_after(page, Name),
+        most=page.limit + 1,
+        search=page.search,
+        states=states(page.states),
+    )
     views, next_cursor = cut(found, page, lambda view: view.session.session_id)
     return json_response(wire.Sessions(sessions=[shown(view) for view in views], next_cursor=next_cursor))
 
@@ -126,6 +131,15 @@ async def delete(request: web.Request) -> web.Response:
         raise ConfirmationRequired
     await request.app[SERVICES].sessions.delete(request[TENANT], session_id(request))
     return web.Response(status=204)
+
+
+def states(text: str) -> list[ConnectionState]:
+    """Connection states as a query names them; ``InvalidRequest``."""
+    try:
+        return [ConnectionState(word.strip()) for word in text.split(",") if word.strip()]
+    except ValueError as error:
+        message = f"must be out of {', '.join(ConnectionState)}"
+        raise InvalidRequest(errors=[FieldError("states", message)]) from error
 
 
 def session_id(request: web.Request) -> str:
@@ -246,7 +260,7 @@ OPERATIONS = (
         scope=Scope.READ,
         tag=_TAG,
         summary="List the sessions, by id.",
-        query=Page,
+        query=wire.ListSessions,
         gives=wire.Sessions,
         example_answer=wire.Sessions(sessions=[EXAMPLE], next_cursor=None),
     ),

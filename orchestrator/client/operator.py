@@ -2,6 +2,7 @@
 
 from orchestrator.client.transport import Transport, segment
 from orchestrator.wire import overview as wire
+from orchestrator.wire.activity import ServiceActivity
 from orchestrator.wire.shape import NoFields
 
 
@@ -18,6 +19,10 @@ class Operator:
         """One page of all tenants' sessions, by tenant and id."""
         query = {"search": search, "states": states, "limit": str(limit), **({"cursor": cursor} if cursor else {})}
         return await self._transport.call("GET", "/v1/overview/sessions", wire.TenantSessions, query=query)
+
+    async def activity(self) -> ServiceActivity:
+        """The last 24 hours of all tenants' sessions together, and how fast backups were."""
+        return await self._transport.call("GET", "/v1/overview/activity", ServiceActivity)
 
     async def processes(self) -> list[wire.Process]:
         """Those of the replica that answers."""

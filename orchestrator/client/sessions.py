@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 
 from orchestrator.client.transport import File, Transport, path_of, segment
-from orchestrator.wire import messages, pairing, session_settings
+from orchestrator.wire import activity as doings
+from orchestrator.wire import messages, session_settings
+from orchestrator.wire import pairing as linking
 from orchestrator.wire import sessions as wire
 from orchestrator.wire.shape import NoFields
 
@@ -64,24 +66,37 @@ class Sessions:
         """What happened to its pairings, newest first."""
         return self._transport.pages(_path(session_id, "audit"), wire.SessionAudit, lambda page: page.audit)
 
-    async def qr(self, session_id: str) -> pairing.Qr:
+    async def qr(self, session_id: str) -> linking.Qr:
         """The QR code that a phone accepts now; ``QrNotReady``, ``AlreadyPaired``, ``NotPairing``."""
-        return await self._transport.call("GET", _path(session_id, "qr"), pairing.Qr)
+        return await self._transport.call("GET", _path(session_id, "qr"), linking.Qr)
 
-    async def pairing_code(self, session_id: str, phone: str) -> pairing.PairingCode:
+    async def pairing(self, session_id: str) -> linking.PairingProgress:
+        """How far its linking is, without waiting."""
+        return await self._transport.call("GET", _path(session_id, "pairing"), linking.PairingProgress)
+
+    async def activity(self, session_id: str) -> doings.SessionActivity:
+        """Its last 168 hours."""
+        return await self._transport.call("GET", _path(session_id, "activity"), doings.SessionActivity)
+
+    def connections(self, session_id: str) -> AsyncIterator[doings.ConnectionChange]:
+        """How its connection changed, newest first."""
+        path = _path(session_id, "connections")
+        return self._transport.pages(path, doings.ConnectionChanges, lambda page: page.changes)
+
+    async def pairing_code(self, session_id: str, phone: str) -> linking.PairingCode:
         """A code that the owner of ``phone`` (digits with country code) types into WhatsApp."""
-        body = pairing.RequestPairingCode(phone=phone)
-        return await self._transport.call("POST", _path(session_id, "pairing-code"), pairing.PairingCode, body=body)
+        body = linking.RequestPairingCode(phone=phone)
+        return await self._transport.call("POST", _path(session_id, "pairing-code"), linking.PairingCode, body=body)
 
-    async def create_pairing_link(self, session_id: str, body: pairing.CreatePairingLink) -> pairing.NewPairingLink:
+    async def create_pairing_link(self, session_id: str, body: linking.CreatePairingLink) -> linking.NewPairingLink:
         """A page on which whoever holds the phone links the session; ``AlreadyPaired``."""
         path = _path(session_id, "pairing-links")
-        return await self._transport.call("POST", path, pairing.NewPairingLink, body=body)
+        return await self._transport.call("POST", path, linking.NewPairingLink, body=body)
 
-    def pairing_links(self, session_id: str) -> AsyncIterator[pairing.PairingLink]:
+    def pairing_links(self, session_id: str) -> AsyncIterator[linking.PairingLink]:
         """Newest first."""
         path = _path(session_id, "pairing-links")
-        return self._transport.pages(path, pairing.PairingLinks, lambda page: page.pairing_links)
+        return self._transport.pages(path, linking.PairingLinks, lambda page: page.pairing_links)
 
     async def revoke_pairing_link(self, session_id: str, link_id: int) -> None:
         """Its page is gone at once."""

@@ -30,7 +30,7 @@ P = TypeVar("P", bound=Listed)
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _IDEMPOTENCY_KEY = "Idempotency-Key"
 
-_ATTEMPTS = 4
+ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
@@ -55,19 +55,36 @@ class Transport:
     """One token's connection to the API. ``tenant_id`` is for the admin token: whose things it asks for."""
 
     def __init__(
-        self, http: aiohttp.ClientSession, base_url: str, token: str, tenant_id: str | None, timeout_seconds: float
+        self,
+        http: aiohttp.ClientSession,
+        base_url: str,
+        token: str,
+        tenant_id: str | None,
+        timeout_seconds: float,
+        headers: Mapping[str, str],
+        attempts: int,
     ) -> None:
         self._http = http
+        self._attempts = attempts
         self._token = token
         self._base_url = base_url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._more_headers = headers
+        self._headers = {**headers, "Authorization": f"Bearer {token}"}
         if tenant_id is not None:
             self._headers["X-Tenant"] = tenant_id
         self._timeout_seconds = timeout_seconds
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
 
     def of(self, tenant_id: str) -> "Transport":
-        return Transport(self._http, self._base_url, self._token, tenant_id, self._timeout_seconds)
+        return Transport(
+            self._http,
+            self._base_url,
+            self._token,
+            tenant_id,
+            self._timeout_seconds,
+            self._more_headers,
+            self._attempts,
+        )
 
     async def call(
         self,
@@ -162,7 +179,7 @@ class Transport:
         also: Collection[int] = (),
     ) -> bytes:
         repeatable = method in _IDEMPOTENT or _IDEMPOTENCY_KEY in headers
-        for attempt in range(1, _ATTEMPTS):
+        for attempt in range(1, self._attempts):
             try:
                 return await self._asked_once(method, path, body, query, headers, also)
             except OrchestratorError as error:

@@ -27,6 +27,8 @@
     ├── NotFound
     │   ├── TenantNotFound
     │   ├── TokenNotFound
+    │   ├── LoginNotFound
+    │   ├── LoginLinkNotFound
     │   ├── PlanNotFound
     │   ├── ChargeNotFound
     │   ├── SessionNotFound
@@ -285,6 +287,18 @@ class TokenNotFound(NotFound):
     """There is no token with this id; list the tokens to see what there is."""
 
     code = "token_not_found"
+
+
+class LoginNotFound(NotFound):
+    """This token is not that of a browser's log-in; revoke it like any other."""
+
+    code = "login_not_found"
+
+
+class LoginLinkNotFound(NotFound):
+    """This log-in link doesn't exist, is over, or was used; ask for a new one."""
+
+    code = "login_link_not_found"
 
 
 class PlanNotFound(NotFound):

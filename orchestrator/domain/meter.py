@@ -1,7 +1,7 @@
 """Counting: plain numbers that cost next to nothing while they are counted; whoever reads them does the work."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class Histogram:
@@ -18,12 +18,48 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def within(self, part: float, counts: Sequence[int]) -> float:
+        """The bound within which this part of so many observations, by bound, were: 0 if there were none."""
+        wanted, below = part * sum(counts), 0
+        for bound, number in zip(self.bounds, counts, strict=False):
+            below += number
+            if below >= wanted and below:
+                return bound
+        return self.bounds[-1] if sum(counts) else 0.0
+
 
 class Counter(dict[str, int]):
     """Numbers by one word, which must come from a small set."""
 
     def add(self, word: str, number: int = 1) -> None:
         self[word] = self.get(word, 0) + number
+
+
+class MessageMeter:
+    """Messages by ``session_ref`` since they were last taken."""
+
+    __slots__ = ("_received", "_sent")
+
+    def __init__(self) -> None:
+        self._sent: dict[int, int] = {}
+        self._received: dict[int, int] = {}
+
+    def sent(self, session_ref: int) -> None:
+        self._sent[session_ref] = self._sent.get(session_ref, 0) + 1
+
+    def received(self, session_ref: int) -> None:
+        self._received[session_ref] = self._received.get(session_ref, 0) + 1
+
+    def take(self) -> tuple[dict[int, int], dict[int, int]]:
+        """What was sent and what was received, and begin anew."""
+        taken = self._sent, self._received
+        self._sent, self._received = {}, {}
+        return taken
+
+    def put_back(self, sent: Mapping[int, int], received: Mapping[int, int]) -> None:
+        for counted, back in ((self._sent, sent), (self._received, received)):
+            for session_ref, number in back.items():
+                counted[session_ref] = counted.get(session_ref, 0) + number
 
 
 class WriteMeter:

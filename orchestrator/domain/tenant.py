@@ -91,6 +91,8 @@ class Grant:
     expires_at: datetime | None
     blocked: bool
     messages_per_minute: int | None
+    parent: bytes | None = None
+    """Of a log-in: the digest of the token that it was made from."""
 
     def expired(self, now: datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= now

@@ -14,6 +14,7 @@ from orchestrator.domain.errors import BackupRefused, Unavailable
 from orchestrator.domain.event import Event
 from orchestrator.jobs.background import Loop, pause
 from orchestrator.services.access import Access
+from orchestrator.services.activity import Activity
 from orchestrator.services.database_backups import ScheduledBackups
 from orchestrator.services.events import EventBus
 from orchestrator.services.host import Host
@@ -45,6 +46,7 @@ _DELIVER_SECONDS = 1.0
 _WORKER_SECONDS = 2.0
 _WORKER_BEGINS_SECONDS = 3.0
 _PARENT_SECONDS = 1.0
+_ACTIVITY_SECONDS = 60.0
 _BACKUP_SECONDS = 60.0
 
 #: How long and how many sent messages of a session are kept for phones that ask again.
@@ -282,6 +284,18 @@ def pruning(*rounds: Callable[[], Awaitable[object]]) -> Loop:
             except Unavailable as error:
                 log.warning("nothing pruned", error=error.message)
             await pause(stop, PRUNE_SECONDS * random.uniform(0.8, 1.2))
+
+    return loop
+
+
+def recording_activity(activity: Activity) -> Loop:
+    """Every minute, and at the end what was counted since."""
+
+    async def loop(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await pause(stop, _ACTIVITY_SECONDS)
+            with contextlib.suppress(Unavailable):  # what was counted is kept for the next minute
+                await activity.record()
 
     return loop
 

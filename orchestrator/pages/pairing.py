@@ -11,10 +11,8 @@ import hashlib
 import math
 from collections.abc import Awaitable, Callable
 from datetime import UTC
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import msgspec
 from aiohttp import web
 from markupsafe import Markup
@@ -24,28 +22,19 @@ from orchestrator.api.forwarding import from_owner
 from orchestrator.api.keys import SERVICES
 from orchestrator.api.qr_codes import data_uri
 from orchestrator.domain.errors import InvalidRequest, OrchestratorError, PairingLinkNotFound, RateLimited, Unavailable
-from orchestrator.domain.language import Language, preferred_language
+from orchestrator.domain.language import Language
 from orchestrator.domain.pairing_failure import EXPLANATIONS, Explanation, pairing_failure
 from orchestrator.domain.pairing_link import PairingLink
+from orchestrator.pages.serving import SECURITY, TEMPLATES, VERSION, add_pages, language_of, over_tls
 from orchestrator.pages.texts import PAIRING, PairingTexts
 from orchestrator.services.events import remaining_seconds
 from orchestrator.services.pairing import Phase, Progress
 
-_FOLDER = Path(__file__).parent
 _COOKIE = "pairing"
 #: Seconds that a question for the state waits for news.
 _NEWS_SECONDS = 20.0
 #: Seconds that a request waits for somebody to take a session that was started just now.
 _OWNER_SECONDS = 5.0
-
-_SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",  # the address is a secret
-    "X-Content-Type-Options": "nosniff",
-    "X-Robots-Tag": "noindex",
-    "Cache-Control": "no-store",
-}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -65,26 +54,15 @@ class ShownState(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def add_to(app: web.Application) -> None:
-    """Serve the page and what belongs to it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    app[_TEMPLATES] = environment
-    app[_VERSION] = _version_of(_FOLDER / "static")
-    app.add_routes(
-        [
-            web.get("/pair/{token}", _guarded(show)),
-            web.post("/pair/{token}/open", _guarded(open_link)),
-            web.get("/pair/{token}/state", _guarded(state)),
-            web.post("/pair/{token}/start", _guarded(start)),
-            web.post("/pair/{token}/code", _guarded(code)),
-            web.static("/static", _FOLDER / "static"),
-        ]
-    )
-
-
-_TEMPLATES: web.AppKey[jinja2.Environment] = web.AppKey("templates", jinja2.Environment)
-_VERSION: web.AppKey[str] = web.AppKey("static_version", str)
+    """Serve the page."""
+    routes = [
+        web.get("/pair/{token}", _guarded(show)),
+        web.post("/pair/{token}/open", _guarded(open_link)),
+        web.get("/pair/{token}/state", _guarded(state)),
+        web.post("/pair/{token}/start", _guarded(start)),
+        web.post("/pair/{token}/code", _guarded(code)),
+    ]
+    add_pages(app, list(routes))
 
 
 async def show(request: web.Request) -> web.StreamResponse:
@@ -99,9 +77,8 @@ async def open_link(request: web.Request) -> web.StreamResponse:
     token = request.match_info["token"]
     browser = await request.app[SERVICES].pairing_links.open(token)
     response = _redirect(request)
-    secure = request.headers.get("X-Forwarded-Proto", request.scheme) == "https"
     # Lax: a click on the link in a chat must find the page again. Other sites can't post with it.
-    response.set_cookie(_COOKIE, browser, path=_path(request), httponly=True, samesite="Lax", secure=secure)
+    response.set_cookie(_COOKIE, browser, path=_path(request), httponly=True, samesite="Lax", secure=over_tls(request))
     return response
 
 
@@ -134,11 +111,11 @@ async def code(request: web.Request) -> web.StreamResponse:
         try:
             await request.app[SERVICES].pairing.code(link.tenant_id, link.session_id, digits)
         except OrchestratorError as error:
-            sentence = _sentence(error, _language(request))
+            sentence = _sentence(error, language_of(request))
             if scripted:
-                return web.json_response({"message": sentence}, status=409, headers=_SECURITY)
+                return web.json_response({"message": sentence}, status=409, headers=SECURITY)
             return await _live_page(request, link, code_error=sentence)
-        return web.Response(status=204, headers=_SECURITY) if scripted else _redirect(request)
+        return web.Response(status=204, headers=SECURITY) if scripted else _redirect(request)
 
     return await _of_owner(request, link, ask)
 
@@ -185,7 +162,7 @@ async def _news(request: web.Request, link: PairingLink) -> web.StreamResponse:
         shown = await _shown(request, link)
         left = deadline - asyncio.get_running_loop().time()
         if shown.version != request.query.get("seen") or left <= 0:
-            return web.Response(body=msgspec.json.encode(shown), content_type="application/json", headers=_SECURITY)
+            return web.Response(body=msgspec.json.encode(shown), content_type="application/json", headers=SECURITY)
         await pairing.change(min(left, 2.0))
 
 
@@ -194,7 +171,7 @@ async def _shown(request: web.Request, link: PairingLink) -> ShownState:
     progress = await services.pairing.progress(link.tenant_id, link.session_id)
     if progress.phase is Phase.LINKED:
         await services.pairing_links.used(link)
-    return shown_state(progress, _language(request))
+    return shown_state(progress, language_of(request))
 
 
 def shown_state(progress: Progress, language: Language) -> ShownState:
@@ -244,7 +221,7 @@ def _guarded(handler: Handler) -> Handler:
     """A page instead of a problem document when there is nothing to show."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        texts = PAIRING[_language(request)]
+        texts = PAIRING[language_of(request)]
         try:
             return await handler(request)
         except Unavailable:
@@ -279,41 +256,28 @@ def _gone(request: web.Request, texts: PairingTexts) -> web.Response:
 
 
 def _page(request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
-    language = _language(request)
+    language = language_of(request)
     link = values.get("link")
     body = (
-        request.app[_TEMPLATES]
+        request.app[TEMPLATES]
         .get_template(template)
         .render(
             t=PAIRING[language],
             language=language,
             other=Language.EN if language is Language.PT_BR else Language.PT_BR,
-            version=request.app[_VERSION],
+            version=request.app[VERSION],
             path=_path(request),
             until=link.expires_at.astimezone(UTC) if link else None,
             **values,
         )
     )
-    return web.Response(body=body.encode(), status=status, content_type="text/html", charset="utf-8", headers=_SECURITY)
+    return web.Response(body=body.encode(), status=status, content_type="text/html", charset="utf-8", headers=SECURITY)
 
 
 def _redirect(request: web.Request) -> web.Response:
-    location = f"{_path(request)}?lang={_language(request)}"
-    return web.Response(status=303, headers={"Location": location, **_SECURITY})
+    location = f"{_path(request)}?lang={language_of(request)}"
+    return web.Response(status=303, headers={"Location": location, **SECURITY})
 
 
 def _path(request: web.Request) -> str:
     return f"/pair/{request.match_info['token']}"
-
-
-def _language(request: web.Request) -> Language:
-    try:
-        return Language(request.query.get("lang", ""))
-    except ValueError:
-        return preferred_language(request.headers.get("Accept-Language", ""))
-
-
-def _version_of(folder: Path) -> str:
-    """Changes with the files, so that browsers may keep them."""
-    contents = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.iterdir())))
-    return contents.hexdigest()[:12]

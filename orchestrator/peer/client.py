@@ -33,7 +33,7 @@ _QUESTION_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 5.0
 #: Headers that concern one connection only (RFC 9110 section 7.6.1), and what is made anew for ours.
 _NOT_PASSED_ON = frozenset(
-    "connection content-encoding content-length host keep-alive server date te trailer transfer-encoding upgrade x-peer-token".split()
+    "connection content-encoding content-length host keep-alive server date te trailer transfer-encoding upgrade x-page-token x-peer-token".split()
 )
 
 

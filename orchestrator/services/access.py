@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from orchestrator.domain.errors import DatabaseUnavailable, TenantBlocked, TokenExpired, Unauthorized
-from orchestrator.domain.tenant import ADMIN, OPERATOR_TENANT, TOKEN_PREFIX, Caller, Grant, existing_tenant_id
+from orchestrator.domain.tenant import ADMIN, OPERATOR_TENANT, TOKEN_PREFIX, Caller, Grant, Scope, existing_tenant_id
 from orchestrator.store.api_tokens import ApiTokenStore, digest
 from orchestrator.store.tenants import TenantStore
 
@@ -65,6 +65,10 @@ class Access:
     def ready(self) -> bool:
         """False until it is known which token is the admin's."""
         return self._admin is not None
+
+    @property
+    def admin_digest(self) -> bytes | None:
+        return self._admin
 
     async def prepare(self, show: Callable[[str], None]) -> None:
         """Find out the admin token's digest; at the very first start make a token and ``show`` it, now or never."""
@@ -179,5 +183,10 @@ class Access:
             raise TokenExpired
         if grant.blocked:
             raise TenantBlocked
+        if Scope.ADMIN in grant.scopes:
+            # Whoever changes the admin token means to lock out whoever had the one before.
+            if self._admin is None or grant.parent is None or not hmac.compare_digest(grant.parent, self._admin):
+                raise Unauthorized
+            return ADMIN
         self._used[grant.token_id] = now
         return Caller(grant.tenant_id, grant.scopes, grant.token_id, grant.messages_per_minute)

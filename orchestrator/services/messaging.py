@@ -16,6 +16,7 @@ from orchestrator.domain.errors import (
     SessionNotOpen,
 )
 from orchestrator.domain.media import MediaKind
+from orchestrator.domain.meter import MessageMeter
 from orchestrator.domain.recipient import is_channel, recipient_jid
 from orchestrator.domain.session import ConnectionState, Lease
 from orchestrator.domain.vcard import CardPhone, vcard
@@ -68,6 +69,7 @@ class Messaging:
         media: MediaFiles,
         previews: LinkPreviews,
         history: ChatHistory,
+        meter: MessageMeter,
     ) -> None:
         self._sessions = sessions
         self._messages = messages
@@ -77,6 +79,7 @@ class Messaging:
         self._media = media
         self._previews = previews
         self._history = history
+        self._meter = meter
 
     async def send(
         self,
@@ -135,6 +138,7 @@ class Messaging:
                 order["describe"] = True
             with self._state_told(lease):
                 sent = await self._shards.client_of(lease.session_ref).send(lease.session_ref, order)
+        self._meter.sent(lease.session_ref)
         if sent.event is not None:
             await self._history.keep(lease, sent.event)
         return sent

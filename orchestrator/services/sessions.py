@@ -65,9 +65,18 @@ class Sessions:
         self._supervision.wanted.set()
         return self._view(session)
 
-    async def page(self, tenant_id: str, *, after: str | None, most: int) -> Sequence[SessionView]:
+    async def page(
+        self,
+        tenant_id: str,
+        *,
+        after: str | None,
+        most: int,
+        search: str = "",
+        states: Collection[ConnectionState] = (),
+    ) -> Sequence[SessionView]:
         """By id, from the one after ``after``."""
-        return [self._view(session) for session in await self._store.page(tenant_id, after=after, most=most)]
+        found = await self._store.page(tenant_id, after=after, most=most, search=search, states=states)
+        return [self._view(session) for session in found]
 
     async def page_of_all(
         self, *, search: str | None, states: Collection[ConnectionState], after: tuple[str, str] | None, most: int
@@ -76,9 +85,9 @@ class Sessions:
         found = await self._store.page_of_all(search=search, states=states, after=after, most=most)
         return [self._view(session) for session in found]
 
-    async def count_by_state(self) -> dict[ConnectionState, int]:
-        """Of all tenants, as the store knows it: seconds behind."""
-        return await self._store.count_by_state()
+    async def count_by_state(self, tenant_id: str | None = None) -> dict[ConnectionState, int]:
+        """Of a tenant or of all, as the store knows it: seconds behind."""
+        return await self._store.count_by_state(tenant_id)
 
     async def get(self, tenant_id: str, session_id: str) -> SessionView:
         return self._view(await self._store.get(tenant_id, session_id))

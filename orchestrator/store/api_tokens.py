@@ -2,18 +2,33 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from orchestrator.domain.errors import TenantNotFound, TokenNotFound
-from orchestrator.domain.tenant import ApiToken, Grant, Scope
+from orchestrator.domain.login import LoginLink
+from orchestrator.domain.tenant import OPERATOR_TENANT, TOKEN_PREFIX, ApiToken, Grant, Scope
 from orchestrator.store.database import Database
 from orchestrator.store.tables import api_tokens, tenants
 
 _t = api_tokens.c
+_parent = api_tokens.alias("parent")
+
+#: A log-in opens nothing once the tenant's token behind it doesn't. The admin's token isn't always here: see Access.
+_PARENT_OPENS = (
+    _t.tenant_id.is_(None)
+    | _t.parent.is_(None)
+    | sa.select(_parent.c.digest)
+    .where(
+        _parent.c.digest == _t.parent,
+        _parent.c.revoked_at.is_(None),
+        _parent.c.expires_at.is_(None) | (_parent.c.expires_at > sa.func.now()),
+    )
+    .exists()
+)
 
 _TOUCH = sa.text(
     """
@@ -106,26 +121,65 @@ class ApiTokenStore:
                 _t.tenant_id,
                 _t.scopes,
                 _t.expires_at,
+                _t.parent,
                 tenants.c.blocked_at,
                 tenants.c.messages_per_minute,
             )
-            .join(tenants, tenants.c.tenant_id == _t.tenant_id)
+            .outerjoin(tenants, tenants.c.tenant_id == _t.tenant_id)
             .where(
-                _t.digest == sa.func.any(sa.literal(list(digests), sa.ARRAY(sa.LargeBinary))), _t.revoked_at.is_(None)
+                _t.digest == sa.func.any(sa.literal(list(digests), sa.ARRAY(sa.LargeBinary))),
+                _t.revoked_at.is_(None),
+                _t.tenant_id.is_not(None) | _t.login,
+                _PARENT_OPENS,
             )
         )
         async with self._database.begin() as connection:
             return {
                 bytes(row.digest): Grant(
                     token_id=row.name,
-                    tenant_id=row.tenant_id,
-                    scopes=frozenset(map(Scope, row.scopes)),
+                    tenant_id=row.tenant_id or OPERATOR_TENANT,
+                    scopes=frozenset(Scope) if row.tenant_id is None else frozenset(map(Scope, row.scopes)),
                     expires_at=row.expires_at,
                     blocked=row.blocked_at is not None,
                     messages_per_minute=row.messages_per_minute,
+                    parent=row.parent,
                 )
                 for row in await connection.execute(statement)
             }
+
+    async def add_login(self, login_id: str, secret: str, link: LoginLink, expires_at: datetime) -> datetime:
+        """Keep a browser's token; when it ends, which is no later than the token behind it."""
+        parent_ends = sa.select(_parent.c.expires_at).where(_parent.c.digest == link.parent).scalar_subquery()
+        values = {
+            "digest": digest(secret),
+            "name": login_id,
+            "tenant_id": link.tenant_id,
+            "label": "Browser",
+            "hint": secret[: len(TOKEN_PREFIX) + 4],
+            "scopes": sorted(link.scopes),
+            "created_by": link.created_by,
+            "expires_at": sa.func.least(sa.literal(expires_at), parent_ends),
+            "login": True,
+            "parent": link.parent,
+        }
+        async with self._database.begin() as connection:
+            insert = sa.insert(api_tokens).values(**values).returning(_t.expires_at)
+            ends: datetime = (await connection.execute(insert)).scalar_one()
+            return ends
+
+    async def end_login(self, secret: str) -> str | None:
+        """From now on a browser's token opens nothing; its id, or None when this is none."""
+        end = sa.update(api_tokens).where(_t.digest == digest(secret), _t.login)
+        end = end.values(revoked_at=sa.func.coalesce(_t.revoked_at, sa.func.now()))
+        async with self._database.begin() as connection:
+            login_id: str | None = (await connection.execute(end.returning(_t.name))).scalar_one_or_none()
+            return login_id
+
+    async def forget_logins(self, *, days: float) -> None:
+        """Remove browsers' tokens that ended that long ago."""
+        ended = sa.func.least(_t.expires_at, _t.revoked_at) < sa.func.now() - timedelta(days=days)
+        async with self._database.begin() as connection:
+            await connection.execute(sa.delete(api_tokens).where(_t.login, ended))
 
     async def touch(self, used: Mapping[str, datetime]) -> None:
         """Record when tokens were used last."""

@@ -23,7 +23,7 @@ STATEMENT_SECONDS = 8.0
 _WHOLE_TRANSACTION_SECONDS = 120.0
 
 #: The newest revision in alembic/versions.
-SCHEMA_VERSION = "0014"
+SCHEMA_VERSION = "0015"
 
 #: Server out of reach, shutting down, out of disk or memory, read-only after a failover, or hanging: all of them say
 #: nothing about the data.

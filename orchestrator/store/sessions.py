@@ -129,9 +129,18 @@ class SessionStore:
         """All of the tenant, by id."""
         return await self.page(tenant_id, after=None, most=None)
 
-    async def page(self, tenant_id: str, *, after: str | None, most: int | None) -> Sequence[Session]:
-        """By id, from the one after ``after``."""
+    async def page(
+        self,
+        tenant_id: str,
+        *,
+        after: str | None,
+        most: int | None,
+        search: str = "",
+        states: Collection[ConnectionState] = (),
+    ) -> Sequence[Session]:
+        """By id, from the one after ``after``: whose id or account has ``search`` in it, in any of ``states`` if there are any."""
         statement = _SELECT.where(sessions.c.tenant_id == tenant_id).order_by(sessions.c.session_id).limit(most)
+        statement = statement.where(*_narrowing(search, states, sessions.c.session_id, generations.c.account_jid))
         if after is not None:
             statement = statement.where(sessions.c.session_id > after)
         async with self._database.begin() as connection:
@@ -147,19 +156,18 @@ class SessionStore:
     ) -> Sequence[Session]:
         """All tenants', by tenant and id: whose tenant, id or account has ``search`` in it, in any of ``states`` if there are any."""
         statement = _SELECT.order_by(sessions.c.tenant_id, sessions.c.session_id).limit(most)
-        if search:
-            texts = (sessions.c.tenant_id, sessions.c.session_id, generations.c.account_jid)
-            statement = statement.where(sa.or_(*(text.icontains(search, autoescape=True) for text in texts)))
-        if states:
-            statement = statement.where(_SHOWN_STATE.in_([state.value for state in states]))
+        texts = (sessions.c.tenant_id, sessions.c.session_id, generations.c.account_jid)
+        statement = statement.where(*_narrowing(search, states, *texts))
         if after is not None:
             statement = statement.where(sa.tuple_(sessions.c.tenant_id, sessions.c.session_id) > sa.tuple_(*after))
         async with self._database.begin() as connection:
             return [_from_row(row) for row in await connection.execute(statement)]
 
-    async def count_by_state(self) -> dict[ConnectionState, int]:
-        """Of all tenants."""
+    async def count_by_state(self, tenant_id: str | None = None) -> dict[ConnectionState, int]:
+        """Of a tenant, or of all."""
         counted = _SELECT.with_only_columns(_SHOWN_STATE.label("state"), sa.func.count()).group_by(sa.text("state"))
+        if tenant_id is not None:
+            counted = counted.where(sessions.c.tenant_id == tenant_id)
         async with self._database.begin() as connection:
             return {ConnectionState(state): number for state, number in await connection.execute(counted)}
 
@@ -306,6 +314,18 @@ class SessionStore:
                 desired_state=DesiredState.STOPPED,
                 connection_state=ConnectionState.STOPPED,
             )
+
+
+def _narrowing(
+    search: str | None, states: Collection[ConnectionState], *texts: sa.ColumnElement[Any]
+) -> list[sa.ColumnElement[bool]]:
+    """In any of ``states`` if there are any, and with ``search`` in any of ``texts``."""
+    conditions: list[sa.ColumnElement[bool]] = []
+    if search:
+        conditions.append(sa.or_(*(text.icontains(search, autoescape=True) for text in texts)))
+    if states:
+        conditions.append(_SHOWN_STATE.in_([state.value for state in states]))
+    return conditions
 
 
 async def _begin_generation(connection: AsyncConnection, session_ref: int, after: int) -> None:

@@ -528,6 +528,7 @@ kept_messages = Table(
 
 #: Tokens of the public API, by digest: the token itself is shown once and never stored. The admin's is named so and belongs
 #: to no tenant; the ``name`` of a tenant's token is its id, and ``label`` what its owner calls it.
+#: A ``login`` is a browser's; ``parent`` is the digest of the token that it was made from, and without a tenant it is the admin's.
 api_tokens = Table(
     "api_tokens",
     metadata,
@@ -542,14 +543,68 @@ api_tokens = Table(
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
     Column("last_used_at", DateTime(timezone=True)),
+    Column("login", Boolean(), nullable=False, server_default=text("false")),
+    Column("parent", LargeBinary),
     UniqueConstraint("name"),
     CheckConstraint("scopes <@ ARRAY['read', 'send', 'manage']", name="scopes"),
     CheckConstraint(
-        "CASE WHEN tenant_id IS NULL THEN name = 'admin' "
+        "CASE WHEN tenant_id IS NULL THEN name = 'admin' OR login "
         "ELSE name <> 'admin' AND num_nulls(label, hint, scopes, created_by) = 0 END",
         name="tenant_id",
     ),
+    CheckConstraint("NOT login OR expires_at IS NOT NULL", name="login"),
     Index("api_tokens_tenant_id_created_at_name_idx", "tenant_id", "created_at", "name"),
+)
+
+#: Links that log a browser in, once. Without a tenant: as the admin.
+login_links = Table(
+    "login_links",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id")),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("parent", LargeBinary),
+    Column("created_by", Text, nullable=False),
+    _created_at(),
+    _moment("expires_at", nullable=False),
+    _moment("used_at"),
+)
+
+#: Written by a trigger on ``sessions``.
+connection_changes = Table(
+    "connection_changes",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    _session_ref(),
+    _moment("at", nullable=False, now=True),
+    Column("connection_state", Text, nullable=False),
+    Column("reason", Text),
+    Index("connection_changes_session_ref_number_idx", "session_ref", "number"),
+    Index("connection_changes_at_idx", "at"),
+)
+
+#: Looks at a session that somebody runs, one a minute, and in how many of them it was open; and its messages.
+session_hours = Table(
+    "session_hours",
+    metadata,
+    _session_ref(primary_key=True),
+    Column("hour", DateTime(timezone=True), primary_key=True),
+    Column("samples", Integer, nullable=False),
+    Column("open_samples", Integer, nullable=False),
+    Column("sent", Integer, nullable=False),
+    Column("received", Integer, nullable=False),
+    Index("session_hours_hour_idx", "hour"),
+)
+
+#: How fast writes of auth states were durable: 95 in 100 within ``slow_seconds``.
+backup_minutes = Table(
+    "backup_minutes",
+    metadata,
+    Column("minute", DateTime(timezone=True), primary_key=True),
+    Column("replica_id", Text, primary_key=True),
+    Column("writes", BigInteger, nullable=False),
+    Column("slow_seconds", Double, nullable=False),
+    Column("journal_bytes", BigInteger, nullable=False),
 )
 
 #: What the admin did, and what anybody did with tokens. Written before it is done; ``status`` is how it was answered.

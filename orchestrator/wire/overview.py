@@ -4,9 +4,8 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from orchestrator.domain.session import ConnectionState
 from orchestrator.wire.pages import NextCursor, Page
-from orchestrator.wire.sessions import Session
+from orchestrator.wire.sessions import Session, StateCount
 from orchestrator.wire.shape import Answer, Request, SessionId, Timestamp, text
 from orchestrator.wire.tenants import TenantId
 
@@ -73,11 +72,6 @@ class Replica(Answer, frozen=True):
     answers: Annotated[bool, Meta(description="Whether it is the one that gives this answer.")]
     told_at: Timestamp | None
     status: ReplicaStatus | None
-
-
-class StateCount(Answer, frozen=True):
-    connection_state: ConnectionState
-    sessions: int
 
 
 class Overview(Answer, frozen=True):

@@ -1,6 +1,6 @@
 """Linking a session to a phone."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -19,6 +19,20 @@ class Qr(Answer, frozen=True):
     expires_at: Timestamp
     remaining_seconds: float
     rotated: Annotated[bool, Meta(description="In the place of one that WhatsApp took back: scan again.")]
+
+
+class PairingProgress(Answer, frozen=True):
+    """How far the linking of a session is. ``scan``: ``qr`` or ``pairing_code`` is what the phone accepts now."""
+
+    phase: Annotated[
+        Literal["waiting", "scan", "linking", "linked", "failed"],
+        Meta(description="``failed``: it is over, or was never begun; start the session."),
+    ]
+    qr: str | None
+    pairing_code: str | None
+    expires_at: Timestamp | None
+    rotated: bool
+    failure: Annotated[str | None, Meta(description="The code of why it came to nothing, or the attempt before this.")]
 
 
 class PairingCode(Answer, frozen=True):

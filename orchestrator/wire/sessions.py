@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from orchestrator.domain.session import ConnectionState, DesiredState, SetAsideBy
-from orchestrator.wire.pages import NextCursor
+from orchestrator.wire.pages import NextCursor, Page
 from orchestrator.wire.shape import Answer, Request, SessionId, Timestamp
 
 
@@ -29,6 +29,18 @@ class RestoreGeneration(Request, frozen=True):
 
 class DeleteSession(Request, frozen=True, forbid_unknown_fields=False):
     confirm: Annotated[str | None, Meta(description="The id of the session, again.")] = None
+
+
+class ListSessions(Page, frozen=True):
+    search: Annotated[str, Meta(max_length=100, description="A part of the session's id or of the account.")] = ""
+    states: Annotated[
+        str, Meta(max_length=200, description="Connection states, separated by commas; all if left out.")
+    ] = ""
+
+
+class StateCount(Answer, frozen=True):
+    connection_state: ConnectionState
+    sessions: int
 
 
 class Verification(Answer, frozen=True):

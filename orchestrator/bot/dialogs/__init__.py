@@ -22,6 +22,7 @@ Dialog = Callable[..., Awaitable[Screen | None]]
 ANYBODY: Mapping[str, Dialog] = {
     "home": menu.home,
     "help": menu.help_,
+    "web": menu.web,
     "languages": menu.languages,
     "language": menu.choose_language,
     "session": sessions.show,

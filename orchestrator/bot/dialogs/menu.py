@@ -51,6 +51,7 @@ def _menu(desk: Desk, found: list[Session], *, billing_on: bool) -> tuple[tuple[
         Button(texts.customers, ("contacts", "", "")),
         (Button(texts.subscription, ("subscription",)), Button(texts.invoices, ("invoices",))) if billing_on else None,
         (Button(texts.status, ("home",)), Button(texts.api_token, ("token?",))),
+        Button(texts.web, ("web",)),
         (Button(texts.language, ("languages",)), Button(texts.help, ("help",))),
     )
 
@@ -77,6 +78,14 @@ async def _sign_up(desk: Desk) -> None:
     except TenantExists:
         await desk.client.tenants.get(tenant_id)  # one that was deleted is gone
     desk.chat.tenant_id = tenant_id
+
+
+async def web(desk: Desk) -> Screen:
+    """A link that logs a browser in with the person's rights: the operator's, or those of the chat's tenant."""
+    client = desk.client if desk.operator else desk.of(desk.chat.tenant_id or "")
+    made = await client.logins.make_link()
+    screen = desk.says(fill(desk.texts.web_link, url=made.url))
+    return Screen(text=screen.text, rows=screen.rows, fresh=True)
 
 
 async def languages(desk: Desk) -> Screen:

@@ -67,6 +67,7 @@ def dashboard(texts: Texts, overview: Overview, *, billing: bool) -> Screen:
             (Button(texts.tenants, ("tenants", "0")), Button(texts.processes, ("processes",))),
             (Button(texts.payments, ("payments",)), Button(texts.revenue, ("revenue",))) if billing else None,
             (Button(texts.alerts, ("alerts",)), Button(texts.broadcast, ("broadcast?",))),
+            Button(texts.web, ("web",)),
             (Button(texts.language, ("languages",)), Button(texts.help, ("help",))),
         ),
     )

@@ -71,6 +71,8 @@ class Texts:
     subscription: str
     invoices: str
     api_token: str
+    web: str
+    web_link: str
     help: str
     language: str
     help_text: str

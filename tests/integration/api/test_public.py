@@ -82,7 +82,7 @@ BAD_INPUT: list[tuple[str, str, bytes, int, str, str | None]] = [
     ("POST", SESSION + "/start", b'{"new_pairing": "yes"}', 422, "invalid_request", "new_pairing"),
     ("POST", SESSION + "/stop", b'{"now": true}', 422, "invalid_request", "now"),
     ("GET", "/v1/nothing", b"", 404, "not_found", None),
-    ("GET", "/", b"", 404, "not_found", None),
+    ("GET", "/nothing", b"", 404, "not_found", None),
     ("PATCH", SESSION, b"", 405, "method_not_allowed", None),
 ]
 

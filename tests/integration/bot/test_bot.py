@@ -14,6 +14,7 @@ from orchestrator.config import webhook_secret
 from orchestrator.domain import alert
 from orchestrator.domain.language import Language
 from tests.support.bot import OPERATOR, bot
+from tests.support.dashboard import visitor
 from tests.support.fake_telegram import TOKEN, FakeTelegram, Person, fake_telegram
 from tests.support.postgres import migrated_database
 from tests.support.public_api import PublicApi, public_api
@@ -157,6 +158,22 @@ async def test_nobody_but_the_operator_finds_the_operator_s_dialogs(telegram: Fa
     await stranger.sees("Welcome, Sam!")
     labels = {b["text"] for m in stranger.messages for row in m.buttons for b in row}
     assert not labels & {EN.sessions, EN.tenants, EN.processes, EN.broadcast}
+
+
+async def test_the_dashboard_s_link_opens_what_its_person_may_see(
+    api: PublicApi, telegram: FakeTelegram, operator: Person
+) -> None:
+    person = telegram.person("Wanda", "en")
+    await person.types("/start")
+    await operator.types("/start")
+    for who, title in ((person, "Sessions"), (operator, "Audit log")):
+        await who.presses(EN.web)
+        text = (await who.sees("Your dashboard.")).text
+        path = text.rpartition("/login/")[1] + text.rpartition("/login/")[2].split()[0]
+        async with visitor(api.url) as browser:
+            assert (await browser.post(path, {})).title == "Sessions"
+            opened = await browser.get("/audit")
+            assert (opened.status, opened.title) == ((200, title) if who is operator else (403, "That did not work"))
 
 
 async def test_the_operator_finds_sessions_by_search_and_page_by_page(api: PublicApi, operator: Person) -> None:

@@ -29,6 +29,7 @@ from orchestrator.domain.errors import (
     SessionNotOpen,
 )
 from orchestrator.domain.message_key import message_key
+from orchestrator.domain.meter import MessageMeter
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.session import ConnectionState
 from orchestrator.outbound.client import OutboundClient
@@ -126,6 +127,7 @@ async def messaging(
             media,
             LinkPreviews(outbound, media),
             ChatHistory(KeptMessageStore(database, Sealer(()))),
+            MessageMeter(),
         )
     finally:
         await outbound.close()

@@ -27,6 +27,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.event import Event
 from orchestrator.domain.media import MIB
+from orchestrator.domain.meter import MessageMeter
 from orchestrator.domain.outbound import AddressRules
 from orchestrator.domain.outbox import MessageState, OutboxMessage
 from orchestrator.domain.pacing import PacedMessages, Pacing
@@ -171,7 +172,7 @@ async def product_with(database: Database, url: str, replica: str, folder: Path)
         previews = LinkPreviews(outbound, media)
         sessions, messages = SessionStore(database), MessageStore(database, sealer)
         history = ChatHistory(KeptMessageStore(database, sealer))
-        messaging = Messaging(sessions, messages, leases, connections, shards, media, previews, history)
+        messaging = Messaging(sessions, messages, leases, connections, shards, media, previews, history, MessageMeter())
         sender = OutboxSender(store, pacing, leases, connections, messaging, events)
         writer = AuthStateWriter(url, replica, sealer)
         outbox = Outbox(store, pacing, leases, messaging, media, sender, events)

@@ -112,7 +112,7 @@ def test_the_list_of_what_is_locked_has_every_package_with_its_hashes() -> None:
     done = subprocess.run([PROJECT / "deploy" / "sbom"], capture_output=True, text=True, check=True)
     document = json.loads(done.stdout)
     names = {component["name"] for component in document["components"]}
-    assert {"aiohttp", "psycopg-binary", "@whiskeysockets/baileys", "libsignal"} <= names
+    assert {"aiohttp", "psycopg-binary", "@whiskeysockets/baileys", "libsignal", "htmx.org"} <= names
     assert len(re.findall(r"^[a-z0-9._-]+==", text("requirements.lock"), re.MULTILINE)) == sum(
         component["purl"].startswith("pkg:pypi/") for component in document["components"]
     )
