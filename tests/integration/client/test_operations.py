@@ -89,7 +89,7 @@ def methods(client: Client) -> list[tuple[str, Any]]:
         (f"{area}.{name}", getattr(thing, name))
         for area, thing in areas(client).items()
         for name, _ in inspect.getmembers(type(thing), inspect.isfunction)
-        if not name.startswith("_") and name not in ("of", "close") and (area, name) != ("tenants", "tokens")
+        if not name.startswith("_") and name not in ("of", "close", "page") and (area, name) != ("tenants", "tokens")
     ]
 
 
