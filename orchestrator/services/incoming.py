@@ -5,8 +5,7 @@ message that no stream of its tenant was given stays undelivered, and is told to
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from datetime import UTC, datetime
-from itertools import islice
+from itertools import count, islice
 
 import structlog
 
@@ -31,8 +30,9 @@ class IncomingMessages:
         self._store = store
         self._stored = stored
         self._events = events
-        self._given: dict[int, datetime] = {}
-        """When messages were first written to a stream, by number and in that order; without those marked as delivered."""
+        self._given: dict[int, int] = {}
+        """As which one messages were first written to a stream, by number and in that order; without those marked as delivered."""
+        self._giving = count()
         self._unreadable: set[int] = set()
         """Numbers whose rows can't be opened, so that each is logged once."""
 
@@ -75,14 +75,13 @@ class IncomingMessages:
 
     def given(self, events: Iterable[Event]) -> None:
         """These were written to a stream of their tenant."""
-        now = datetime.now(UTC)
         for event in events:
             if event.number is not None and event.type == _TYPE:
-                self._given.setdefault(event.number, now)
+                self._given.setdefault(event.number, next(self._giving))
 
     async def mark_delivered(self) -> None:
         """Record what was given since the last time. Raises ``DatabaseUnavailable``; nothing is forgotten then."""
-        while given := dict(islice(self._given.items(), _MARK_AT_ONCE)):
+        while given := list(islice(self._given, _MARK_AT_ONCE)):
             await self._store.mark_delivered(given)
             for number in given:
                 self._given.pop(number, None)
@@ -112,6 +111,6 @@ class IncomingMessages:
             log.error("incoming message can't be opened", session_id=session_id, number=number, error=error.message)
 
 
-def _is_after(after: int | None, number: int, given: Mapping[int, datetime]) -> bool:
+def _is_after(after: int | None, number: int, given: Mapping[int, int]) -> bool:
     """Whether ``number``, one of ``given``, is after ``after``; one that is marked already was given before all of them."""
     return after is not None and (number > after or after not in given or given[number] > given[after])

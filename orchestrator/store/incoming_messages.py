@@ -1,6 +1,6 @@
 """Incoming messages: kept until a reader of their tenant was given them. The auth-state writer adds the rows."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,10 @@ _REORDERED = 10_000
 # Two walks along an index, each in the order of numbers: what nobody was given, session by session, because the index
 # of the undelivered is small and begins with the session; and what came after a number, which is what came lately. IS TRUE
 # keeps that one walk for all sessions: as a join, it would be repeated for each.
+#
+# A reader that had ``after`` last had it no sooner than it was stored, so that what was marked as delivered before that was
+# given to it, or to others, before. Both times are the server's: the clocks of replicas differ, and jump. What one
+# transaction marked was given by one replica, in the order of the microseconds that tell it apart.
 _PAGE = sa.text(
     """
     WITH mine AS (
@@ -35,14 +39,15 @@ _PAGE = sa.text(
             ORDER BY i.number LIMIT :most
         ) m
         ORDER BY m.number LIMIT :most
+    ), last AS (
+        SELECT received_at AS at, delivered_at, xmin AS marked_by FROM incoming_messages WHERE number = :after
+        UNION ALL SELECT at, NULL, NULL FROM stored_events WHERE number = :after
     ), later AS (
-        SELECT i.* FROM incoming_messages i
+        SELECT i.* FROM incoming_messages i LEFT JOIN last ON true
         WHERE i.delivered_at IS NOT NULL AND i.number > greatest(:past, :after - :reordered)
           AND (i.number > :after
-               OR i.delivered_at > (SELECT max(at) FROM (
-                    SELECT delivered_at AS at FROM incoming_messages WHERE number = :after
-                    UNION ALL SELECT at - interval '10 seconds' FROM stored_events WHERE number = :after
-                  ) AS last))
+               OR i.number < :after AND i.delivered_at >= last.at
+                  AND (i.xmin = last.marked_by AND i.delivered_at < last.delivered_at) IS NOT TRUE)
           AND (i.session_ref IN (SELECT session_ref FROM mine)) IS TRUE
         ORDER BY i.number LIMIT :most
     )
@@ -60,14 +65,11 @@ _PAGE = sa.text(
 
 _MARK = sa.text(
     """
-    UPDATE incoming_messages i SET delivered_at = v.given_at
-    FROM unnest(:numbers, :times) AS v (number, given_at)
+    UPDATE incoming_messages i SET delivered_at = now() + v.position * interval '1 microsecond'
+    FROM unnest(:numbers) WITH ORDINALITY AS v (number, position)
     WHERE i.number = v.number AND i.delivered_at IS NULL
     """
-).bindparams(
-    sa.bindparam("numbers", type_=sa.ARRAY(sa.BigInteger)),
-    sa.bindparam("times", type_=sa.ARRAY(sa.DateTime(timezone=True))),
-)
+).bindparams(sa.bindparam("numbers", type_=sa.ARRAY(sa.BigInteger)))
 
 # Numbers and times grow together: the first row that is young enough ends the walk along the index. What belongs to chats that
 # are kept moves to where they are; it is sealed for the same place.
@@ -123,7 +125,7 @@ class IncomingMessageStore:
     ) -> list[StoredMessage]:
         """The next ``most`` messages past number ``past``, by number: the undelivered, and all after ``after``.
 
-        After it are higher numbers, and a lower one that was delivered later. Of all sessions of the tenant, or of one. None as ``after``: only the undelivered.
+        After it are higher numbers, and lower ones that were delivered after it was stored. Of all sessions of the tenant, or of one. None as ``after``: only the undelivered.
         """
         parameters = {
             "tenant_id": tenant_id,
@@ -149,11 +151,10 @@ class IncomingMessageStore:
         """The data of its event; ``AuthStateCorrupt`` if it can't be opened."""
         return event_data(self._sealer.open(message.sealed, message.place))
 
-    async def mark_delivered(self, given: Mapping[int, datetime]) -> None:
-        """Record when these numbers were given; the first time counts."""
-        parameters = {"numbers": list(given), "times": list(given.values())}
+    async def mark_delivered(self, numbers: Sequence[int]) -> None:
+        """Record that these were given, in this order; the first time counts."""
         async with self._database.begin() as connection:
-            await connection.execute(_MARK, parameters)
+            await connection.execute(_MARK, {"numbers": list(numbers)})
 
     async def prune(self, *, delivered_hours: int, undelivered_days: int, most: int) -> tuple[int, int]:
         """Forget up to ``most`` old messages: how many were delivered that long ago, and how many never were."""

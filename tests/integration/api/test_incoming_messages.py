@@ -12,6 +12,7 @@ from orchestrator.domain.tenant import OPERATOR_TENANT
 from orchestrator.services.events import BACKLOG
 from orchestrator.services.incoming import IncomingMessages
 from orchestrator.store.database import Database
+from orchestrator.store.incoming_messages import IncomingMessageStore
 from orchestrator.store.sealing import Sealer, place_of
 from orchestrator.store.sessions import SessionStore
 from tests.support.event_stream import Heard, listening
@@ -173,6 +174,18 @@ async def test_a_message_that_was_told_after_the_last_event_is_told_again_whatev
         await api.services.incoming.mark_delivered()
     async with listening(api, last_id=fast) as back:
         await nothing_more(api, back, lease, "slow")
+
+
+@pytest.mark.parametrize("marked", [("slow",), ("slow", "fast"), ("fast", "slow")])
+async def test_what_a_replica_gave_after_another_ones_last_event_is_told_again_whenever_each_marks_it(
+    api: PublicApi, lease: Lease, marked: Sequence[str]
+) -> None:
+    """A replica marks what it gave a moment later, by another clock, or not at all if it dies."""
+    numbers = dict(zip(("slow", "fast"), await store(api.database, lease, "slow", "fast"), strict=True))
+    for which in marked:
+        await IncomingMessageStore(api.database, Sealer([])).mark_delivered([numbers[which]])
+    async with listening(api, last_id=numbers["fast"]) as back:
+        await back.wait_for("message.received", message_id="slow")
 
 
 async def test_each_of_two_listeners_gets_every_live_message(api: PublicApi, lease: Lease) -> None:
