@@ -144,6 +144,8 @@ async def _schema(connection: _Connection, _url: str) -> Finding:
         return ok("database.schema", "schema_absent")
     version = str(await _value(connection, "SELECT max(version_num) FROM alembic_version"))
     if version > SCHEMA_VERSION:
+        if str(await _value(connection, "SELECT max(works_since) FROM schema_compatibility")) <= SCHEMA_VERSION:
+            return ok("database.schema", "schema_newer_works", version=version)
         return fail("database.schema", "schema_newer", version=version)
     if version < SCHEMA_VERSION:
         return ok("database.schema", "schema_older", version=version, newest=SCHEMA_VERSION)

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 import sqlalchemy.exc
+import structlog
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -22,8 +23,10 @@ STATEMENT_SECONDS = 8.0
 #: The same for the transactions of `Database.whole_transaction`.
 _WHOLE_TRANSACTION_SECONDS = 120.0
 
+log = structlog.get_logger(__name__)
+
 #: The newest revision in alembic/versions.
-SCHEMA_VERSION = "0015"
+SCHEMA_VERSION = "0016"
 
 #: Server out of reach, shutting down, out of disk or memory, read-only after a failover, or hanging: all of them say
 #: nothing about the data.
@@ -182,8 +185,16 @@ class Database:
                 yield connection
 
     async def migrate(self) -> None:
-        """Bring the schema to this version's; replicas that start together do it one after the other."""
-        if await self._schema_version() != SCHEMA_VERSION:
+        """Bring the schema to this version's; replicas that start together do it one after the other.
+
+        A newer one stays as it is if it says that it works with this version: the way back after a deploy.
+        """
+        version = await self._schema_version()
+        if version is not None and version > SCHEMA_VERSION and await self._works_since() <= SCHEMA_VERSION:
+            log.warning(
+                "the schema is a newer version's, which works with this one", schema=version, own=SCHEMA_VERSION
+            )
+        elif version != SCHEMA_VERSION:
             from orchestrator.store.migration import migrate  # noqa: PLC0415 (a tenth of the start-up time and memory)
 
             await asyncio.to_thread(migrate, self._url)
@@ -195,6 +206,11 @@ class Database:
             except psycopg.errors.UndefinedTable:
                 return None
             return str(row[0]) if row else None
+
+    async def _works_since(self) -> str:
+        async with self.driver() as connection:
+            row = await (await connection.execute("SELECT max(works_since) FROM schema_compatibility")).fetchone()
+            return str(row[0]) if row else ""
 
 
 def sqlalchemy_url(url: str) -> str:

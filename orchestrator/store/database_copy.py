@@ -23,7 +23,7 @@ _TABLES = """
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
     WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-      AND c.relname NOT IN ('alembic_version', 'replicas') AND c.relname NOT LIKE 'procrastinate%%'
+      AND c.relname NOT IN ('alembic_version', 'schema_compatibility', 'replicas') AND c.relname NOT LIKE 'procrastinate%%'
     GROUP BY c.oid, c.relname
     ORDER BY c.relname
 """

@@ -159,6 +159,13 @@ session_audit = Table(
     Index("session_audit_tenant_id_session_id_audit_id_idx", "tenant_id", "session_id", "audit_id"),
 )
 
+#: One row: the oldest ``SCHEMA_VERSION`` whose code works with this schema.
+schema_compatibility = Table(
+    "schema_compatibility",
+    metadata,
+    Column("works_since", Text, nullable=False),
+)
+
 #: The process trees that work on this database. A lease lasts as long as its owner's ``renewed_at`` is recent
 #: (store/replicas.py). ``peer_token`` is what other replicas show at ``address``; sealed when there is a key.
 replicas = Table(

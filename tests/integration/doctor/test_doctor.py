@@ -91,6 +91,9 @@ async def test_a_healthy_database_is_found_healthy_before_and_after_the_first_st
     assert verdicts(await database.examine(empty_database_url))["database.schema"] == (OK, "schema_current")
     with psycopg.connect(empty_database_url) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert verdicts(await database.examine(empty_database_url))["database.schema"] == (OK, "schema_newer_works")
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute("UPDATE schema_compatibility SET works_since = '9999'")
     assert verdicts(await database.examine(empty_database_url))["database.schema"] == (FAIL, "schema_newer")
 
 

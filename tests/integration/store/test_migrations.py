@@ -34,9 +34,20 @@ async def test_a_second_migration_finds_nothing_to_do(database: Database, databa
     migrate(database_url)
 
 
+async def test_the_schema_of_a_newer_version_is_worked_with_and_left_alone_if_it_says_that_it_works(
+    database: Database,
+) -> None:
+    async with database.begin() as connection:
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    await database.migrate()
+    async with database.begin() as connection:
+        assert (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).scalar_one() == "9999"
+
+
 async def test_the_schema_of_a_newer_version_is_refused_and_left_alone(database: Database) -> None:
     async with database.begin() as connection:
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        await connection.execute(sa.text("UPDATE schema_compatibility SET works_since = '9999'"))
     with pytest.raises(DatabaseUnavailable, match="schema of a newer version"):
         await database.migrate()
     async with database.begin() as connection:
