@@ -23,6 +23,7 @@ class Link:
         self._healthy.set()
         self._delay_seconds = 0.0
         self._far_ends: set[asyncio.StreamWriter] = set()
+        self._orphaned: set[asyncio.StreamWriter] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -54,6 +55,7 @@ class Link:
     def half_open(self) -> int:
         """The far side of every connection is gone, and the near side isn't told; how many there were. New ones work."""
         orphaned, self._far_ends = self._far_ends, set()
+        self._orphaned |= orphaned
         for writer in orphaned:
             writer.transport.abort()
         return len(orphaned)
@@ -101,7 +103,7 @@ class Link:
                 due, data = await under_way.get()
                 await asyncio.sleep(due - loop.time())
                 await self._healthy.wait()
-                if far_end not in self._far_ends:
+                if far_end in self._orphaned:
                     return  # half-open: the near side hears nothing, not even that
                 if data:
                     sink.write(data)
