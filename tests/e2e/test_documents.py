@@ -290,7 +290,7 @@ def test_a_curl_command_says_the_status_that_it_gets() -> None:
 
 def test_both_readmes_have_the_same_commands_settings_and_sections() -> None:
     english, portuguese = ((PROJECT / name).read_text() for name in ("README.md", "README.pt-BR.md"))
-    for pattern in (r"^\| `([^|]+)` \|", r"\]\(((?:docs|baileys-server)/[^)#]+)"):
+    for pattern in (r"^\| `([^|]+)` \|", r"\]\(((?:docs/(?!images/)|baileys-server/)[^)#]+)"):
         assert re.findall(pattern, portuguese, re.MULTILINE) == re.findall(pattern, english, re.MULTILINE)
     names = [[c.name for c in documents.commands(PROJECT / f"README{suffix}.md")] for suffix in ("", ".pt-BR")]
     assert names[1] == names[0]
