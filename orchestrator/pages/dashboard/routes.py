@@ -13,6 +13,7 @@ from orchestrator.pages.dashboard import (
     audit,
     backups,
     billing,
+    bulks,
     contacts,
     live,
     log_in,
@@ -68,6 +69,12 @@ PAGES: tuple[tuple[str, Look, tuple[Action, ...]], ...] = (
             Action("export", session.export),
         ),
     ),
+    (
+        f"{_SESSION}/bulks",
+        bulks.shown,
+        (Action("create", bulks.create), Action("pace", bulks.change_pace)),
+    ),
+    (f"{_SESSION}/bulks/{{bulk_id}}", bulks.progress, (Action("cancel", bulks.cancel, "cancel_bulk"),)),
     ("/backups", backups.shown, ()),
     ("/tenants", tenants.listed, (Action("create", tenants.create),)),
     (

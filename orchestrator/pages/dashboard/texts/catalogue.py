@@ -317,6 +317,31 @@ class Texts:
     send_at: str
     cancel_message: str
 
+    # -- bulks and pacing
+    bulks: str
+    bulk: str
+    new_bulk: str
+    bulk_text_hint: str
+    recipients: str
+    recipients_hint: str
+    send_bulk: str
+    bulk_done: str
+    bulk_waits: str
+    cancel_bulk: str
+    pacing: str
+    applies_to: str
+    messages_per_minute: str
+    pace_hint: str
+    jitter: str
+    jitter_hint: str
+    quiet_begins: str
+    quiet_hint: str
+    quiet_ends: str
+    warm_up_first: str
+    warm_up_hint: str
+    warm_up_growth: str
+    warm_up_days: str
+
     # -- processes
     processes_here: str
     process: str
@@ -349,6 +374,7 @@ class Texts:
     payment_problems: Mapping[str, str]
     delivery_states: Mapping[str, str]
     message_states: Mapping[str, str]
+    paced: Mapping[str, str]
     contact_states: Mapping[str, str]
     reminder_errors: Mapping[str, str]
     """Why a reminder wasn't sent, beside ``errors``."""
