@@ -95,7 +95,7 @@ async def change(visit: Visit) -> Done:
 
 async def pay(visit: Visit) -> Done:
     """Posted twice, it counts once: the form says which due date."""
-    due = _day(visit.typed("due_date"))
+    due = _day(visit.typed("due"))
     if due is None:
         raise InvalidRequest(errors=[FieldError("due_date", "must be a day")])
     await visit.own.reminder_contacts.pay(visit.named("contact_id"), due)

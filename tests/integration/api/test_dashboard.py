@@ -332,7 +332,7 @@ async def test_a_tenant_does_nothing_to_another(
         "message_id": "x",
         "events": "*",
     }
-    sane |= CUSTOMER | SCHEDULE | PACE | {"text": "x", "recipients": "5511988887777"}
+    sane |= CUSTOMER | SCHEDULE | PACE | {"text": "x", "due": "2099-12-31", "recipients": "5511988887777"}
     file = {"sheet": io.BytesIO(SHEET)} if action.endswith("/import") else {}
     page = await anybody.post(
         action, {**sane, "csrf": csrf, "sure": "yes", "tenant_id": "acme", "session_id": "", **file}
@@ -634,8 +634,9 @@ async def test_a_customer_is_added_found_changed_paid_and_deleted(shared_api: Pu
         assert page.note() == EN.notes["paid"]
     assert "Jan 31, 2100" in page.text
     page = await owner.submit(page, f"{one}/change", due_date="2100-02-28")
-    stale = await owner.post(f"{one}/paid", {**twice, "due_date": "2100-01-31"})
+    stale = await owner.post(f"{one}/paid", {**twice, "due": "2100-01-31"})
     assert (stale.status, stale.alert()) == (409, "This is due another day by now. Look at it again.")
+    assert stale.form(f"{one}/change")["due_date"] == "2100-02-28"
     asked = await owner.post(f"{one}/delete", page.form(f"{one}/delete"))
     assert asked.title == EN.questions["delete_contact"].format(name="Maria Silva")
     page = await owner.submit(page, f"{one}/delete")
@@ -848,7 +849,7 @@ async def test_who_may_only_read_sees_customers_and_reminders_and_is_given_no_fo
         for action in actions:
             assert f'action="{path}/{action}"' not in page.text
             posted = {**CUSTOMER, **SCHEDULE, **PACE, "session_id": SESSION, "text": "x", "sure": "yes", **csrf}
-            posted |= {"recipients": "5511988887777"}
+            posted |= {"due": "2099-01-01", "recipients": "5511988887777"}
             file = {"sheet": io.BytesIO(SHEET)} if action == "import" else {}
             assert (await anybody.post(f"{path}/{action}", {**posted, **file})).status == 403
     assert (await anybody.post("/tenants/acme/contacts/download", csrf)).status == 200
