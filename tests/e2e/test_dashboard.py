@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -188,6 +189,13 @@ async def test_every_page_is_open_to_everybody_on_a_desktop_and_on_a_phone_in_bo
         "/tenants/operator/webhooks",
         await _webhook(product),
         "/tenants/operator/outbox",
+        "/tenants/operator/contacts",
+        f"/tenants/operator{await _contact(product)}",
+        "/tenants/operator/reminders",
+        f"/tenants/operator/reminders{await _schedule(product)}",
+        "/tenants/operator/reminders/texts/due.en",
+        f"{SESSION}/bulks",
+        f"{SESSION}/bulks/{await _bulk(product)}",
         "/payments",
         "/processes",
         "/processes/baileys",
@@ -263,3 +271,25 @@ async def _webhook(product: Tree) -> str:
     made = await product.call("POST", "/v1/webhooks", body)
     assert made.status == 201, made.body
     return f"/tenants/operator/webhooks/{made.json['webhook_id']}"
+
+
+async def _contact(product: Tree) -> str:
+    body = {"name": "Maria Silva", "phone": "5511988887777", "amount_cents": 15000, "due_date": "2099-12-10"}
+    made = await product.call("POST", "/v1/contacts", body)
+    assert made.status == 201, made.body
+    return f"/contacts/{made.json['contact_id']}"
+
+
+async def _schedule(product: Tree) -> str:
+    made = await product.call("POST", "/v1/schedules", {"session_id": "loja-centro"})
+    assert made.status == 201, made.body
+    return f"/schedules/{made.json['schedule_id']}"
+
+
+async def _bulk(product: Tree) -> str:
+    """Tomorrow's: nothing of it is sent."""
+    at = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    body = {"template": {"type": "text", "text": "Olá"}, "messages": [{"to": "5511988887777"}], "send_at": at}
+    made = await product.call("POST", "/v1/sessions/loja-centro/bulk", body)
+    assert made.status == 202, made.body
+    return str(made.json["bulk_id"])

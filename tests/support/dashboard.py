@@ -1,5 +1,6 @@
 """A browser without scripts: it keeps cookies, follows what it is told, and posts the forms that it was given."""
 
+import io
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -65,6 +66,9 @@ class Shown:
                     fields[name] = attributes.get("value", "")
                 case "input" if inside and name and "checked" in attributes:
                     fields[name] = attributes.get("value", "on")
+                case "textarea" if inside and name:
+                    content = self.text[tag.end() :].partition("</textarea>")[0]
+                    fields[name] = unescape(content.removeprefix("\n"))
                 case "select":
                     select = name
                 case "option" if inside and ("selected" in attributes or select not in fields):
@@ -84,8 +88,8 @@ class Visitor:
     async def get(self, path: str, **headers: str) -> Shown:
         return await self._ask("GET", path, None, headers)
 
-    async def post(self, path: str, fields: Mapping[str, str], **headers: str) -> Shown:
-        """Post these fields and no others."""
+    async def post(self, path: str, fields: Mapping[str, str | io.BytesIO], **headers: str) -> Shown:
+        """Post these fields and no others; bytes as a file."""
         return await self._ask("POST", path, fields, {"Origin": self.url, "Sec-Fetch-Site": "same-origin", **headers})
 
     async def submit(self, page: Shown, action: str, /, **typed: str) -> Shown:
@@ -98,7 +102,9 @@ class Visitor:
     async def log_in(self, token: str) -> Shown:
         return await self.post("/login", {"token": token, "next": "/"})
 
-    async def _ask(self, method: str, path: str, fields: Mapping[str, str] | None, headers: Mapping[str, str]) -> Shown:
+    async def _ask(
+        self, method: str, path: str, fields: Mapping[str, str | io.BytesIO] | None, headers: Mapping[str, str]
+    ) -> Shown:
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         sent = {"Accept-Language": self.language, **({"Cookie": cookie} if cookie else {}), **headers}
         async with self.http.request(

@@ -1,6 +1,6 @@
 """A tenant's customers: a list, one of them, a new one question by question, and all as a file."""
 
-import re
+import html
 from collections.abc import Callable, Mapping
 from datetime import date
 
@@ -8,10 +8,10 @@ import msgspec
 
 from orchestrator.bot.desk import Desk, shown_price
 from orchestrator.bot.screen import Action, Button, Screen, rows
-from orchestrator.bot.texts import fill
+from orchestrator.bot.texts import fill, wrong_lines
 from orchestrator.client import Client
 from orchestrator.domain import contact_sheet, reminder
-from orchestrator.domain.errors import FieldError, InvalidRequest
+from orchestrator.domain.errors import InvalidRequest
 from orchestrator.domain.reminder import ContactState, Recurrence
 from orchestrator.domain.reminder_text import shown_date
 from orchestrator.wire import reminders as wire
@@ -26,7 +26,6 @@ _TYPED = (*_QUESTIONS, "note", "pix_code")
 _OPTIONAL = ("note", "pix_code")
 _LONGEST_SEARCH = 100
 _MOST_ERRORS = 15
-_LINE = re.compile(r"lines\[([0-9]+)\](?:\.(\w+))?")
 
 
 def own(desk: Desk) -> Client:
@@ -173,7 +172,7 @@ async def file_sent(desk: Desk) -> Screen:
     try:
         imported = await own(desk).reminder_contacts.write_in(desk.file or b"")
     except InvalidRequest as error:
-        lines = [_wrong(desk, one) for one in error.errors[:_MOST_ERRORS]]
+        lines = [html.escape(wrong_lines.told(texts, one), quote=False) for one in error.errors[:_MOST_ERRORS]]
         return _file_question(desk, "\n".join([texts.contacts_in_wrong, "", *lines]))
     text = fill(
         texts.contacts_in_done,
@@ -200,17 +199,6 @@ def _question(desk: Desk, text: str, asks: Action, *more: Button | None, back: A
 def _file_question(desk: Desk, text: str) -> Screen:
     cancel = Button(desk.texts.cancel, ("contacts", "", ""))
     return Screen(text=text, rows=rows(cancel), asks_file=("contacts-in",), fresh=True)
-
-
-def _wrong(desk: Desk, error: FieldError) -> str:
-    """What is wrong with a line of a file, in the person's language where we know it."""
-    found = _LINE.fullmatch(error.field)
-    if found is None:
-        return fill(desk.texts.contacts_in_file_wrong, message=error.message)
-    known = desk.texts.contact_wrong.get(found[2] or "")
-    if known is None or "already" in error.message:
-        return fill(desk.texts.contacts_in_line, line=found[1], message=error.message)
-    return fill(desk.texts.contacts_in_line, line=found[1], message=known)
 
 
 def _due_date(text: str) -> str | None:

@@ -8,15 +8,27 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from orchestrator.api.keys import PUBLIC_URL
+from orchestrator.domain.errors import BodyTooLarge, FieldError, InvalidRequest
 
 
 async def posted(request: web.Request) -> dict[str, str]:
-    """The fields of a form; none of what isn't one."""
+    """The fields of a form; none of what isn't one. ``BodyTooLarge``."""
     try:
         fields = await request.post()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise BodyTooLarge from error
     except ValueError:
         return {}
     return {name: value for name, value in fields.items() if isinstance(value, str)}
+
+
+async def posted_file(request: web.Request, name: str) -> bytes:
+    """A file that was chosen in a form; ``InvalidRequest`` if none was."""
+    chosen = (await request.post()).get(name)
+    if not isinstance(chosen, web.FileField):
+        raise InvalidRequest(errors=[FieldError(name, "must be a file")])
+    with chosen.file:
+        return chosen.file.read()
 
 
 def form_token(token: str) -> str:

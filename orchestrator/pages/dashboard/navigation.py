@@ -20,6 +20,8 @@ def entries(visit: Visit, area: str) -> Sequence[Entry]:
     """What the visitor may see: the service as a whole for the admin, and a tenant's things."""
     texts, tenant = visit.texts, f"/tenants/{quote(visit.tenant_id, safe='')}"
     own = [
+        ("contacts", texts.contacts, f"{tenant}/contacts"),
+        ("reminders", texts.reminders, f"{tenant}/reminders"),
         ("webhooks", texts.webhooks, f"{tenant}/webhooks"),
         ("outbox", texts.outbox, f"{tenant}/outbox"),
         ("subscription", texts.subscription, f"{tenant}/subscription"),

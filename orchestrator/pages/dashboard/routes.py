@@ -13,10 +13,13 @@ from orchestrator.pages.dashboard import (
     audit,
     backups,
     billing,
+    bulks,
+    contacts,
     live,
     log_in,
     outbox,
     processes,
+    reminders,
     session,
     sessions,
     showing,
@@ -42,6 +45,8 @@ class Action:
     act: Act
     question: str | None = None
     """Asked before it is done: one of ``Texts.questions``."""
+    body_limit: int | None = None
+    """Bytes that may be posted, if not as many as anywhere."""
 
 
 PAGES: tuple[tuple[str, Look, tuple[Action, ...]], ...] = (
@@ -64,6 +69,12 @@ PAGES: tuple[tuple[str, Look, tuple[Action, ...]], ...] = (
             Action("export", session.export),
         ),
     ),
+    (
+        f"{_SESSION}/bulks",
+        bulks.shown,
+        (Action("create", bulks.create), Action("pace", bulks.change_pace)),
+    ),
+    (f"{_SESSION}/bulks/{{bulk_id}}", bulks.progress, (Action("cancel", bulks.cancel, "cancel_bulk"),)),
     ("/backups", backups.shown, ()),
     ("/tenants", tenants.listed, (Action("create", tenants.create),)),
     (
@@ -100,6 +111,35 @@ PAGES: tuple[tuple[str, Look, tuple[Action, ...]], ...] = (
             Action("create-plan", billing.create_plan),
             Action("change-plan", billing.change_plan),
         ),
+    ),
+    (
+        f"{_TENANT}/contacts",
+        contacts.listed,
+        (
+            Action("create", contacts.create),
+            Action("import", contacts.write_in, body_limit=contacts.UPLOAD_LIMIT),
+            Action("download", contacts.write_out),
+        ),
+    ),
+    (
+        f"{_TENANT}/contacts/{{contact_id}}",
+        contacts.shown,
+        (
+            Action("change", contacts.change),
+            Action("paid", contacts.pay),
+            Action("delete", contacts.delete, "delete_contact"),
+        ),
+    ),
+    (f"{_TENANT}/reminders", reminders.listed, (Action("create", reminders.create),)),
+    (
+        f"{_TENANT}/reminders/schedules/{{schedule_id}}",
+        reminders.shown,
+        (Action("change", reminders.change), Action("delete", reminders.delete, "delete_schedule")),
+    ),
+    (
+        f"{_TENANT}/reminders/texts/{{template_id}}",
+        reminders.text,
+        (Action("change", reminders.change_text), Action("reset", reminders.reset_text, "reset_text")),
     ),
     (f"{_TENANT}/webhooks", webhooks.listed, (Action("create", webhooks.create),)),
     (
@@ -156,11 +196,16 @@ def _page(look: Look) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
 
 def _action(look: Look, action: Action) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handler(request: web.Request) -> web.StreamResponse:
+        if action.body_limit is not None:
+            request = request.clone(client_max_size=action.body_limit)
         try:
             visit = await enter(request)
         except OrchestratorError as error:
             return _stays_out(request, error)
-        visit.form = await posted(request)
+        try:
+            visit.form = await posted(request)
+        except OrchestratorError as error:
+            return showing.failure(visit, error)
         back = request.rel_url.raw_path.rpartition("/")[0] or "/"
         if not is_own_form(request, visit.token, visit.form):
             return showing.refused_form(visit)

@@ -1,6 +1,7 @@
 """Pages as HTML, and errors as sentences in the visitor's language."""
 
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -12,6 +13,7 @@ from orchestrator.api.qr_codes import data_uri
 from orchestrator.bot.texts import TEXTS
 from orchestrator.domain.errors import InvalidRequest, NotFound, OrchestratorError, RateLimited, Unavailable
 from orchestrator.domain.language import Language
+from orchestrator.domain.reminder_text import shown_date
 from orchestrator.pages.dashboard import drawing
 from orchestrator.pages.dashboard.forms import form_token
 from orchestrator.pages.dashboard.navigation import entries
@@ -127,6 +129,7 @@ def _common(request: web.Request) -> dict[str, Any]:
         "size": size,
         "query": query,
         "number_of": number_of,
+        "day": partial(shown_date, language=language),
     }
 
 

@@ -1,6 +1,7 @@
 """The dashboard without a browser's scripts: who gets in, who sees what, and everything that its forms do."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,8 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from orchestrator.domain.language import Language
+from orchestrator.domain.reminder import Weekday
+from orchestrator.domain.reminder_text import VARIABLES
 from orchestrator.domain.session import ConnectionState
 from orchestrator.pages.dashboard.routes import PAGES
 from orchestrator.pages.dashboard.texts import DASHBOARD
@@ -29,6 +32,17 @@ EN, PT = DASHBOARD[Language.EN], DASHBOARD[Language.PT_BR]
 #: It is in every page that shows something of the owner's session.
 SESSION = "the-owners-session"
 OF_SESSION = f"/tenants/acme/sessions/{SESSION}"
+
+CUSTOMER = {
+    "name": "Maria Silva",
+    "phone": "+55 (11) 98888-7777",
+    "amount": "R$ 1.150,50",
+    "due_date": "2099-12-31",
+    "recurrence": "monthly",
+}
+SCHEDULE = {"time_of_day": "09:00", "time_zone": "America/Sao_Paulo", "catch_up_hours": "24", "language": "en"}
+PACE = {"applies_to": "all", "pace": "6", "jitter": "0,25"}
+SHEET = b"nome;telefone;valor;vencimento\nJo\xc3\xa3o;5511977776666;10,00;10/12/2099\n"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -268,12 +282,20 @@ async def test_what_is_no_form_is_refused(shared_api: PublicApi, owner: Visitor)
 # -- who sees what
 
 
+NAMED = {
+    "tenant_id": "acme",
+    "session_id": SESSION,
+    "webhook_id": "wh_1",
+    "process": "baileys",
+    "contact_id": f"ct_{'0' * 24}",
+    "schedule_id": f"sch_{'0' * 24}",
+    "template_id": "due.en",
+    "bulk_id": "bulk_1",
+}
+
+
 def _paths() -> list[str]:
-    names = {"{tenant_id}": "acme", "{session_id}": SESSION, "{webhook_id}": "wh_1", "{process}": "baileys"}
-    paths = [path for path, _, _ in PAGES]
-    for name, value in names.items():
-        paths = [path.replace(name, value) for path in paths]
-    return paths
+    return [path.format_map(NAMED) for path, _, _ in PAGES]
 
 
 @pytest.mark.parametrize("path", _paths())
@@ -293,13 +315,12 @@ async def test_nobody_sees_anything_without_a_log_in(anybody: Visitor, path: str
 
 
 @pytest.mark.parametrize(
-    "action", sorted(f"{path.rstrip('/')}/{one.name}" for path, _, actions in PAGES for one in actions)
+    "action",
+    sorted(f"{path.format_map(NAMED).rstrip('/')}/{one.name}" for path, _, actions in PAGES for one in actions),
 )
 async def test_a_tenant_does_nothing_to_another(
     shared_api: PublicApi, anybody: Visitor, other: str, acme: str, action: str
 ) -> None:
-    for name, value in {"{tenant_id}": "acme", "{session_id}": SESSION, "{webhook_id}": "wh_1"}.items():
-        action = action.replace(name, value)
     await anybody.log_in(other)
     csrf = (await anybody.get("/")).form("/logout")["csrf"]
     sane = {"history_sync": "none", "generation": "1", "link_id": "1", "passphrase": "a" * 12, "days": "", "price": "1"}
@@ -311,7 +332,11 @@ async def test_a_tenant_does_nothing_to_another(
         "message_id": "x",
         "events": "*",
     }
-    page = await anybody.post(action, {**sane, "csrf": csrf, "sure": "yes", "tenant_id": "acme", "session_id": ""})
+    sane |= CUSTOMER | SCHEDULE | PACE | {"text": "x", "due": "2099-12-31", "recipients": "5511988887777"}
+    file = {"sheet": io.BytesIO(SHEET)} if action.endswith("/import") else {}
+    page = await anybody.post(
+        action, {**sane, "csrf": csrf, "sure": "yes", "tenant_id": "acme", "session_id": "", **file}
+    )
     assert page.status in (403, 404, 422), page.text  # its own session without a name: 422
     assert (page.status == 422) == (action == "/create")
     assert (await shared_api.call("GET", f"/v1/sessions/{SESSION}", headers={"X-Tenant": "acme"})).json[
@@ -582,6 +607,338 @@ async def test_a_message_that_waits_is_cancelled(shared_api: PublicApi, owner: V
     }
     page = await owner.post(f"{path}/cancel", again)
     assert (page.status, page.alert()) == (404, EN.errors["message_not_found"])
+
+
+async def test_a_customer_is_added_found_changed_paid_and_deleted(shared_api: PublicApi, owner: Visitor) -> None:
+    path, own = "/tenants/acme/contacts", {"X-Tenant": "acme"}
+    page = await owner.submit(await owner.get(path), f"{path}/create", **CUSTOMER, note="Mensalidade\r\n<b>de dezembro")
+    assert (page.title, page.note()) == ("Maria Silva", EN.notes["created"])
+    one = page.path.partition("?")[0]
+    made = (await shared_api.call("GET", f"/v1{one.removeprefix('/tenants/acme')}", headers=own)).json
+    assert (made["phone"], made["amount_cents"], made["due_date"]) == ("5511988887777", 115050, "2099-12-31")
+    assert (made["recurrence"], made["note"]) == ("monthly", "Mensalidade\n<b>de dezembro")
+    unfound = await owner.get(f"{path}?search=nobody")
+    assert "Maria Silva" not in unfound.text
+    assert EN.nothing in unfound.text
+    found = await owner.get(f"{path}?search=988887&state=open")
+    assert "R$ 1.150,50" in found.text
+    assert "Dec 31, 2099" in found.text
+    # What nobody touches stays, the day on which it is due too.
+    page = await owner.submit(page, f"{one}/change", amount="10")
+    assert page.note() == EN.notes["saved"]
+    changed = (await shared_api.call("GET", f"/v1{one.removeprefix('/tenants/acme')}", headers=own)).json
+    assert changed == {**made, "amount_cents": 1000}
+    twice = page.form(f"{one}/paid")
+    for _ in range(2):
+        page = await owner.post(f"{one}/paid", twice)
+        assert page.note() == EN.notes["paid"]
+    assert "Jan 31, 2100" in page.text
+    page = await owner.submit(page, f"{one}/change", due_date="2100-02-28")
+    stale = await owner.post(f"{one}/paid", {**twice, "due": "2100-01-31"})
+    assert (stale.status, stale.alert()) == (409, "This is due another day by now. Look at it again.")
+    assert stale.form(f"{one}/change")["due_date"] == "2100-02-28"
+    asked = await owner.post(f"{one}/delete", page.form(f"{one}/delete"))
+    assert asked.title == EN.questions["delete_contact"].format(name="Maria Silva")
+    page = await owner.submit(page, f"{one}/delete")
+    assert (page.title, page.note()) == (EN.contacts, EN.notes["deleted"])
+    assert (await owner.get(one)).status == 404
+
+
+async def test_more_customers_than_a_page_shows_are_on_the_next(shared_api: PublicApi, anybody: Visitor) -> None:
+    token = await shared_api.tenant("many")
+    lines = "".join(f"Cliente {n:02d},55119000{n:05d},1,2099-01-01\n" for n in range(52))
+    sheet = f"name,phone,amount,due_date\n{lines}".encode()
+    async with shared_api.http.post(
+        f"{shared_api.url}/v1/contacts.csv",
+        data=sheet,
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "text/csv"},
+    ) as response:
+        assert response.status == 200
+    await anybody.log_in(token)
+    page = await anybody.get("/tenants/many/contacts?search=Cliente")
+    assert "Cliente 49" in page.text
+    assert "Cliente 50" not in page.text
+    more = unescape(page.text.partition('class="turn">')[2].partition('href="')[2].partition('"')[0])
+    assert "search=Cliente" in more
+    page = await anybody.get(more)
+    assert "Cliente 49" not in page.text
+    assert "Cliente 51" in page.text
+
+
+@pytest.mark.parametrize(
+    ("field", "typed"),
+    [
+        ("contact_name", {"name": "a" * 101}),
+        ("phone", {"phone": "119"}),
+        ("amount", {"amount": "much"}),
+        ("amount", {"amount": "0"}),
+        ("due_date", {"due_date": "31/02/2099"}),
+        ("recurrence", {"recurrence": "often"}),
+        ("pix_code", {"pix_code": "00020126"}),
+        ("note", {"note": "a" * 501}),
+    ],
+)
+async def test_what_is_wrong_about_a_customer_is_said_and_stays_in_the_form(
+    owner: Visitor, field: str, typed: dict[str, str]
+) -> None:
+    path = "/tenants/acme/contacts"
+    page = await owner.submit(await owner.get(path), f"{path}/create", **{**CUSTOMER, **typed})
+    assert (page.status, page.alert()) == (422, EN.fields[field])
+    (name,) = typed
+    if name != "recurrence":
+        assert page.form(f"{path}/create")[name] == typed[name]
+
+
+async def test_what_a_customer_was_told_is_shown(shared_api: PublicApi, owner: Visitor) -> None:
+    path = "/tenants/acme/contacts"
+    made = await owner.submit(await owner.get(path), f"{path}/create", **{**CUSTOMER, "phone": "5511900001111"})
+    one = made.path.partition("?")[0]
+    assert EN.nothing in made.text
+    async with shared_api.database.begin() as connection:
+        await connection.execute(
+            sa.text(
+                """
+                INSERT INTO reminders
+                    (tenant_id, contact_id, kind, due_date, offset_days, session_id, phone, decided_at, deadline, message_id, error)
+                SELECT 'acme', :contact, kind, '2099-12-31', days, :session, '5511900001111', now(), now(), message_id, error
+                FROM (VALUES ('before_due', -3, '3EB0AA', NULL), ('due', 0, NULL, 'withdrawn')) AS told (kind, days, message_id, error)
+                """
+            ),
+            {"contact": one.rpartition("/")[2], "session": SESSION},
+        )
+    page = await owner.get(one)
+    assert "Before the due date (-3)" in page.text
+    assert EN.in_outbox in page.text
+    assert EN.reminder_errors["withdrawn"] in page.text
+    await owner.submit(page, f"{one}/delete")
+
+
+async def test_customers_come_from_a_file_and_go_into_one(shared_api: PublicApi, anybody: Visitor) -> None:
+    await anybody.log_in(await shared_api.tenant("files"))
+    path, own = "/tenants/files/contacts", {"X-Tenant": "files"}
+    page = await anybody.get(path)
+    csrf = page.form(f"{path}/import")
+
+    async def names() -> list[str]:
+        listed = await shared_api.call("GET", "/v1/contacts", headers=own)
+        return [one["name"] for one in listed.json["contacts"]]
+
+    wrong = SHEET + b"Ana;119;muito;10/12/2099\nJo;5511977776666;1;10/12/2099\n"
+    page = await anybody.post(f"{path}/import", {**csrf, "sheet": io.BytesIO(wrong)})
+    assert page.status == 422
+    assert "Line 3: That is no amount." in page.text
+    assert "Line 3: That is no phone number" in page.text
+    assert "Line 4: is in line 2 already" in page.text
+    page = await anybody.post(f"{path}/import", {**csrf, "sheet": io.BytesIO(SHEET), "dry_run": "yes"})
+    assert page.note() == EN.import_checked.format(created=1, updated=0, unchanged=0)
+    assert await names() == []
+    page = await anybody.post(f"{path}/import", {**csrf, "sheet": io.BytesIO(SHEET)})
+    assert page.note() == "Imported: 1 new, 0 changed, 0 as they were."
+    assert await names() == ["João"]
+    file = await anybody.post(f"{path}/download", csrf)
+    assert file.headers["Content-Type"].startswith("text/csv")
+    assert file.headers["Content-Disposition"] == 'attachment; filename="contacts.csv"'
+    assert "João,5511977776666,10.00,2099-12-10" in file.text
+    page = await anybody.post(f"{path}/import", {**csrf, "sheet": io.BytesIO(file.body)})
+    assert page.note() == "Imported: 0 new, 0 changed, 1 as they were."
+    for fields in (csrf, {**csrf, "sheet": "no file"}):
+        page = await anybody.post(f"{path}/import", fields)
+        assert (page.status, page.alert()) == (422, EN.fields["sheet"])
+
+
+async def test_a_file_may_be_as_large_as_the_api_takes_and_no_larger(owner: Visitor) -> None:
+    path = "/tenants/acme/contacts"
+    csrf = (await owner.get(path)).form(f"{path}/import")
+    page = await owner.post(
+        f"{path}/import", {**csrf, "sheet": io.BytesIO(SHEET + b"\n" * 3_000_000), "dry_run": "yes"}
+    )
+    assert page.status == 200
+    page = await owner.post(f"{path}/import", {**csrf, "sheet": io.BytesIO(SHEET + b"\n" * 5_000_000)})
+    assert (page.status, EN.errors["body_too_large"] in page.text) == (413, True)
+
+
+async def test_a_schedule_is_made_changed_and_deleted(shared_api: PublicApi, owner: Visitor) -> None:
+    path, own = "/tenants/acme/reminders", {"X-Tenant": "acme"}
+    page = await owner.submit(
+        await owner.get(path), f"{path}/create", session_id=SESSION, days_before="5, 2;1", quiet_sunday="yes"
+    )
+    assert page.note() == EN.notes["created"], page.alert()
+    (made,) = (await shared_api.call("GET", "/v1/schedules", headers=own)).json["schedules"]
+    assert (made["session_id"], made["language"], made["days_before"]) == (SESSION, "en", [5, 2, 1])
+    assert (made["days_after"], made["quiet_weekdays"], made["thank"]) == ([1, 3], ["sunday"], True)
+    one = f"{path}/schedules/{made['schedule_id']}"
+    page = await owner.submit(await owner.get(one), f"{one}/change")
+    assert page.note() == EN.notes["saved"]
+    assert (await shared_api.call("GET", "/v1/schedules", headers=own)).json["schedules"] == [made]
+    page = await owner.submit(
+        page, f"{one}/change", time_of_day="8h", days_after="", thank="", welcome="yes", language="pt-BR"
+    )
+    (changed,) = (await shared_api.call("GET", "/v1/schedules", headers=own)).json["schedules"]
+    expected = {"time_of_day": "08:00", "days_after": [], "thank": False, "welcome": True, "language": "pt-BR"}
+    assert changed == {**made, **expected}
+    asked = await owner.post(f"{one}/delete", page.form(f"{one}/delete"))
+    assert asked.title == EN.questions["delete_schedule"].format(session_id=SESSION)
+    page = await owner.submit(page, f"{one}/delete")
+    assert (page.title, page.note()) == (EN.reminders, EN.notes["deleted"])
+
+
+@pytest.mark.parametrize(
+    ("field", "typed"),
+    [
+        ("time_of_day", {"time_of_day": "25:00"}),
+        ("time_zone", {"time_zone": "Mars/Base"}),
+        ("days_before", {"days_before": "soon"}),
+        ("days_before", {"days_before": "61"}),
+        ("days_after", {"days_after": "1 2 3 4 5 6 7 8 9 10 11"}),
+        ("catch_up_hours", {"catch_up_hours": "-1"}),
+        ("catch_up_hours", {"catch_up_hours": "169"}),
+        ("language", {"language": "la"}),
+        ("quiet_weekdays", {f"quiet_{day}": "yes" for day in Weekday}),
+    ],
+)
+async def test_what_is_wrong_about_a_schedule_is_said(owner: Visitor, field: str, typed: dict[str, str]) -> None:
+    path = "/tenants/acme/reminders"
+    page = await owner.submit(await owner.get(path), f"{path}/create", **typed)
+    assert (page.status, page.alert()) == (422, EN.fields[field])
+
+
+async def test_a_text_is_written_anew_and_the_usual_one_comes_back(shared_api: PublicApi, owner: Visitor) -> None:
+    one, own = "/tenants/acme/reminders/texts/due.pt-BR", {"X-Tenant": "acme"}
+
+    async def text() -> str:
+        return str((await shared_api.call("GET", "/v1/templates/due.pt-BR", headers=own)).json["text"])
+
+    listed, usual = await owner.get("/tenants/acme/reminders"), await text()
+    assert (listed.text.count(EN.usual_text), listed.text.count(EN.own_text)) == (10, 0)
+    page = await owner.get(one)
+    assert page.form(f"{one}/change")["text"] == usual
+    for name in VARIABLES:
+        assert f"<code>{{{{{name}}}}}</code>" in page.text
+    refused = await owner.submit(page, f"{one}/change", text="Pague, {{nobody}}")
+    assert (refused.status, refused.alert()) == (422, EN.fields["text"])
+    assert refused.form(f"{one}/change")["text"] == "Pague, {{nobody}}"
+    page = await owner.submit(page, f"{one}/change", text="Oi, {{name}}!\r\n{{note}} </textarea>")
+    assert page.note() == EN.notes["saved"]
+    assert await text() == "Oi, {{name}}!\n{{note}} </textarea>"
+    assert page.form(f"{one}/change")["text"] == await text()
+    assert (await owner.get("/tenants/acme/reminders")).text.count(EN.own_text) == 1
+    page = await owner.submit(page, f"{one}/reset")
+    assert (page.note(), await text()) == (EN.notes["text_reset"], usual)
+    assert f'action="{one}/reset"' not in page.text
+    assert (await owner.get("/tenants/acme/reminders/texts/nothing")).status == 404
+
+
+async def test_who_may_only_read_sees_customers_and_reminders_and_is_given_no_forms(
+    shared_api: PublicApi, anybody: Visitor, acme: str
+) -> None:
+    own = {"X-Tenant": "acme"}
+    body = {"name": "Read", "phone": "5511900002222", "amount_cents": 1, "due_date": "2099-01-01"}
+    contact = (await shared_api.call("POST", "/v1/contacts", body, headers=own)).json["contact_id"]
+    plan = (await shared_api.call("POST", "/v1/schedules", {"session_id": SESSION}, headers=own)).json["schedule_id"]
+    await anybody.log_in(await shared_api.tenant_token("acme", "read"))
+    csrf = (await anybody.get("/")).form("/logout")
+    for path, shown, actions in (
+        ("/tenants/acme/contacts", "Read", ("create", "import")),
+        (f"/tenants/acme/contacts/{contact}", "Read", ("change", "paid", "delete")),
+        ("/tenants/acme/reminders", SESSION, ("create",)),
+        (f"/tenants/acme/reminders/schedules/{plan}", SESSION, ("change", "delete")),
+        ("/tenants/acme/reminders/texts/due.en", "{{amount}}", ("change", "reset")),
+        (f"{OF_SESSION}/bulks", EN.paced["bulk"], ("create", "pace")),
+    ):
+        page = await anybody.get(path)
+        assert (page.status, shown in page.text) == (200, True)
+        for action in actions:
+            assert f'action="{path}/{action}"' not in page.text
+            posted = {**CUSTOMER, **SCHEDULE, **PACE, "session_id": SESSION, "text": "x", "sure": "yes", **csrf}
+            posted |= {"due": "2099-01-01", "recipients": "5511988887777"}
+            file = {"sheet": io.BytesIO(SHEET)} if action == "import" else {}
+            assert (await anybody.post(f"{path}/{action}", {**posted, **file})).status == 403
+    assert (await anybody.post("/tenants/acme/contacts/download", csrf)).status == 200
+    await shared_api.call("DELETE", f"/v1/contacts/{contact}", headers=own)
+    await shared_api.call("DELETE", f"/v1/schedules/{plan}", headers=own)
+
+
+async def test_a_tenant_without_sessions_is_told_to_link_one_first(shared_api: PublicApi, anybody: Visitor) -> None:
+    await anybody.log_in(await shared_api.tenant("empty"))
+    page = await anybody.get("/tenants/empty/reminders")
+    assert "Connect a WhatsApp first" in page.text
+    assert 'action="/tenants/empty/reminders/create"' not in page.text
+
+
+async def test_a_message_to_many_is_sent_once_followed_and_cancelled(shared_api: PublicApi, owner: Visitor) -> None:
+    path = f"{OF_SESSION}/bulks"
+    page = await owner.get(path)
+    many = "+55 11 98888-0001, Ana\r\n\r\n5511988880002; Zé, da padaria"
+    form = {**page.form(f"{path}/create"), "text": "Olá, {{name}}!", "recipients": many}
+    first = await owner.post(f"{path}/create", form)
+    again = await owner.post(f"{path}/create", form)
+    assert (first.title, first.note(), again.path) == (EN.bulk, EN.notes["created"], first.path)
+    one = first.path.partition("?")[0]
+    bulk_id = one.rpartition("/")[2]
+    listed = await shared_api.call(
+        "GET", f"/v1/sessions/{SESSION}/outbox?bulk_id={bulk_id}", headers={"X-Tenant": "acme"}
+    )
+    assert sorted(message["to"] for message in listed.json["messages"]) == [
+        "5511988880001@s.whatsapp.net",
+        "5511988880002@s.whatsapp.net",
+    ]
+    assert "waiting: 2" in first.text
+    page = await owner.submit(first, f"{one}/cancel")
+    assert page.note() == EN.notes["cancelled"]
+    assert "cancelled: 2" in page.text
+    assert f'action="{one}/cancel"' not in page.text
+    other = await owner.post(f"{path}/create", {**form, "text": "Another"})
+    assert (other.status, other.alert()) == (409, EN.errors["idempotency_key_reused"])
+    corrected = await owner.submit(other, f"{path}/create")
+    assert corrected.note() == EN.notes["created"]
+    await owner.submit(corrected, f"{corrected.path.partition('?')[0]}/cancel")
+    for field, typed in (
+        ("recipients", {"recipients": "somebody"}),
+        ("recipients", {"recipients": ""}),
+        ("recipients", {"recipients": "5511988880001\n" * 1001}),
+        ("messages", {"recipients": "5511988880001"}),
+        ("bulk_text", {"text": " "}),
+    ):
+        refused = await owner.post(f"{path}/create", {**form, "key": "", **typed})
+        assert (refused.status, refused.alert()) == (422, EN.fields[field])
+    assert (await owner.get(f"{path}/bulk_none")).status == 404
+
+
+async def test_the_pace_of_a_session_is_changed(shared_api: PublicApi, owner: Visitor) -> None:
+    path = f"{OF_SESSION}/bulks"
+
+    async def pacing() -> Any:
+        return (await shared_api.call("GET", f"/v1/sessions/{SESSION}/pacing", headers={"X-Tenant": "acme"})).json
+
+    before, page = await pacing(), await owner.get(path)
+    page = await owner.submit(page, f"{path}/pace")
+    assert (page.note(), await pacing()) == (EN.notes["saved"], before)
+    more = {"time_zone": "America/Manaus", "begins": "22:00", "ends": "07:00", "first_day": "20", "growth": "1,5"}
+    page = await owner.submit(page, f"{path}/pace", **PACE, **more, days="7")
+    assert page.note() == EN.notes["saved"]
+    assert await pacing() == {
+        "applies_to": "all",
+        "messages_per_minute": 6,
+        "jitter": 0.25,
+        "time_zone": "America/Manaus",
+        "quiet_hours": {"begins": "22:00", "ends": "07:00"},
+        "warm_up": {"first_day": 20, "growth": 1.5, "days": 7},
+    }
+    for field, typed in (
+        ("applies_to", "some"),
+        ("pace", "0"),
+        ("pace", "nan"),
+        ("jitter", "2"),
+        ("time_zone", "Mars/Base"),
+        ("ends", ""),
+        ("growth", "11"),
+        ("days", "x"),
+        ("days", "1.5"),
+    ):
+        refused = await owner.submit(page, f"{path}/pace", **{field: typed})
+        assert (refused.status, refused.alert()) == (422, EN.fields[field])
+    page = await owner.submit(page, f"{path}/pace", begins="", ends="", first_day="")
+    assert ((await pacing())["quiet_hours"], (await pacing())["warm_up"]) == (None, None)
 
 
 async def test_plans_are_made_and_withdrawn(admin: Visitor) -> None:

@@ -55,6 +55,8 @@ class Texts:
     payments: str
     processes: str
     audit: str
+    contacts: str
+    reminders: str
     webhooks: str
     outbox: str
     subscription: str
@@ -243,6 +245,49 @@ class Texts:
     reconcile: str
     only_problems: str
 
+    # -- customers
+    amount_hint: str
+    pix_code_hint: str
+    note_hint: str
+    new_contact: str
+    recurrence: str
+    mark_paid: str
+    paid_last: str
+    reminded_of: str
+    occasion: str
+    in_outbox: str
+    sheet: str
+    sheet_file: str
+    sheet_hint: str
+    import_now: str
+    import_check: str
+    import_checked: str
+    import_wrong: str
+    download: str
+
+    # -- reminders
+    schedules: str
+    new_schedule: str
+    schedule_hint: str
+    message_language: str
+    time_of_day: str
+    time_zone: str
+    time_zone_hint: str
+    days_before_hint: str
+    days_after_hint: str
+    catch_up_hours: str
+    catch_up_hint: str
+    what_is_sent: str
+    quiet_weekdays: str
+    quiet_weekdays_hint: str
+    reminder_texts: str
+    own_text: str
+    usual_text: str
+    back_to_usual: str
+    text: str
+    variables: str
+    variables_hint: str
+
     # -- webhooks
     address: str
     address_hint: str
@@ -271,6 +316,31 @@ class Texts:
     accepted: str
     send_at: str
     cancel_message: str
+
+    # -- bulks and pacing
+    bulks: str
+    bulk: str
+    new_bulk: str
+    bulk_text_hint: str
+    recipients: str
+    recipients_hint: str
+    send_bulk: str
+    bulk_done: str
+    bulk_waits: str
+    cancel_bulk: str
+    pacing: str
+    applies_to: str
+    messages_per_minute: str
+    pace_hint: str
+    jitter: str
+    jitter_hint: str
+    quiet_begins: str
+    quiet_hint: str
+    quiet_ends: str
+    warm_up_first: str
+    warm_up_hint: str
+    warm_up_growth: str
+    warm_up_days: str
 
     # -- processes
     processes_here: str
@@ -304,3 +374,8 @@ class Texts:
     payment_problems: Mapping[str, str]
     delivery_states: Mapping[str, str]
     message_states: Mapping[str, str]
+    paced: Mapping[str, str]
+    contact_states: Mapping[str, str]
+    reminder_errors: Mapping[str, str]
+    """Why a reminder wasn't sent, beside ``errors``."""
+    template_variables: Mapping[str, str]
