@@ -29,6 +29,11 @@ import { forRequest } from './request-id.js'
  */
 
 const MAX_BODY_BYTES = 1024 * 1024
+/**
+ * Longer than the orchestrator keeps a connection that nobody uses (15 s), so that it is always the one that closes it: what
+ * is sent on a connection that the other side is closing has no answer, and a message may have been sent.
+ */
+const KEEP_ALIVE_MS = 75_000
 
 /**
  * @param {Parts} parts
@@ -37,7 +42,7 @@ const MAX_BODY_BYTES = 1024 * 1024
 export function createControlApi(parts) {
   const isAuthorized = tokenCheck(parts.token)
   const routes = [...sessionRoutes(parts), ...messageRoutes(parts), ...operationRoutes(parts)]
-  return http.createServer((request, response) => forRequest(headerOf(request, 'x-request-id'), async () => {
+  return http.createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => forRequest(headerOf(request, 'x-request-id'), async () => {
     const gone = new AbortController()
     response.once('close', () => gone.abort())
     const answer = await tracedAnswer(request, routes, isAuthorized, gone.signal, parts.tracer ?? null).catch(error => problem(error, parts.log))

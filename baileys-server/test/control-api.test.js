@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { after, before, test } from 'node:test'
 import net from 'node:net'
 import { createControlApi } from '../src/control-api.js'
@@ -7,6 +8,9 @@ import { Registry } from '../src/connections/registry.js'
 import { TOKEN } from './support/orchestrator.js'
 
 /** Bad input is answered with a problem document, never with a 500. */
+
+/** aiohttp's own default for clients. */
+const ORCHESTRATOR_KEEPS_SECONDS = 15
 
 let api, url, errors
 const holds = []
@@ -33,6 +37,15 @@ async function call(method, path, body, { token = TOKEN, headers = {} } = {}) {
 test('the orchestrator says whether the journal may be written while it asks what runs', async () => {
   for (const query of ['', '?journal=held', '?journal=open', '?journal=']) assert.equal((await call('GET', `/v1/sessions${query}`)).status, 200)
   assert.deepEqual(holds, [false, true, false, false])
+})
+
+test('a connection is kept for longer than the orchestrator uses it again: a send on one that is being closed may have happened', async () => {
+  const socket = net.connect(Number(new URL(url).port), '127.0.0.1')
+  socket.end(`GET /v1/sessions HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`)
+  const [answer] = await once(socket, 'data')
+  socket.destroy()
+  const [, seconds] = /\r\nKeep-Alive: timeout=(\d+)/i.exec(String(answer)) ?? []
+  assert.ok(Number(seconds) > ORCHESTRATOR_KEEPS_SECONDS, `kept for ${seconds} s`)
 })
 
 const valid = { session_id: 'a', generation: 1, epoch: 1 }
