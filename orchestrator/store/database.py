@@ -129,13 +129,16 @@ class Database:
         )
         self._engine: AsyncEngine = create_async_engine(
             sqlalchemy_url(url),
-            pool_size=connections,
-            max_overflow=4,
+            pool_size=2 * connections,
+            max_overflow=0,  # what overflows is closed after each use, and to open one costs more than most statements
             pool_timeout=STATEMENT_SECONDS,
             pool_pre_ping=True,
             hide_parameters=True,
             async_creator=self._connect,
         )
+        # SQLAlchemy's pool gives a connection to whoever asks in the moment in which it comes back, before those who wait:
+        # a request that needs several would have them all before another has its first.
+        self._turns = asyncio.Semaphore(2 * connections)
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         connection = await connected(self._url, "orchestrator")
@@ -159,7 +162,7 @@ class Database:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A SQLAlchemy transaction: committed at the end of the block, or ``DatabaseUnavailable``."""
-        async with outages_translated(), self._engine.begin() as connection:
+        async with outages_translated(), self._turns, self._engine.begin() as connection:
             yield connection
 
     @asynccontextmanager
