@@ -53,12 +53,14 @@ install: node-here browser ## Install everything, tools for developers included
 	@$(MAKE) $(NODE_DEV) & node=$$!; $(MAKE) $(PYTHON_DEV); wait $$node
 
 .PHONY: browser
-browser: ## Install Debian's Chromium, which the tests of the pages drive
-	@if ! command -v chromium > /dev/null && ! command -v chromium-browser > /dev/null; then \
+browser: ## Install what the tests need of Debian: Chromium, which they drive, and what the documents' commands call
+	@missing=""; command -v chromium > /dev/null || command -v chromium-browser > /dev/null || missing="chromium"; \
+	for tool in curl openssl; do command -v $$tool > /dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then \
-			echo "Chromium is needed for the tests of the pages and isn't on PATH; on Debian: apt-get install chromium."; exit 1; fi; \
-		echo "Installing Chromium ..."; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } > "$$log" 2>&1 \
+			echo "The tests need on PATH: $$missing; on Debian: apt-get install $$missing."; exit 1; fi; \
+		echo "Installing $$missing ..."; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; } > "$$log" 2>&1 \
 			|| { cat "$$log"; exit 1; }; fi
 
 .PHONY: pictures
