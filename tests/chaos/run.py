@@ -194,6 +194,8 @@ async def _judge(world: World, closed: int) -> tuple[Verdict, int, int, dict[str
     counts = await world.whatsapp.counts()
     out = {m["id"]: m for m in await world.whatsapp.messages("out")}
     read = {i for i, message in out.items() if message["status"] == "decrypted"}
+    # WhatsApp acknowledges too what Baileys asks of the account's own phone; nobody else reads that.
+    lost = {i for i in world.acknowledged - read if i in out or i in world.sent.accepted}
     taken = {m["text"] for m in await world.whatsapp.messages("in") if m["status"] == "receipted"}
 
     async def all_told() -> bool:
@@ -207,7 +209,7 @@ async def _judge(world: World, closed: int) -> tuple[Verdict, int, int, dict[str
         message_numbers_reused=counts["message_number_reused"],
         prekeys_reused=counts["prekey_reused"],
         sent_and_undecryptable=counts["undecryptable"],
-        acknowledged_and_lost=len(world.acknowledged - read),
+        acknowledged_and_lost=len(lost),
         incoming_not_taken=counts["in"]["outstanding"],
         incoming_given_up=counts["in"]["nacked"],
         incoming_never_told=len(taken - world.heard),
@@ -219,7 +221,7 @@ async def _judge(world: World, closed: int) -> tuple[Verdict, int, int, dict[str
         verdict,
         never_arrived,
         len(taken),
-        await _findings(world, out, world.acknowledged - read, taken - world.heard),
+        await _findings(world, out, lost, taken - world.heard),
     )
 
 

@@ -120,8 +120,8 @@ class World:
             async with asyncio.timeout(seconds):
                 answer = await product.call(method, path, body)
             return answer.status, answer.json if answer.body else None
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            return 0, None
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RuntimeError):
+            return 0, None  # the last one: its container was ended, and the client to it closed, at this moment
 
     async def states(self) -> dict[str, str]:
         """The state of each session as the replicas tell it; empty when none answers."""
@@ -192,7 +192,7 @@ class World:
                                 self.acknowledged.add(data["message_id"])
                         known = len(heard)
                         last_id = heard.last_id or last_id
-            except (aiohttp.ClientError, DeadlineError, AssertionError, OSError):
+            except (aiohttp.ClientError, DeadlineError, AssertionError, OSError, RuntimeError):
                 await asyncio.sleep(0.2)
 
     async def end(self) -> None:
@@ -200,8 +200,10 @@ class World:
             await replica.end()
 
     async def stop_listening(self) -> None:
+        """Raises what ended the listening, if something did."""
         self._listener.cancel()
-        await asyncio.gather(self._listener, return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._listener
 
 
 @contextlib.asynccontextmanager
