@@ -4,17 +4,17 @@ Linking them takes longest, a quarter of an hour for 1,000 on two cores. Prints 
 """
 
 import asyncio
-import os
 import secrets
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psycopg
 
 from orchestrator.launcher.embedded_postgres import EmbeddedPostgres
+from tests.bench.meters import Meters, cpu_seconds, resident_megabytes
 from tests.bench.restart import link
 from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
 from tests.support.postgres import short_folder
@@ -69,7 +69,7 @@ async def _measure(
         _row(f"until all {sessions} were open", f"{opened:.1f} s, {sessions / opened:.1f} a second")
         _row("most logins within a second", f"{logins}")
         _row("most connections to PostgreSQL", f"{connections}")
-        for program, megabytes in _megabytes(product).items():
+        for program, megabytes in _by_program(product, resident_megabytes).items():
             _row(f"memory, {program}", f"{megabytes:.0f} MB")
         quiet = await _quiet(product, database)
         for name, value in quiet.items():
@@ -97,49 +97,24 @@ async def _peaks(database: str, whatsapp: FakeWhatsApp, logins: int) -> tuple[in
 
 async def _quiet(product: Tree, database: str) -> dict[str, str]:
     """What a second costs while nobody writes."""
-
-    async def totals() -> tuple[int, int, dict[str, float]]:
-        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
-            found = await connection.execute(
-                "SELECT (SELECT sum(xact_commit) FROM pg_stat_database), pg_current_wal_lsn() - '0/0'"
-            )
-            row = await found.fetchone()
-            assert row is not None
-            return int(row[0]), int(row[1]), _cpu_seconds(product)
-
-    commits, wal, cpu = await _over(totals)
+    meters = Meters(database, {})
+    before, cpu_before = meters.read(), _by_program(product, cpu_seconds)
+    await asyncio.sleep(QUIET_SECONDS)
+    after, cpu = meters.read(), _by_program(product, cpu_seconds)
+    meters.close()
+    seconds = after.at - before.at
     return {
-        "commits a second": f"{commits / QUIET_SECONDS:.1f}",
-        "WAL": f"{wal / QUIET_SECONDS / 1000:.1f} kB/s",
-        **{f"CPU of {program}": f"{seconds / QUIET_SECONDS:.1%} of a core" for program, seconds in cpu.items()},
+        "commits that wrote, a second": f"{(after.commits - before.commits) / seconds:.1f}",
+        "WAL": f"{(after.wal_bytes - before.wal_bytes) / seconds / 1000:.1f} kB/s",
+        **{f"CPU of {name}": f"{(cpu[name] - cpu_before[name]) / seconds:.1%} of a core" for name in cpu},
     }
 
 
-Totals = tuple[int, int, dict[str, float]]
-
-
-async def _over(totals: Callable[[], Awaitable[Totals]]) -> Totals:
-    before = await totals()
-    await asyncio.sleep(QUIET_SECONDS)
-    after = await totals()
-    return after[0] - before[0], after[1] - before[1], {name: after[2][name] - before[2][name] for name in after[2]}
-
-
-def _cpu_seconds(product: Tree) -> dict[str, float]:
-    ticks = os.sysconf("SC_CLK_TCK")
+def _by_program(product: Tree, measure: Callable[[int], float]) -> dict[str, float]:
+    """What is measured of each process, by program: the shards' added up."""
     found: dict[str, float] = {}
     for program, pid in _processes(product):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        found[program] = found.get(program, 0.0) + (int(fields[11]) + int(fields[12])) / ticks
-    return found
-
-
-def _megabytes(product: Tree) -> dict[str, float]:
-    """Resident memory by program, the shards' added up."""
-    found: dict[str, float] = {}
-    for program, pid in _processes(product):
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        found[program] = found.get(program, 0.0) + pages * os.sysconf("SC_PAGESIZE") / 1e6
+        found[program] = found.get(program, 0.0) + measure(pid)
     return found
 
 

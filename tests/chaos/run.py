@@ -15,6 +15,7 @@ from tests.chaos.faults import DRAIN_SECONDS, Fault, NothingThereError, deploy, 
 from tests.chaos.world import READY_SECONDS, World, stage
 from tests.support.event_stream import listening
 from tests.support.processes import PATIENCE, DeadlineError
+from tests.support.traffic import Counts
 from tests.support.waiting import eventually
 
 #: Seconds from one fault to the next, whether the one before is over or not, and how many may hold at a time.
@@ -28,7 +29,7 @@ LONGEST_FAULT_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Counts):
     """What went wrong, in counts; each is zero for a product that loses nothing."""
 
     qr_after_the_first: int
@@ -43,10 +44,6 @@ class Verdict:
     """WhatsApp was told that it arrived, and no listener ever heard of it."""
     two_live_sockets: int
     not_open_again: int
-
-    def worse_than(self, other: "Verdict") -> dict[str, tuple[int, int]]:
-        pairs = {name: (getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__}
-        return {name: pair for name, pair in pairs.items() if pair[0] > pair[1]}
 
 
 @dataclass

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Self
 
 from tests.support.fake_whatsapp import FakeWhatsApp
 from tests.support.waiting import eventually
@@ -75,7 +76,17 @@ class Talk:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Counts:
+    """What went wrong: every field of it is a number that should be small."""
+
+    def worse_than(self, other: Self) -> dict[str, tuple[int, int]]:
+        """The fields in which this is worse, with both numbers."""
+        pairs = {field.name: (getattr(self, field.name), getattr(other, field.name)) for field in fields(self)}
+        return {name: pair for name, pair in pairs.items() if pair[0] > pair[1]}
+
+
+@dataclass(frozen=True)
+class Verdict(Counts):
     """What went wrong, in counts; all of them are zero for a product that loses nothing."""
 
     qr_after_the_first: int
@@ -86,10 +97,6 @@ class Verdict:
     incoming_nacked: int
     accepted_and_lost: int
     simultaneous_sockets: int
-
-    def worse_than(self, other: "Verdict") -> dict[str, tuple[int, int]]:
-        pairs = {name: (getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__}
-        return {name: pair for name, pair in pairs.items() if pair[0] > pair[1]}
 
 
 async def verdict(talk: Talk, seconds: float, *, kills: int | None = 0) -> Verdict:

@@ -1,31 +1,14 @@
 """No language lacks a text, says other things than the others, or fills in other things."""
 
-import string
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
-
 import pytest
 
 from orchestrator.bot.texts import TEXTS, fill
-from orchestrator.bot.texts.catalogue import Texts
 from orchestrator.domain.language import Language
+from tests.support.catalogue import placeholders, said
 
 #: Means the same in every language, or is the same word.
 SAME = {"command_language", "home", "by_qr", "pairing_line", "errors_line", "tenant_line", "payment_line"}
 SAME |= {"process", "alert_on", "alert_muted", "charge_code", "sessions_title", "reminder_text"}
-
-
-def said(texts: Texts) -> Iterator[tuple[str, str]]:
-    for field in fields(texts):
-        value = getattr(texts, field.name)
-        if isinstance(value, Mapping):
-            yield from ((f"{field.name}.{key}", text) for key, text in value.items())
-        else:
-            yield field.name, value
-
-
-def placeholders(text: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
 
 ENGLISH = dict(said(TEXTS[Language.EN]))

@@ -1,28 +1,12 @@
 """No language of the dashboard lacks a text, or fills in other things than the others."""
 
-import string
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
-
 from orchestrator.domain.language import Language
 from orchestrator.pages.dashboard.routes import PAGES
-from orchestrator.pages.dashboard.texts import DASHBOARD, Texts
+from orchestrator.pages.dashboard.texts import DASHBOARD
+from tests.support.catalogue import placeholders, said
 
 #: Means the same in every language, or is the same word.
 SAME = {"backups", "webhooks", "tokens", "login_token", "id", "email", "proxy", "token_made"}
-
-
-def said(texts: Texts) -> Iterator[tuple[str, str]]:
-    for field in fields(texts):
-        value = getattr(texts, field.name)
-        if isinstance(value, Mapping):
-            yield from ((f"{field.name}.{key}", text) for key, text in value.items())
-        else:
-            yield field.name, value
-
-
-def placeholders(text: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
 
 def test_every_text_is_there_in_both_languages_with_the_same_placeholders() -> None:
