@@ -106,6 +106,7 @@ from orchestrator.store.audit import AuditStore
 from orchestrator.store.auth_state import AuthStateStore
 from orchestrator.store.auth_state_writer import AuthStateWriter
 from orchestrator.store.bot import BotStore
+from orchestrator.store.broadcasts import BroadcastStore
 from orchestrator.store.charges import ChargeStore
 from orchestrator.store.database import SCHEMA_VERSION, Database
 from orchestrator.store.database_backups import DatabaseBackupStore
@@ -118,6 +119,7 @@ from orchestrator.store.key_rotation import KeyRotationStore
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.login_links import LoginLinkStore
 from orchestrator.store.messages import MessageStore
+from orchestrator.store.muted_alerts import MutedAlertStore
 from orchestrator.store.notices import NoticeStore
 from orchestrator.store.outbox import OutboxStore
 from orchestrator.store.overview import OverviewStore
@@ -472,6 +474,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             chat_history=chat_history,
             backups=Backups(auth_states, writer, leases, quarantine, on_incoming),
             bot=BotStore(database),
+            broadcasts=BroadcastStore(database),
             directory=Directory(DirectoryStore(database, sealer)),
             charge_store=charge_store,
             charges=charges,
@@ -483,6 +486,7 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             logins=Logins(tokens, LoginLinkStore(database), access),
             messaging=messaging,
             metrics=metrics,
+            muted_alerts=MutedAlertStore(database),
             notices=notices,
             overview=overview,
             operations=Operations(sessions, leases, shards),
@@ -579,6 +583,7 @@ def public(parts: Parts, settings: Settings) -> web.Application:
         settings.public_url,
         proxies=settings.trusted_proxies,
         metrics_token=settings.metrics_token,
+        has_bot=settings.bot_token is not None,
         webhook_secret=webhook_secret(settings.bot_token) if webhook and settings.bot_token else None,
     )
     add_files(app)

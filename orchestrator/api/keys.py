@@ -45,7 +45,9 @@ from orchestrator.services.webhooks import Webhooks
 from orchestrator.sidecar.supervisord import SupervisordClient
 from orchestrator.store.acts import ActStore
 from orchestrator.store.bot import BotStore
+from orchestrator.store.broadcasts import BroadcastStore
 from orchestrator.store.charges import ChargeStore
+from orchestrator.store.muted_alerts import MutedAlertStore
 from orchestrator.store.overview import OverviewStore
 from orchestrator.store.plans import PlanStore
 from orchestrator.store.settlements import SettlementStore
@@ -61,6 +63,7 @@ class Services:
     archives: Archives
     backups: Backups
     bot: BotStore
+    broadcasts: BroadcastStore
     chat_history: ChatHistory
     directory: Directory
     charge_store: ChargeStore
@@ -73,6 +76,7 @@ class Services:
     logins: Logins
     messaging: Messaging
     metrics: Metrics
+    muted_alerts: MutedAlertStore
     overview: OverviewStore
     operations: Operations
     outbox: Outbox
@@ -105,6 +109,8 @@ TENANT = web.RequestKey("tenant", str)
 """Whose things a request is about: the caller's tenant, unless the admin names another."""
 CALLER = web.RequestKey("caller", Caller)
 PUBLIC_URL: web.AppKey[str | None] = web.AppKey("public_url")
+HAS_BOT: web.AppKey[bool] = web.AppKey("has_bot")
+"""Whether there is a Telegram bot, here or in another replica."""
 WEBHOOK_SECRET: web.AppKey[str | None] = web.AppKey("webhook_secret")
 """What Telegram shows with each update; None: none is expected."""
 RATE = web.RequestKey("rate", Taken)

@@ -18,8 +18,10 @@ from orchestrator.api.request_ids import Handler
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.tenant import Scope
 from orchestrator.wire.addresses import ChannelText, ChatText, GroupText, InviteText, LabelText, UserText
+from orchestrator.wire.alerts import AlertName
 from orchestrator.wire.billing import ChargeId, PlanId
 from orchestrator.wire.bot import DocumentName
+from orchestrator.wire.broadcasts import BroadcastId
 from orchestrator.wire.overview import ProcessName
 from orchestrator.wire.reminders import ContactId, ScheduleId, TemplateId
 from orchestrator.wire.shape import SessionId, text
@@ -52,6 +54,8 @@ PATH_PARAMETERS: Mapping[str, object] = {
     "template_id": TemplateId,
     "process": ProcessName,
     "document": DocumentName,
+    "alert": AlertName,
+    "broadcast_id": BroadcastId,
     "message_id": Annotated[str, text("WhatsApp's id of the message.", example="3EB0A1B2C3D4E5F60718")],
     "chat": ChatText,
     "contact": UserText,

@@ -6,7 +6,9 @@ from aiohttp import web
 
 from orchestrator.api import (
     activity,
+    alerts,
     bot,
+    broadcasts,
     channels,
     charges,
     chats,
@@ -39,7 +41,7 @@ from orchestrator.api.admission import PAGE_TOKEN, PAGES, PEER_TOKEN, PROXIES, a
 from orchestrator.api.compression import compressed
 from orchestrator.api.forwarding import forwarded
 from orchestrator.api.hardening import hardened
-from orchestrator.api.keys import PUBLIC_URL, SERVICES, WEBHOOK_SECRET, Services
+from orchestrator.api.keys import HAS_BOT, PUBLIC_URL, SERVICES, WEBHOOK_SECRET, Services
 from orchestrator.api.operations import BODY_LIMIT, Operation, operation_of, register
 from orchestrator.api.problems import problems
 from orchestrator.api.record import recorded
@@ -65,6 +67,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *logins.OPERATIONS,
     *overview.OPERATIONS,
     *processes.OPERATIONS,
+    *alerts.OPERATIONS,
+    *broadcasts.OPERATIONS,
     *bot.OPERATIONS,
     *plans.OPERATIONS,
     *subscriptions.OPERATIONS,
@@ -87,6 +91,7 @@ def public_app(
     *,
     proxies: int = 0,
     metrics_token: str | None = None,
+    has_bot: bool = False,
     webhook_secret: str | None = None,
 ) -> web.Application:
     """``proxies``: how many in front of us add an address to X-Forwarded-For; ``webhook_secret``: what Telegram shows."""
@@ -109,6 +114,7 @@ def public_app(
     app[PROXIES] = proxies
     app[PAGES] = set()
     app[PAGE_TOKEN] = secrets.token_hex(32)
+    app[HAS_BOT] = has_bot
     app[WEBHOOK_SECRET] = webhook_secret
     app[metrics.METRICS_TOKEN] = metrics_token
     app.on_response_prepare.extend([tell_request_id, tell_rate, hardened])

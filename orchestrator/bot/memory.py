@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from orchestrator.client import Client
-from orchestrator.domain.alert import AlertBook, AlertKind
+from orchestrator.domain.alert import AlertBook
 from orchestrator.domain.language import Language
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -87,7 +87,6 @@ class OperatorMemory(msgspec.Struct):
 
     dashboard: int | None = None
     """The message that shows how the service is."""
-    muted: list[AlertKind] = []
     alerts: AlertBook = AlertBook()
     notices_after: int = 0
     """The last notice of billing that was told."""
@@ -99,16 +98,11 @@ class TenantAlerts(msgspec.Struct):
     alerts: AlertBook = AlertBook()
 
 
-class Broadcast(msgspec.Struct):
-    """One text to all tenants that is under way; ``after`` is the last chat that was dealt with, in the order of ids."""
+class BroadcastShown(msgspec.Struct):
+    """The operator's message that shows how far a broadcast is."""
 
-    text: str = ""
+    broadcast_id: int | None = None
     message_id: int | None = None
-    """The operator's message that shows how far it is."""
-    after: int | None = None
-    total: int = 0
-    done: int = 0
-    failed: int = 0
 
 
 class Memory:
@@ -116,11 +110,11 @@ class Memory:
 
     def __init__(self, client: Client, epoch: int) -> None:
         self._client = client
-        self._epoch = epoch
+        self.epoch = epoch
         self.chats: dict[int, Chat] = {}
         self.operator = OperatorMemory()
         self.tenant_alerts = TenantAlerts()
-        self.broadcast = Broadcast()
+        self.broadcast = BroadcastShown()
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def load(self) -> None:
@@ -135,7 +129,7 @@ class Memory:
                 case "tenant-alerts":
                     self.tenant_alerts = _read(document.value, TenantAlerts)
                 case "broadcast":
-                    self.broadcast = _read(document.value, Broadcast)
+                    self.broadcast = _read(document.value, BroadcastShown)
                 case _:
                     continue  # of a later version
 
@@ -161,7 +155,7 @@ class Memory:
         await self._put("broadcast", self.broadcast)
 
     async def _put(self, name: str, value: msgspec.Struct) -> None:
-        await self._client.bot.put(name, msgspec.to_builtins(value), self._epoch)
+        await self._client.bot.put(name, msgspec.to_builtins(value), self.epoch)
 
 
 def _read(value: dict[str, Any], type_: type[T]) -> T:

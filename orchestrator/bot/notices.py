@@ -18,12 +18,14 @@ _PAYABLE = frozenset(
 
 async def tell(client: Client, telegram: Telegram, memory: Memory, operator_chat: int | None) -> None:
     """All that came since the last one that was told."""
-    for notice in await client.billing.all_notices(memory.operator.notices_after):
+    notices = await client.billing.all_notices(memory.operator.notices_after)
+    muted = {alert.kind for alert in await client.operator.alerts() if alert.muted} if notices else set()
+    for notice in notices:
         chat = memory.of_tenant(notice.tenant_id)
         if chat is not None and notice.kind is not NoticeKind.PAYMENT_PROBLEM:
             await _show(telegram, memory, chat, _for_tenant(TEXTS[chat.language], notice))
         operator = None if operator_chat is None else memory.chats.get(operator_chat)
-        if operator is not None and AlertKind.PAYMENT not in memory.operator.muted:
+        if operator is not None and AlertKind.PAYMENT not in muted:
             screen = _for_operator(TEXTS[operator.language], notice)
             if screen is not None:
                 await _show(telegram, memory, operator, screen)

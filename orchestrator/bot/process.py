@@ -353,15 +353,15 @@ class Term:
                 await self._memory.save(chat)
 
     async def _broadcast(self) -> None:
+        found = await self._client.broadcasts.newest()
+        if found is None or not broadcast.concerns(self._memory, found):
+            return
+        found = await broadcast.tell_some(self._client, self._telegram, self._memory, found)
         chat_id = self._settings.admin_chat_id
         chat = None if chat_id is None else self._memory.chats.get(chat_id)
-        if chat is not None and self._memory.broadcast.text:
+        if chat is not None:
             async with self._memory.lock(chat.chat_id):
-                desk = Desk(chat, True, self._client, self._telegram, self._memory)
-                asks = chat.asks
-                await broadcast.go_on(desk)
-                chat.asks = asks
-                await self._memory.save(chat)
+                await broadcast.show(self._telegram, self._memory, chat, found)
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

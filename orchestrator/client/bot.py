@@ -5,6 +5,7 @@ from typing import Any
 
 from orchestrator.client.transport import Transport, segment
 from orchestrator.wire import bot as wire
+from orchestrator.wire.broadcasts import Broadcast, ReportBroadcast
 
 
 class Bot:
@@ -31,6 +32,10 @@ class Bot:
         """``BotLeaseLost`` when another process is the bot by now."""
         body = wire.PutDocument(epoch=epoch, value=value)
         await self._transport.done("PUT", f"/v1/bot/documents/{segment(name)}", body=body)
+
+    async def report_broadcast(self, broadcast_id: int, report: ReportBroadcast) -> Broadcast:
+        """How things are with it: it may have been cancelled. ``BotLeaseLost`` when another process is the bot by now."""
+        return await self._transport.call("PUT", f"/v1/bot/broadcasts/{broadcast_id}", Broadcast, body=report)
 
     async def updates(self) -> list[dict[str, Any]]:
         """What Telegram delivered to the webhook and nobody dealt with."""

@@ -10,6 +10,7 @@ import aiohttp
 
 from orchestrator.client.billing import Billing
 from orchestrator.client.bot import Bot
+from orchestrator.client.broadcasts import Broadcasts
 from orchestrator.client.channels import Channels
 from orchestrator.client.chats import Chats, Labels, Presence, Profile
 from orchestrator.client.contacts import Contacts
@@ -73,6 +74,7 @@ class Client:
         self.tenants = Tenants(self._transport)
         self.operator = Operator(self._transport)
         self.bot = Bot(self._transport)
+        self.broadcasts = Broadcasts(self._transport)
         self.billing = Billing(self._transport)
         self.health = Health(self._transport)
         self.reminder_contacts = ReminderContacts(self._transport)

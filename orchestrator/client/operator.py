@@ -1,8 +1,10 @@
 """What the operator sees and does beside the things of tenants; for the admin token."""
 
 from orchestrator.client.transport import Transport, segment
+from orchestrator.domain.alert import AlertKind
 from orchestrator.wire import overview as wire
 from orchestrator.wire.activity import ServiceActivity
+from orchestrator.wire.alerts import Alert, Alerts
 from orchestrator.wire.shape import NoFields
 
 
@@ -23,6 +25,16 @@ class Operator:
     async def activity(self) -> ServiceActivity:
         """The last 24 hours of all tenants' sessions together, and how fast backups were."""
         return await self._transport.call("GET", "/v1/overview/activity", ServiceActivity)
+
+    async def alerts(self) -> list[Alert]:
+        """Every kind, and whether it is muted."""
+        return (await self._transport.call("GET", "/v1/alerts", Alerts)).alerts
+
+    async def mute(self, kind: AlertKind) -> None:
+        await self._transport.done("PUT", f"/v1/alerts/{kind}/mute")
+
+    async def unmute(self, kind: AlertKind) -> None:
+        await self._transport.done("DELETE", f"/v1/alerts/{kind}/mute")
 
     async def processes(self) -> list[wire.Process]:
         """Those of the replica that answers."""

@@ -41,6 +41,8 @@
     │   ├── ContactNotFound
     │   ├── TemplateNotFound
     │   ├── ScheduleNotFound
+    │   ├── AlertNotFound
+    │   ├── BroadcastNotFound
     │   ├── WebhookNotFound
     │   └── DeliveryNotFound
     ├── MethodNotAllowed
@@ -78,6 +80,8 @@
     │   ├── QrNotReady
     │   ├── ChatsNotKept
     │   ├── MessageAmbiguous
+    │   ├── BotOff
+    │   ├── BroadcastUnderWay
     │   ├── LeaseBusy
     │   ├── BotLeaseLost
     │   └── LeaseLost
@@ -373,6 +377,18 @@ class ScheduleNotFound(NotFound):
     code = "schedule_not_found"
 
 
+class AlertNotFound(NotFound):
+    """There are no alerts of this kind; list the alerts for those that there are."""
+
+    code = "alert_not_found"
+
+
+class BroadcastNotFound(NotFound):
+    """There is no broadcast with this id; list the broadcasts for those that there are."""
+
+    code = "broadcast_not_found"
+
+
 class WebhookNotFound(NotFound):
     """There is no webhook of this id; list them to see what there is."""
 
@@ -597,6 +613,18 @@ class MessageAmbiguous(Conflict):
     """Several messages have this id, which their senders choose; name the chat, and in a group the sender."""
 
     code = "message_ambiguous"
+
+
+class BotOff(Conflict):
+    """There is no Telegram bot that could tell anybody; to have one, set BOT_TOKEN."""
+
+    code = "bot_off"
+
+
+class BroadcastUnderWay(Conflict):
+    """Another broadcast is under way; wait for its end, or cancel it."""
+
+    code = "broadcast_under_way"
 
 
 class LeaseBusy(Conflict):

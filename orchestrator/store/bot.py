@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.errors import BotLeaseLost
 from orchestrator.store.database import Database
@@ -59,15 +60,12 @@ class BotStore:
 
     async def put_document(self, name: str, value: Mapping[str, Any], epoch: int) -> None:
         """Write it for the bot of this epoch; ``BotLeaseLost`` when there is a later one."""
-        # The lock makes a process that takes the lease at this moment wait, and then read what is written here.
-        still_ours = sa.select(_lease.epoch).where(_lease.epoch == epoch).with_for_update(read=True)
         write = postgresql.insert(bot_documents).values(name=name, value=value)
         write = write.on_conflict_do_update(
             index_elements=[_documents.name], set_={"value": write.excluded.value, "written_at": sa.func.now()}
         )
         async with self._database.begin() as connection:
-            if (await connection.execute(still_ours)).one_or_none() is None:
-                raise BotLeaseLost
+            await require_bot_lease(connection, epoch)
             await connection.execute(write)
 
     async def add_update(self, update_id: int, body: Mapping[str, Any]) -> None:
@@ -86,3 +84,11 @@ class BotStore:
         """They were dealt with."""
         async with self._database.begin() as connection:
             await connection.execute(sa.delete(bot_updates).where(_updates.update_id.in_(update_ids)))
+
+
+async def require_bot_lease(connection: AsyncConnection, epoch: int) -> None:
+    """Before the bot of this epoch writes, in the same transaction; ``BotLeaseLost`` when there is a later one."""
+    # The lock makes a process that takes the lease at this moment wait, and then read what is written here.
+    still_its = sa.select(_lease.epoch).where(_lease.epoch == epoch).with_for_update(read=True)
+    if (await connection.execute(still_its)).one_or_none() is None:
+        raise BotLeaseLost

@@ -26,7 +26,7 @@ _WHOLE_TRANSACTION_SECONDS = 120.0
 log = structlog.get_logger(__name__)
 
 #: The newest revision in alembic/versions.
-SCHEMA_VERSION = "0016"
+SCHEMA_VERSION = "0017"
 
 #: Server out of reach, shutting down, out of disk or memory, read-only after a failover, or hanging: all of them say
 #: nothing about the data.

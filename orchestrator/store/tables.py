@@ -803,13 +803,40 @@ bot_lease = Table(
     CheckConstraint("(holder IS NULL) = (expires_at IS NULL)", name="holder"),
 )
 
-#: What the bot must not forget: conversations, alerts that were told, broadcasts that are under way.
+#: What the bot must not forget: conversations, alerts that were told.
 bot_documents = Table(
     "bot_documents",
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", JSONB, nullable=False),
     Column("written_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+#: The kinds of alerts that the operator doesn't want to hear of.
+muted_alerts = Table(
+    "muted_alerts",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("muted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+#: One text to all tenants that use the bot, which counts in ``recipients`` once it began; ``after_chat`` is the last chat that
+#: was dealt with, in the order of ids. One at a time is under way.
+broadcasts = Table(
+    "broadcasts",
+    metadata,
+    Column("broadcast_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("text", Text, nullable=False),
+    _created_at(),
+    Column("recipients", Integer),
+    Column("told", Integer, nullable=False, server_default=text("0")),
+    Column("failed", Integer, nullable=False, server_default=text("0")),
+    Column("after_chat", BigInteger),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("cancelled", Boolean, nullable=False, server_default=text("false")),
+    CheckConstraint("told >= 0 AND failed >= 0 AND recipients >= 0", name="counts"),
+    CheckConstraint("NOT cancelled OR ended_at IS NOT NULL", name="cancelled"),
+    Index("broadcasts_under_way_idx", text("(true)"), unique=True, postgresql_where=text("ended_at IS NULL")),
 )
 
 #: Updates that Telegram delivered to the webhook and the bot hasn't dealt with.

@@ -197,6 +197,8 @@ async def test_every_page_is_open_to_everybody_on_a_desktop_and_on_a_phone_in_bo
         f"{SESSION}/bulks",
         f"{SESSION}/bulks/{await _bulk(product)}",
         "/payments",
+        "/alerts",
+        _broadcasts(database),
         "/processes",
         "/processes/baileys",
         "/audit",
@@ -284,6 +286,14 @@ async def _schedule(product: Tree) -> str:
     made = await product.call("POST", "/v1/schedules", {"session_id": "loja-centro"})
     assert made.status == 201, made.body
     return f"/schedules/{made.json['schedule_id']}"
+
+
+def _broadcasts(database: str) -> str:
+    """One is under way, as far as the database says: there is no bot here."""
+    made = "INSERT INTO broadcasts (text, recipients, told, failed) VALUES (%s, 40, 12, 1)"
+    with psycopg.connect(database) as connection:
+        connection.execute(made, ("Hoje à noite há manutenção.\nVolta às 22h.",))
+    return "/broadcasts"
 
 
 async def _bulk(product: Tree) -> str:

@@ -112,7 +112,9 @@ OPERATOR: Mapping[str, Dialog] = {
     "revenue": payments.revenue,
     "alerts": operator.list_alerts,
     "mute": operator.mute,
+    "unmute": operator.unmute,
     "broadcast?": broadcast.ask,
     "broadcast": broadcast.typed,
     "broadcast-go": broadcast.begin,
+    "broadcast-stop": broadcast.stop,
 }

@@ -171,21 +171,22 @@ async def log_tail(desk: Desk, name: str) -> Screen:
 
 
 async def list_alerts(desk: Desk) -> Screen:
-    texts, muted = desk.texts, desk.memory.operator.muted
+    texts = desk.texts
     buttons = [
         Button(
-            fill(texts.alert_muted if kind in muted else texts.alert_on, kind=texts.alert_kinds[kind]), ("mute", kind)
+            fill(texts.alert_muted if one.muted else texts.alert_on, kind=texts.alert_kinds[one.kind]),
+            ("unmute" if one.muted else "mute", one.kind),
         )
-        for kind in AlertKind
+        for one in await desk.client.operator.alerts()
     ]
     return desk.says(texts.alerts_title, *buttons)
 
 
 async def mute(desk: Desk, kind: str) -> Screen:
-    """Mute a kind, or hear of it again."""
-    memory, chosen = desk.memory.operator, AlertKind(kind)
-    memory.muted = (
-        [one for one in memory.muted if one is not chosen] if chosen in memory.muted else [*memory.muted, chosen]
-    )
-    await desk.memory.save_operator()
+    await desk.client.operator.mute(AlertKind(kind))
+    return await list_alerts(desk)
+
+
+async def unmute(desk: Desk, kind: str) -> Screen:
+    await desk.client.operator.unmute(AlertKind(kind))
     return await list_alerts(desk)

@@ -180,6 +180,8 @@ class Texts:
     broadcast_go: str
     broadcast_running: str
     broadcast_done: str
+    broadcast_cancelled: str
+    broadcast_stop: str
     broadcast_nobody: str
     operator_only: str
     operator_help: str

@@ -33,6 +33,8 @@ def entries(visit: Visit, area: str) -> Sequence[Entry]:
             ("backups", texts.backups, "/backups"),
             ("tenants", texts.tenants, "/tenants"),
             ("payments", texts.payments, "/payments"),
+            ("alerts", texts.alerts, "/alerts"),
+            ("broadcasts", texts.broadcasts, "/broadcasts"),
             ("processes", texts.processes, "/processes"),
             ("audit", texts.audit, "/audit"),
             *(one for one in own if one[0] != "subscription" or visit.tenant_id != OPERATOR_TENANT),

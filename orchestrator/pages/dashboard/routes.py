@@ -10,9 +10,11 @@ from aiohttp import web
 from orchestrator.api.problems import status_of
 from orchestrator.domain.errors import OrchestratorError, TenantBlocked, Unauthorized
 from orchestrator.pages.dashboard import (
+    alerts,
     audit,
     backups,
     billing,
+    broadcasts,
     bulks,
     contacts,
     live,
@@ -154,6 +156,12 @@ PAGES: tuple[tuple[str, Look, tuple[Action, ...]], ...] = (
         ),
     ),
     (f"{_TENANT}/outbox", outbox.listed, (Action("cancel", outbox.cancel, "cancel_message"),)),
+    ("/alerts", alerts.listed, (Action("mute", alerts.mute), Action("unmute", alerts.unmute))),
+    (
+        "/broadcasts",
+        broadcasts.listed,
+        (Action("create", broadcasts.create, "broadcast"), Action("cancel", broadcasts.cancel, "cancel_broadcast")),
+    ),
     ("/processes", processes.listed, (Action("restart", processes.restart, "restart_process"),)),
     ("/processes/{process}", processes.log_tail, ()),
     ("/audit", audit.listed, ()),

@@ -954,6 +954,50 @@ async def test_plans_are_made_and_withdrawn(admin: Visitor) -> None:
     assert (page.status, page.alert()) == (409, "Payments are not taken here.")
 
 
+async def test_alerts_are_muted_and_heard_again(shared_api: PublicApi, admin: Visitor) -> None:
+    async def muted() -> list[str]:
+        return [one["kind"] for one in (await shared_api.call("GET", "/v1/alerts")).json["alerts"] if one["muted"]]
+
+    page = await admin.get("/alerts")
+    assert (page.status, page.title) == (200, EN.alerts)
+    csrf = page.form("/logout")["csrf"]
+    page = await admin.post("/alerts/mute", {"csrf": csrf, "kind": "journal"})
+    assert (page.note(), await muted()) == (EN.notes["muted"], ["journal"])
+    page = await admin.submit(page, "/alerts/unmute")  # the only one that is muted
+    assert (page.note(), await muted()) == (EN.notes["unmuted"], [])
+    page = await admin.post("/alerts/mute", {"csrf": csrf, "kind": "happiness"})
+    assert (page.status, page.alert()) == (404, EN.errors["alert_not_found"])
+
+
+async def test_without_a_bot_a_broadcast_is_refused_and_the_text_stays(admin: Visitor) -> None:
+    page = await admin.get("/broadcasts")
+    assert (page.status, page.title) == (200, EN.broadcasts)
+    page = await admin.submit(page, "/broadcasts/create", text="Hello\r\nall")
+    assert (page.status, page.alert()) == (409, EN.errors["bot_off"])
+    assert page.form("/broadcasts/create")["text"] == "Hello\r\nall"
+
+
+async def test_a_broadcast_is_sent_watched_and_stopped(postgres_server: str) -> None:
+    with migrated_database(postgres_server) as database_url:
+        async with public_api(database_url, bot_token="1:for-a-test") as api, visitor(api.url) as admin:
+            await admin.log_in(api.token)
+            page = await admin.submit(await admin.get("/broadcasts"), "/broadcasts/create", text=" Hello \r\n all ")
+            assert page.note() == EN.notes["broadcast_begun"]
+            made = (await api.call("GET", "/v1/broadcasts")).json["broadcasts"][0]
+            assert made["text"] == "Hello \n all"
+            again = await admin.submit(page, "/broadcasts/create", text="Another")
+            assert (again.status, again.alert()) == (409, EN.errors["broadcast_under_way"])
+            epoch = (await api.call("POST", "/v1/bot/lease", {"holder": "a-bot"})).json["epoch"]
+            report = {"epoch": epoch, "recipients": 4, "told": 2, "failed": 1, "after_chat": 7}
+            await api.call("PUT", f"/v1/bot/broadcasts/{made['broadcast_id']}", report)
+            page = await admin.get("/broadcasts")
+            assert '<progress max="4" value="3"' in page.text
+            assert EN.broadcast_counts.format(told=2, recipients=4, failed=1) in page.text
+            page = await admin.submit(page, "/broadcasts/cancel")
+            assert page.note() == EN.notes["cancelled"]
+            assert EN.broadcast_states["cancelled"] in page.text
+
+
 async def test_replicas_are_shown_though_supervisord_does_not_answer(admin: Visitor) -> None:
     page = await admin.get("/processes")
     assert (page.status, page.title) == (200, EN.processes)

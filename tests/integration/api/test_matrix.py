@@ -61,6 +61,16 @@ async def document(api: PublicApi, token: str) -> str:
     return "chat:1"
 
 
+async def alert(api: PublicApi, token: str) -> str:
+    return "memory"
+
+
+async def broadcast_id(api: PublicApi, token: str) -> str:
+    insert = "INSERT INTO broadcasts (text, ended_at) VALUES ('Hello', now()) RETURNING broadcast_id"
+    async with api.database.begin() as connection:
+        return str((await connection.execute(sa.text(insert))).scalar_one())
+
+
 async def message_id(api: PublicApi, token: str) -> str:
     await session(api, token)
     body = {"to": "5511988887777", "type": "text", "text": "Olá", "queue": True}
@@ -152,6 +162,8 @@ THINGS: Mapping[str, Callable[[PublicApi, str], Awaitable[str]]] = {
     "link_id": link_id,
     "process": process,
     "document": document,
+    "alert": alert,
+    "broadcast_id": broadcast_id,
     "plan_id": plan_id,
     "contact_id": contact_id,
     "schedule_id": schedule_id,

@@ -2,9 +2,12 @@
 
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
 
+from orchestrator.domain.alert import AlertKind
 from orchestrator.store.bot import BotStore
-from tests.support.public_api import PublicApi
+from tests.support.postgres import migrated_database
+from tests.support.public_api import PublicApi, public_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -94,3 +97,75 @@ async def test_nobody_but_telegram_finds_the_webhook(shared_api: PublicApi) -> N
     for headers in ({}, {"X-Telegram-Bot-Api-Secret-Token": "wrong"}):
         answer = await shared_api.call("POST", "/telegram/webhook", {"update_id": 1}, token=None, headers=headers)
         assert answer.status == 404
+
+
+async def test_alerts_are_muted_and_heard_again(shared_api: PublicApi) -> None:
+    async def muted() -> set[str]:
+        listed = (await shared_api.call("GET", "/v1/alerts")).json["alerts"]
+        assert [one["kind"] for one in listed] == list(AlertKind)
+        assert all(one["muted"] == (one["muted_at"] is not None) for one in listed)
+        return {one["kind"] for one in listed if one["muted"]}
+
+    assert await muted() == set()
+    for _ in range(2):  # twice is once
+        assert (await shared_api.call("PUT", "/v1/alerts/memory/mute")).status == 204
+        assert await muted() == {"memory"}
+    for _ in range(2):
+        assert (await shared_api.call("DELETE", "/v1/alerts/memory/mute")).status == 204
+        assert await muted() == set()
+    unknown = await shared_api.call("PUT", "/v1/alerts/happiness/mute")
+    assert (unknown.status, unknown.code) == (404, "alert_not_found")
+
+
+async def test_a_kind_of_a_later_version_stays_muted_and_unseen(shared_api: PublicApi) -> None:
+    async with shared_api.database.begin() as connection:
+        await connection.execute(sa.text("INSERT INTO muted_alerts (kind) VALUES ('of_a_later_version')"))
+    listed = (await shared_api.call("GET", "/v1/alerts")).json["alerts"]
+    assert [one for one in listed if one["muted"]] == []
+
+
+async def test_without_a_bot_nobody_can_be_told(shared_api: PublicApi) -> None:
+    refused = await shared_api.call("POST", "/v1/broadcasts", {"text": "Hello"})
+    assert (refused.status, refused.code) == (409, "bot_off")
+    assert (await shared_api.call("GET", "/v1/broadcasts")).json["broadcasts"] == []
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n", "x" * 3501, "a\x00b"])
+async def test_a_broadcast_has_a_text(shared_api: PublicApi, text: str) -> None:
+    refused = await shared_api.call("POST", "/v1/broadcasts", {"text": text})
+    assert (refused.status, refused.json["errors"][0]["field"]) == (422, "text")
+
+
+async def test_one_broadcast_at_a_time_is_told_by_the_bot_that_has_the_lease(postgres_server: str) -> None:
+    with migrated_database(postgres_server) as database_url:
+        async with public_api(database_url, bot_token="1:for-a-test") as api:
+            first = await api.call("POST", "/v1/broadcasts", {"text": "One\ntwo"})
+            assert (first.status, first.json["state"], first.json["recipients"]) == (201, "waiting", None)
+            address = first.headers["Location"]
+            refused = await api.call("POST", "/v1/broadcasts", {"text": "Another"})
+            assert (refused.status, refused.code) == (409, "broadcast_under_way")
+
+            epoch = (await api.call("POST", "/v1/bot/lease", {"holder": "first"})).json["epoch"]
+            report = {"epoch": epoch, "recipients": 3, "told": 1, "failed": 0, "after_chat": -5}
+            own = f"/v1/bot/broadcasts/{first.json['broadcast_id']}"
+            assert (await api.call("PUT", own, report)).json["state"] == "running"
+            late = await api.call("PUT", own, {**report, "epoch": epoch - 1, "told": 3})
+            assert (late.status, late.code) == (409, "bot_lease_lost")
+            assert (await api.call("GET", address)).json["told"] == 1
+            done = (await api.call("PUT", own, {**report, "told": 2, "failed": 1, "after_chat": 9, "done": True})).json
+            assert (done["state"], done["told"], done["failed"], done["after_chat"]) == ("done", 2, 1, 9)
+            assert (await api.call("POST", f"{address}/cancel")).json == done  # it has ended as it has ended
+
+            second = await api.call("POST", "/v1/broadcasts", {"text": "Another"})
+            cancelled = (await api.call("POST", f"{second.headers['Location']}/cancel")).json
+            assert (cancelled["state"], cancelled["recipients"]) == ("cancelled", None)
+            own = f"/v1/bot/broadcasts/{second.json['broadcast_id']}"
+            assert (await api.call("PUT", own, {**report, "done": True})).json["state"] == "cancelled"
+
+            page = (await api.call("GET", "/v1/broadcasts?limit=1")).json
+            assert [one["text"] for one in page["broadcasts"]] == ["Another"]
+            page = (await api.call("GET", f"/v1/broadcasts?limit=1&cursor={page['next_cursor']}")).json
+            assert ([one["text"] for one in page["broadcasts"]], page["next_cursor"]) == (["One\ntwo"], None)
+            for number in ("0", "99", "x", "9" * 30):
+                unknown = await api.call("GET", f"/v1/broadcasts/{number}")
+                assert (unknown.status, unknown.code) == (404, "broadcast_not_found")

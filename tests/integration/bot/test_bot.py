@@ -238,7 +238,7 @@ async def test_the_operator_makes_a_tenant_and_blocks_it(api: PublicApi, operato
 
 
 async def test_a_broadcast_reaches_everybody_but_those_who_blocked_the_bot(
-    telegram: FakeTelegram, operator: Person
+    api: PublicApi, telegram: FakeTelegram, operator: Person
 ) -> None:
     gone, there = telegram.person("Gil", "pt"), telegram.person("Theo", "pt")
     for person in (gone, there):
@@ -253,43 +253,108 @@ async def test_a_broadcast_reaches_everybody_but_those_who_blocked_the_bot(
     done = await operator.sees("Sent to")
     assert "1 could not be reached" in done.text
     await there.sees("Maintenance &lt;tonight&gt;")
+    kept = (await api.call("GET", "/v1/broadcasts")).json["broadcasts"][0]
+    assert (kept["text"], kept["state"], kept["failed"]) == ("Maintenance <tonight>", "done", 1)
+    assert kept["told"] + kept["failed"] == kept["recipients"]
+
+
+async def test_a_broadcast_of_the_dashboard_is_told_by_the_bot_and_seen_by_the_operator(
+    api: PublicApi, telegram: FakeTelegram, operator: Person
+) -> None:
+    person = telegram.person("Davi", "pt")
+    await person.types("/start")
+    await person.sees("Boas-vindas, Davi!")
+    await operator.types("/start")
+    await operator.sees("Baileys Orchestrator")
+    assert (await api.call("POST", "/v1/broadcasts", {"text": "We move to new premises"})).status == 201
+    await person.sees("We move to new premises")
+
+    async def done() -> bool:
+        newest = (await api.call("GET", "/v1/broadcasts?limit=1")).json["broadcasts"][0]
+        shown = f"Sent to {newest['told']} of {newest['recipients']} tenants"
+        return newest["state"] == "done" and any(shown in one.text for one in operator.messages[-3:])
+
+    await eventually(done)
+
+
+async def test_a_broadcast_that_is_stopped_is_told_nobody_else(
+    api: PublicApi, telegram: FakeTelegram, operator: Person
+) -> None:
+    # The first who is told takes long: Telegram asks to wait.
+    people = [telegram.person(f"Person {number}", "en") for number in range(3)]
+    for person in people:
+        await person.types("/start")
+        await person.sees("Welcome")
+    telegram.will_answer("sendMessage", 429, "Too Many Requests: retry after 2", retry_after=2)
+    made = (await api.call("POST", "/v1/broadcasts", {"text": "Never mind"})).json
+    await eventually(lambda: _called(telegram, "Never mind"))
+    cancelled = (await api.call("POST", f"/v1/broadcasts/{made['broadcast_id']}/cancel")).json
+    assert cancelled["state"] == "cancelled"
+    shown = await operator.sees("Cancelled:")
+    assert shown.button(EN.home)
+    told = len([one for one in telegram.called("sendMessage") if one.get("text") == "Never mind"])
+    assert told <= 2  # the one that was under way, asked twice
+    again = (await api.call("POST", f"/v1/broadcasts/{made['broadcast_id']}/cancel")).json
+    assert (again["state"], again["ended_at"]) == ("cancelled", cancelled["ended_at"])
+
+
+async def _called(telegram: FakeTelegram, text: str) -> bool:
+    return any(one.get("text") == text for one in telegram.called("sendMessage"))
 
 
 async def test_a_session_that_whatsapp_logged_out_is_told_to_the_operator_and_to_its_tenant_with_buttons(
     api: PublicApi, telegram: FakeTelegram, operator: Person
 ) -> None:
-    person = telegram.person("Alba", "pt")
-    await person.types("/start")
-    await person.presses(PT.connect)
-    await person.presses(PT.back)
-    tenant_id = f"tg-{person.chat_id}"
-    aside = """
-        UPDATE generations SET set_aside_at = {at}, set_aside_by = {by}, set_aside_reason = 'The device was removed.'
-        WHERE session_ref = (SELECT session_ref FROM sessions WHERE tenant_id = :tenant_id)
-    """
-    async with api.database.begin() as connection:
-        statement = aside.format(at="now()", by="'whatsapp'")
-        await connection.execute(sa.text(statement), {"tenant_id": tenant_id})
+    person, tenant_id = await _linked(telegram, "Alba")
+    await _set_aside(api, tenant_id)
     told = await operator.sees(EN.alert_begun["quarantined"])  # type: ignore[index]
     assert f"{tenant_id}/whatsapp" in told.text
     mine = await person.sees(PT.alert_begun["quarantined"])  # type: ignore[index]
     assert mine.button(PT.new_pairing)
-    async with api.database.begin() as connection:
-        await connection.execute(sa.text(aside.format(at="NULL", by="NULL")), {"tenant_id": tenant_id})
+    await _set_aside(api, tenant_id, back=True)
     await person.sees(PT.alert_over["quarantined"], 60)  # type: ignore[index]
 
 
-async def test_a_muted_kind_is_not_told(api: PublicApi, operator: Person) -> None:
+async def test_a_muted_kind_is_told_to_tenants_alone_until_it_is_heard_again(
+    api: PublicApi, telegram: FakeTelegram, operator: Person
+) -> None:
+    person, tenant_id = await _linked(telegram, "Bia")
     await operator.types("/start")
     await operator.presses(EN.alerts)
-    await operator.presses("🔔 session used elsewhere")
-    await operator.sees(EN.alerts_title)
+    await operator.presses("🔔 " + EN.alert_kinds["quarantined"])  # type: ignore[index]
 
-    async def muted() -> bool:
-        kept = (await api.call("GET", "/v1/bot/documents?prefix=operator")).json["documents"]
-        return bool(kept) and kept[0]["value"]["muted"] == ["conflict"]
+    async def muted() -> list[str]:
+        return [one["kind"] for one in (await api.call("GET", "/v1/alerts")).json["alerts"] if one["muted"]]
 
     await eventually(muted)
+    assert await muted() == ["quarantined"]
+    await _set_aside(api, tenant_id)
+    await person.sees(PT.alert_begun["quarantined"])  # type: ignore[index] # the operator comes before the tenants
+    assert not [one for one in operator.messages if f"{tenant_id}/whatsapp" in one.text]
+    assert (await api.call("DELETE", "/v1/alerts/quarantined/mute")).status == 204  # as the dashboard does
+    await operator.sees(f"{tenant_id}/whatsapp")
+    await _set_aside(api, tenant_id, back=True)
+    await person.sees(PT.alert_over["quarantined"], 60)  # type: ignore[index]
+
+
+async def _linked(telegram: FakeTelegram, name: str) -> tuple[Person, str]:
+    """Somebody with a session; and the tenant's id."""
+    person = telegram.person(name, "pt")
+    await person.types("/start")
+    await person.presses(PT.connect)
+    await person.presses(PT.back)
+    return person, f"tg-{person.chat_id}"
+
+
+async def _set_aside(api: PublicApi, tenant_id: str, *, back: bool = False) -> None:
+    """As when WhatsApp logs the tenant's session out."""
+    at, by = ("NULL", "NULL") if back else ("now()", "'whatsapp'")
+    statement = f"""
+        UPDATE generations SET set_aside_at = {at}, set_aside_by = {by}, set_aside_reason = 'The device was removed.'
+        WHERE session_ref = (SELECT session_ref FROM sessions WHERE tenant_id = :tenant_id)
+    """
+    async with api.database.begin() as connection:
+        await connection.execute(sa.text(statement), {"tenant_id": tenant_id})
 
 
 async def test_in_a_group_only_the_operators_are_answered(api: PublicApi) -> None:

@@ -54,6 +54,8 @@ class Texts:
     tenants: str
     payments: str
     processes: str
+    alerts: str
+    broadcasts: str
     audit: str
     contacts: str
     reminders: str
@@ -352,6 +354,20 @@ class Texts:
     not_ready: str
     memory: str
 
+    # -- alerts and broadcasts
+    alert: str
+    alerts_hint: str
+    alert_told: str
+    alert_muted: str
+    mute: str
+    unmute: str
+    new_broadcast: str
+    broadcast_hint: str
+    send_broadcast: str
+    cancel_broadcast: str
+    broadcast_progress: str
+    broadcast_counts: str
+
     # -- audit
     by_whom: str
     what: str
@@ -374,6 +390,7 @@ class Texts:
     payment_problems: Mapping[str, str]
     delivery_states: Mapping[str, str]
     message_states: Mapping[str, str]
+    broadcast_states: Mapping[str, str]
     paced: Mapping[str, str]
     contact_states: Mapping[str, str]
     reminder_errors: Mapping[str, str]
