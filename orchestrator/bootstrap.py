@@ -464,12 +464,13 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
             sidecar_events=sidecar_events,
             queues=QueueStore(database),
         )
+        acts = ActStore(database)
         services = Services(
             access=access,
             activity=Activity(
                 ActivityStore(database), sessions, leases, connections, shards, messages, writer.meter.seconds
             ),
-            acts=ActStore(database),
+            acts=acts,
             archives=Archives(states),
             chat_history=chat_history,
             backups=Backups(auth_states, writer, leases, quarantine, on_incoming),
@@ -516,7 +517,9 @@ async def assembled(settings: Settings, process: ProcessSettings) -> AsyncIterat
         scheduled = _scheduled_backups(settings, process.database_url, database, http)
         if scheduled is not None:
             metrics.add(scheduled.metrics)
-        housekeeping = Housekeeping(sender, deliveries, outbox_store, stored_events, webhook_store, JobStore(database))
+        housekeeping = Housekeeping(
+            sender, deliveries, outbox_store, stored_events, webhook_store, JobStore(database), acts
+        )
         yield Parts(
             services, database, auth_states, sessions, peers, host, peer_token, deliveries, housekeeping, scheduled
         )

@@ -4,6 +4,7 @@ import structlog
 
 from orchestrator.services.outbox_sender import OutboxSender
 from orchestrator.services.webhook_deliveries import WebhookDeliveries
+from orchestrator.store.acts import ActStore
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.outbox import OutboxStore
 from orchestrator.store.stored_events import StoredEvents
@@ -18,6 +19,8 @@ EVENT_HOURS = 24
 #: How long the log of deliveries goes back, and how long those are kept that were given up.
 DELIVERY_DAYS = 7
 DEAD_DAYS = 30
+#: How long the audit log goes back. Brazil's Marco Civil asks for six months of access records (Lei 12.965/2014, art. 15).
+ACT_DAYS = 365
 
 _AT_ONCE = 5000
 
@@ -31,6 +34,7 @@ class Housekeeping:
         events: StoredEvents,
         webhooks: WebhookStore,
         jobs: JobStore,
+        acts: ActStore,
     ) -> None:
         self._sender = sender
         self._deliveries = deliveries
@@ -38,6 +42,7 @@ class Housekeeping:
         self._events = events
         self._webhooks = webhooks
         self._jobs = jobs
+        self._acts = acts
 
     async def each_minute(self) -> None:
         """Raises ``DatabaseUnavailable``; the next minute goes on."""
@@ -48,6 +53,8 @@ class Housekeeping:
         while await self._events.prune(hours=EVENT_HOURS, most=_AT_ONCE) == _AT_ONCE:
             pass
         while await self._webhooks.prune(days=DELIVERY_DAYS, dead_days=DEAD_DAYS, most=_AT_ONCE) == _AT_ONCE:
+            pass
+        while await self._acts.prune(days=ACT_DAYS, most=_AT_ONCE) == _AT_ONCE:
             pass
         jobs = await self._jobs.prune()
         if jobs:

@@ -1,5 +1,7 @@
 """The audit log: what was done through the API, written before it is done."""
 
+from datetime import timedelta
+
 import sqlalchemy as sa
 
 from orchestrator.domain.act import Act, Deed
@@ -32,6 +34,13 @@ class ActStore:
             await connection.execute(
                 sa.update(acts).where(acts.c.act_id == act_id).values(status=status, result=result)
             )
+
+    async def prune(self, *, days: int, most: int) -> int:
+        """Forget those of the oldest ``most`` that are older than that; how many."""
+        oldest = sa.select(acts.c.act_id).order_by(acts.c.act_id).limit(most)
+        old = acts.c.at < sa.func.now() - timedelta(days=days)
+        async with self._database.begin() as connection:
+            return (await connection.execute(sa.delete(acts).where(acts.c.act_id.in_(oldest), old))).rowcount
 
     async def page(self, tenant_id: str | None, *, before: int | None, most: int) -> list[Act]:
         """The newest, newest first, of one tenant or of all; ``before`` an entry's number: those that came earlier."""

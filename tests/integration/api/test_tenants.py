@@ -11,6 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.services.housekeeping import ACT_DAYS
+from orchestrator.store.acts import ActStore
 from orchestrator.store.database import Database
 from tests.support.postgres import out_of_reach
 from tests.support.public_api import PublicApi, public_api
@@ -377,3 +379,15 @@ async def test_a_list_comes_in_pages(api: PublicApi) -> None:
             found += page[things]
             query = f"limit=2&cursor={page['next_cursor']}" if page["next_cursor"] else ""
         assert found == whole[things]
+
+
+async def test_the_audit_log_goes_back_a_year(api: PublicApi) -> None:
+    await api.tenant("acme")
+    log = ActStore(api.database)
+    kept = (await api.call("GET", "/v1/audit")).json["audit"]
+    assert len(kept) == 2  # the tenant, and its token
+    async with api.database.begin() as connection:
+        older = "UPDATE acts SET at = now() - interval '366 days' WHERE act_id = (SELECT min(act_id) FROM acts)"
+        await connection.execute(sa.text(older))
+    assert [await log.prune(days=ACT_DAYS, most=10) for _ in range(2)] == [1, 0]
+    assert (await api.call("GET", "/v1/audit")).json["audit"] == kept[:1]
