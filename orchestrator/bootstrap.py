@@ -23,6 +23,7 @@ from aiohttp import web
 from orchestrator import VERSION
 from orchestrator.api.internal import internal_app
 from orchestrator.api.keys import Services
+from orchestrator.api.listener import Site
 from orchestrator.api.metrics import metrics_app
 from orchestrator.api.payments import NOTIFICATIONS_PATH
 from orchestrator.api.public import public_app
@@ -152,8 +153,6 @@ log = structlog.get_logger(__name__)
 
 #: Seconds that requests under way may take once the process was told to stop.
 _SHUTDOWN_SECONDS = 3.0
-#: Connections that wait to be taken: programs, or a proxy, may come with hundreds at once.
-_BACKLOG = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -611,15 +610,15 @@ async def _listening(parts: Parts, settings: Settings, process: ProcessSettings)
         for runner in runners:
             await runner.setup()
         process.orchestrator_socket.unlink(missing_ok=True)
-        await web.UnixSite(runners[1], str(process.orchestrator_socket), backlog=_BACKLOG).start()
+        await Site.unix(runners[1], str(process.orchestrator_socket)).start()
         process.orchestrator_socket.chmod(0o600)
         if process.api_socket is not None:
             process.api_socket.unlink(missing_ok=True)
-            await web.UnixSite(runners[0], str(process.api_socket), backlog=_BACKLOG).start()
+            await Site.unix(runners[0], str(process.api_socket)).start()
             process.api_socket.chmod(0o600)
-        await web.TCPSite(runners[0], settings.host, settings.port, backlog=_BACKLOG).start()
+        await Site.tcp(runners[0], settings.host, settings.port).start()
         if settings.metrics_port is not None:
-            await web.TCPSite(runners[2], settings.host, settings.metrics_port).start()
+            await Site.tcp(runners[2], settings.host, settings.metrics_port).start()
         log.info("listening", port=settings.port)
         yield
     finally:
