@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tests.chaos.world import READY_SECONDS, Replica, World
 from tests.support.own_server import OwnServer
-from tests.support.processes import PATIENCE, descendants, kill_tree
+from tests.support.processes import PATIENCE, descendants, is_alive, kill_tree
 from tests.support.waiting import eventually
 
 #: Seconds that a host waits between the end of a container and the start of the next.
@@ -39,9 +39,13 @@ Draw = Callable[[random.Random], tuple[str, Callable[[World], Awaitable[None]]]]
 PROGRAMS = ("orchestrator", "baileys", "container")
 
 
-def draw(rng: random.Random) -> Fault:
-    kind = rng.choice(list(KINDS))
-    description, play = KINDS[kind](rng)
+#: What is left of a container's processes; the end of supervisord, PID 1 there, is the container's where it has one.
+OTHER_PROGRAMS = ("bot", "alert-listener", "process-watcher", "supervisord", "one of two sidecars")
+
+
+def draw(rng: random.Random, kinds: Mapping[str, Draw]) -> Fault:
+    kind = rng.choice(list(kinds))
+    description, play = kinds[kind](rng)
     return Fault(kind, description, play)
 
 
@@ -187,6 +191,62 @@ def _new_container(rng: random.Random) -> tuple[str, Callable[[World], Awaitable
     return f"{'ab'[which]} is killed and comes back with an empty disk", play
 
 
+def _kill_other(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+    which, program, number = rng.randrange(2), rng.choice(OTHER_PROGRAMS), rng.randrange(2)
+
+    async def play(world: World) -> None:
+        if program == "supervisord":
+            async with _ended(world, which) as replica:
+                orphans = descendants(_pid(replica, "container"))
+                os.kill(_pid(replica, "container"), signal.SIGKILL)
+                await _end_by_themselves(orphans)
+        else:
+            os.kill(_other(world.replicas[which], program, number), signal.SIGKILL)
+
+    return f"kill -9 {_name(which, program)}", play
+
+
+def _terminate_other(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+    which, number = rng.randrange(2), rng.randrange(2)
+    program = rng.choice([one for one in OTHER_PROGRAMS if one != "supervisord"])
+
+    async def play(world: World) -> None:
+        os.kill(_other(world.replicas[which], program, number), signal.SIGTERM)
+
+    return f"SIGTERM {_name(which, program)}", play
+
+
+def _freeze_other(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+    which, program, number = rng.randrange(2), rng.choice(OTHER_PROGRAMS), rng.randrange(2)
+    seconds = rng.uniform(1, 20)
+
+    async def play(world: World) -> None:
+        with _stopped([_other(world.replicas[which], program, number)]):
+            await asyncio.sleep(seconds)
+
+    return f"SIGSTOP {_name(which, program)} for {seconds:.0f} s", play
+
+
+def _other(replica: Replica, program: str, number: int) -> int:
+    if program == "supervisord":
+        return _pid(replica, "container")
+    if replica.product is None:
+        raise NothingThereError
+    found = replica.product.pids("baileys" if program == "one of two sidecars" else program)
+    if not found:
+        raise NothingThereError
+    return found[number % len(found)]
+
+
+async def _end_by_themselves(pids: list[int]) -> None:
+    """Whoever has lost supervisord ends, so that nothing runs that nobody watches."""
+
+    async def gone() -> bool:
+        return not [pid for pid in pids if is_alive(pid)]
+
+    await eventually(gone, 30, "processes without supervisord to end")
+
+
 KINDS: Mapping[str, Draw] = {
     "kill -9": _kill,
     "SIGTERM": _terminate,
@@ -198,6 +258,9 @@ KINDS: Mapping[str, Draw] = {
     "deploy": _deploy,
     "new container": _new_container,
 }
+
+#: Of the other processes, on a stage that has all of them.
+OTHER_KINDS: Mapping[str, Draw] = {"kill -9": _kill_other, "SIGTERM": _terminate_other, "SIGSTOP": _freeze_other}
 
 
 @contextlib.asynccontextmanager

@@ -22,7 +22,12 @@ WORDS = {
 }
 
 
-def rendered(outcome: Outcome, handed_over: Sequence[Gaps] = (), file_store: Outcome | None = None) -> str:
+def rendered(
+    outcome: Outcome,
+    handed_over: Sequence[Gaps] = (),
+    file_store: Outcome | None = None,
+    others: Outcome | None = None,
+) -> str:
     lines = [
         "# Chaos",
         "",
@@ -34,7 +39,7 @@ def rendered(outcome: Outcome, handed_over: Sequence[Gaps] = (), file_store: Out
         "",
         "## What went wrong",
         "",
-        *_wrong(outcome, file_store),
+        *_wrong(outcome, others, file_store),
         "",
         "## What happened",
         "",
@@ -55,7 +60,9 @@ def rendered(outcome: Outcome, handed_over: Sequence[Gaps] = (), file_store: Out
         "kill -9, SIGTERM and SIGSTOP (1 to 20 s) of the orchestrator, the sidecar, the whole container or PostgreSQL; a restart of PostgreSQL; the",
         f"connection to PostgreSQL, to WhatsApp or to the other replica cut, {SLOW_SECONDS:g} s late or half-open (1 to 20 s); the disk of the journal full; the clock",
         f"of a replica two hours or 90 s ahead or behind; an overlapping deploy with an empty disk, drained for {DRAIN_SECONDS:.0f} s or killed at once; a killed",
-        "container that comes back with an empty disk.",
+        "container that comes back with an empty disk. Of the other processes: kill -9, SIGTERM and SIGSTOP of the bot, the listener that writes",
+        "alerts, the watcher of processes, supervisord alone, and one of two sidecars. The orchestrator and its sidecars are in one container, over",
+        "loopback and a unix socket: what could fail between them is one of them, which SIGSTOP and the kills do.",
         "",
         "A disk on which there are changes that PostgreSQL doesn't have yet, because it was out of reach, is not thrown away: what only a lost",
         "disk has is lost, with whatever store.",
@@ -64,19 +71,25 @@ def rendered(outcome: Outcome, handed_over: Sequence[Gaps] = (), file_store: Out
     return "\n".join(lines)
 
 
-def _wrong(outcome: Outcome, file_store: Outcome | None) -> list[str]:
-    ours = dataclasses.asdict(outcome.verdict)
-    if file_store is None:
-        return ["| | number |", "| --- | --- |", *(f"| {WORDS[name]} | {number} |" for name, number in ours.items())]
-    its = dataclasses.asdict(file_store.verdict)
-    return [
-        f"| | ours, {outcome.faults} faults | Baileys' file store, the first {file_store.faults} of them |",
-        "| --- | --- | --- |",
-        *(f"| {WORDS[name]} | {number} | {its[name]} |" for name, number in ours.items()),
-        "",
-        "The file store keeps its disk through everything, has half of the accounts in each of the two containers, and has no database that",
-        f"could fail: {file_store.skipped} faults found nothing to be done to. {file_store.accepted} sends were accepted, {file_store.refused} refused; {file_store.incoming} incoming messages were taken.",
+def _wrong(outcome: Outcome, others: Outcome | None, file_store: Outcome | None) -> list[str]:
+    columns = {f"ours, {outcome.faults} faults": outcome}
+    if others is not None:
+        columns[f"ours, {others.faults} of the other processes"] = others
+    if file_store is not None:
+        columns[f"Baileys' file store, the first {file_store.faults}"] = file_store
+    counts = [dataclasses.asdict(one.verdict) for one in columns.values()]
+    lines = [
+        f"| | {' | '.join(columns)} |",
+        f"| --- |{' --- |' * len(columns)}",
+        *(f"| {words} | {' | '.join(str(one[name]) for one in counts)} |" for name, words in WORDS.items()),
     ]
+    if file_store is not None:
+        lines += [
+            "",
+            "The file store keeps its disk through everything, has half of the accounts in each of the two containers, and has no database that",
+            f"could fail: {file_store.skipped} faults found nothing to be done to. {file_store.accepted} sends were accepted, {file_store.refused} refused; {file_store.incoming} incoming messages were taken.",
+        ]
+    return lines
 
 
 def _hand_over(gaps: Sequence[Gaps]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.chaos.faults import DRAIN_SECONDS, Fault, NothingThereError, deploy, draw
+from tests.chaos.faults import DRAIN_SECONDS, KINDS, Draw, Fault, NothingThereError, deploy, draw
 from tests.chaos.world import READY_SECONDS, World, stage
 from tests.support.event_stream import listening
 from tests.support.processes import PATIENCE, DeadlineError
@@ -70,16 +70,25 @@ class Outcome:
 Stage = Callable[[random.Random, int], contextlib.AbstractAsyncContextManager[World]]
 
 
-async def run(seed: int, faults: int, sessions: int, say: Callable[[str], None], on: Stage = stage) -> Outcome:
+async def run(
+    seed: int,
+    faults: int,
+    sessions: int,
+    say: Callable[[str], None],
+    on: Stage = stage,
+    kinds: Mapping[str, Draw] = KINDS,
+) -> Outcome:
     rng = random.Random(seed)
     began = time.monotonic()
     # The faults have a generator of their own: what the traffic draws depends on time.
     async with on(random.Random(seed + 1), sessions) as world:
         say(f"{sessions} sessions are linked and open after {time.monotonic() - began:.0f} s")
+        if any(replica.clock is None for replica in world.replicas):
+            say("clocks can't jump here, because there is no C compiler (cc)")
         played: Counter[str] = Counter()
         skipped = 0
         async with world.traffic():
-            skipped = await _play(world, [draw(rng) for _ in range(faults)], rng, played, say)
+            skipped = await _play(world, [draw(rng, kinds) for _ in range(faults)], rng, played, say)
             open_again, closed = await _all_open(world, say)
         verdict, never_arrived, incoming, findings = await _judge(world, closed)
         counts = await world.whatsapp.counts()

@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import random
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ import aiohttp
 from tests.chaos.clock import Clock, clock_shim
 from tests.chaos.links import Link
 from tests.support.event_stream import listening
+from tests.support.fake_telegram import TOKEN as TELEGRAM_TOKEN
+from tests.support.fake_telegram import fake_telegram
 from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
 from tests.support.own_server import OwnServer, own_server
 from tests.support.postgres import short_folder
@@ -207,8 +209,10 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def stage(rng: random.Random, sessions: int, names: str = "ab") -> AsyncIterator[World]:
-    """Everything up, and all sessions linked and open."""
+async def stage(
+    rng: random.Random, sessions: int, names: str = "ab", settings: Mapping[str, str] | None = None
+) -> AsyncIterator[World]:
+    """Everything up, and all sessions linked and open. ``settings``: of both replicas, beside what they need."""
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(short_folder("ch"))
         server = stack.enter_context(own_server(folder / "pg"))
@@ -219,6 +223,7 @@ async def stage(rng: random.Random, sessions: int, names: str = "ab") -> AsyncIt
         world = World(rng, whatsapp, server, replicas, phones, {}, [asyncio.Lock() for _ in names])
         stack.push_async_callback(world.end)
         for replica in replicas:
+            replica.environ |= settings or {}
             await replica.start()
         for product in world.alive:
             await product.ready(READY_SECONDS)
@@ -227,6 +232,20 @@ async def stage(rng: random.Random, sessions: int, names: str = "ab") -> AsyncIt
             assert status == 201
         await linked(world)
         yield world
+
+
+@contextlib.asynccontextmanager
+async def whole_stage(rng: random.Random, sessions: int) -> AsyncIterator[World]:
+    """The same with every process that a container can have: the bot, its listener, and two sidecars."""
+    async with fake_telegram() as telegram:
+        settings = {
+            "BOT_TOKEN": TELEGRAM_TOKEN,
+            "ADMIN_CHAT_ID": "1",
+            "TELEGRAM_API_URL": telegram.url,
+            "SIDECAR_SHARDS": "2",
+        }
+        async with stage(rng, sessions, settings=settings) as world:
+            yield world
 
 
 async def linked(world: World) -> None:

@@ -26,6 +26,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 MARKS = {
     "orchestrator": " serve",
     "bot": "-m orchestrator bot",
+    "alert-listener": "-m orchestrator alert-listener",
+    "process-watcher": "-m orchestrator watch-processes",
     "baileys": "baileys-server/src/main.js",
     "postgres": "postgres -D",
 }
@@ -158,6 +160,11 @@ class Tree:
 
     def pid(self, program: str) -> int | None:
         """The process of a program of this tree that runs now."""
+        return next(iter(self.pids(program)), None)
+
+    def pids(self, program: str) -> list[int]:
+        """All of them, where a program has several processes."""
+        found = []
         for pid in descendants(self.child.pid):
             try:
                 line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -165,8 +172,8 @@ class Tree:
             except OSError:
                 continue
             if MARKS[program] in line and parent == str(self.child.pid):
-                return pid
-        return None
+                found.append(pid)
+        return found
 
     async def kill(self, program: str) -> int:
         """SIGKILL one program; its pid. PostgreSQL's children go with it, as after a crash of the server."""
