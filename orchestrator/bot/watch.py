@@ -15,6 +15,7 @@ from orchestrator.client import Client
 from orchestrator.domain.alert import Alert, AlertBook, AlertKind, Trouble, look
 from orchestrator.domain.crash_suspects import ISOLATED
 from orchestrator.domain.session import ConnectionState, DesiredState
+from orchestrator.domain.subscription import PAUSED_REASON
 from orchestrator.wire.overview import Overview, TenantSession
 
 log = structlog.get_logger(__name__)
@@ -29,7 +30,9 @@ _MOST_SESSIONS = 200
 _NOT_CONNECTED = (ConnectionState.STARTING, ConnectionState.CONNECTING, ConnectionState.WAITING_RETRY)
 _ILL = frozenset({"BACKOFF", "FATAL", "EXITED", "UNKNOWN"})
 #: What concerns the tenant whose session it is.
-_TENANTS_OWN = frozenset({AlertKind.LOST, AlertKind.QUARANTINED, AlertKind.CONFLICT, AlertKind.CRASH_LOOP})
+_TENANTS_OWN = frozenset(
+    {AlertKind.LOST, AlertKind.QUARANTINED, AlertKind.CONFLICT, AlertKind.PAUSED, AlertKind.CRASH_LOOP}
+)
 _BY_STATE = {ConnectionState.QUARANTINED: AlertKind.QUARANTINED, ConnectionState.CONFLICT: AlertKind.CONFLICT}
 
 
@@ -180,6 +183,8 @@ def session_troubles(sessions: Collection[TenantSession]) -> Iterable[Trouble]:
         elif state is ConnectionState.PAUSED:
             if session.reason == ISOLATED:
                 yield Trouble(AlertKind.CRASH_LOOP, subject)
+            elif session.paired and session.reason != PAUSED_REASON:  # who doesn't pay is told of that otherwise
+                yield Trouble(AlertKind.PAUSED, subject, session.reason or "")
         elif session.paired and session.desired_state is DesiredState.RUNNING:
             yield Trouble(AlertKind.LOST, subject, session.reason or "")
 

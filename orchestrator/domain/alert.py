@@ -13,6 +13,8 @@ class AlertKind(StrEnum):
     """A linked session that should run is not connected."""
     QUARANTINED = "quarantined"
     CONFLICT = "conflict"
+    PAUSED = "paused"
+    """WhatsApp blocked the account for a time, or multi-device is off; or the settings of a session can't be opened."""
     CRASH_LOOP = "crash_loop"
     DATABASE = "database"
     JOURNAL = "journal"

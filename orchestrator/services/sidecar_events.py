@@ -20,6 +20,9 @@ from orchestrator.store.sessions import SessionStore
 
 log = structlog.get_logger(__name__)
 
+#: Alerts by WhatsApp's code, of connections that nobody but a person, or time, can bring back.
+_PAUSED_BY_WHATSAPP: Mapping[object, str] = {402: "banned", 411: "multi_device_off"}
+
 
 class SidecarEvents:
     def __init__(
@@ -93,8 +96,11 @@ class SidecarEvents:
         self._supervision.wanted.set()  # the next round records it
         if state is ConnectionState.OPEN:
             self._on_open(lease.session_ref)
-        if state is ConnectionState.CONFLICT:
-            self._publish(lease, "session.alert", {"alert": "conflict", "reason": reason})
+        alert = "conflict" if state is ConnectionState.CONFLICT else None
+        if state is ConnectionState.PAUSED:
+            alert = _PAUSED_BY_WHATSAPP.get(data.get("code"))
+        if alert is not None:
+            self._publish(lease, "session.alert", {"alert": alert, "reason": reason})
 
     async def _qr(self, lease: Lease, data: Mapping[str, Any]) -> None:
         qr = Qr.until(data["qr"], data["expires_at"], rotated=bool(data.get("rotated")))

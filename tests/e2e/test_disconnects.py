@@ -224,6 +224,7 @@ async def test_402_a_ban_is_waited_for(line: Line) -> None:
     await line.fail("refuse_login", reason=402, expire=2)
     await line.kick("tcp_drop")
     assert "blocked the account until" in (await line.comes_to("paused"))["reason"]
+    assert "blocked the account until" in (await line.alert("banned"))["reason"]
     await line.is_open_again()
 
 
@@ -250,6 +251,7 @@ async def test_405_again_waits_long_and_touches_nothing(line: Line) -> None:
 async def test_411_without_multi_device_it_stops_until_somebody_switched_it_on(line: Line) -> None:
     await line.kick("downgrade")
     assert "Multi-device is off" in (await line.comes_to("paused"))["reason"]
+    assert "Multi-device is off" in (await line.alert("multi_device_off"))["reason"]
     await line.starts()
     await line.is_open_again()
 

@@ -105,3 +105,21 @@ async def test_a_stale_epochs_verification_counts_for_nothing(api: PublicApi) ->
     data = {"keys": 1, "repaired": {"creds": True, "keys": 1}}
     await api.services.sidecar_events.handle(lease.session_ref, lease.epoch - 1, "session.verified", data)
     assert await shown_verification(api) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "alert"),
+    [("paused", 402, "banned"), ("paused", 411, "multi_device_off"), ("conflict", 440, "conflict")],
+)
+async def test_what_only_a_person_or_time_can_mend_is_told(api: PublicApi, state: str, code: int, alert: str) -> None:
+    async with listening(api) as heard:
+        await report(api, "connection.state", state=state, code=code, reason="WhatsApp said so.")
+        told = await heard.wait_for("session.alert")
+        assert (told["alert"], told["reason"]) == (alert, "WhatsApp said so.")
+
+
+async def test_what_passes_by_itself_is_no_alert(api: PublicApi) -> None:
+    async with listening(api) as heard:
+        await report(api, "connection.state", state="waiting_retry", code=503, reason="WhatsApp ended the connection.")
+        await report(api, "connection.state", state="paused", reason="The subscription has ended.")
+        assert "session.alert" not in await everything(api, heard)

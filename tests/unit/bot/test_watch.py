@@ -9,6 +9,7 @@ from orchestrator.domain.alert import Alert, AlertKind, Trouble
 from orchestrator.domain.crash_suspects import ISOLATED
 from orchestrator.domain.language import Language
 from orchestrator.domain.session import ConnectionState, DesiredState
+from orchestrator.domain.subscription import PAUSED_REASON
 from orchestrator.wire import overview as wire
 
 
@@ -39,7 +40,9 @@ def session(state: ConnectionState, **more: object) -> wire.TenantSession:
         (session(ConnectionState.QUARANTINED), AlertKind.QUARANTINED),
         (session(ConnectionState.CONFLICT), AlertKind.CONFLICT),
         (session(ConnectionState.PAUSED, reason=ISOLATED), AlertKind.CRASH_LOOP),
-        (session(ConnectionState.PAUSED, reason="The subscription has ended."), None),
+        (session(ConnectionState.PAUSED, reason=PAUSED_REASON), None),
+        (session(ConnectionState.PAUSED, reason="WhatsApp blocked the account."), AlertKind.PAUSED),
+        (session(ConnectionState.PAUSED, reason="WhatsApp blocked the account.", paired=False), None),
         (session(ConnectionState.WAITING_RETRY), AlertKind.LOST),
         (session(ConnectionState.STARTING, paired=False), None),
         (session(ConnectionState.STARTING, desired_state=DesiredState.STOPPED), None),
