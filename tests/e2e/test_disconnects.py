@@ -1,6 +1,6 @@
 """Every row of the disconnect policy (ARCHITECTURE, section 6) on the whole product, played by the fake WhatsApp.
 
-The row "440, lease lost" needs a second replica: see test_two_replicas.py.
+The row "440, lease lost" needs a second replica: test_two_replicas.py has it, by that name.
 """
 
 import itertools

@@ -126,6 +126,45 @@ async def test_two_replicas_share_answer_for_one_another_and_take_over(
         assert await a.terminate() == 0
 
 
+@pytest.mark.timeout(180)
+async def test_440_with_the_lease_lost_it_stops_and_leaves_the_connection_to_the_new_owner(
+    short_path: Path, environ: dict[str, str], whatsapp: FakeWhatsApp
+) -> None:
+    environ["REBALANCE_AFTER_SECONDS"] = "3600"  # so that nothing is given back by itself
+    async with replica(short_path, "old", environ) as old:
+        await old.pair("loja-1", PHONES["loja-1"], whatsapp)
+        async with replica(short_path, "new", environ) as new:
+            before, frozen = await whatsapp.counts(), whole_tree(old)
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)
+
+            async def taken_over() -> bool:
+                return await opened(new) == 1
+
+            await eventually(taken_over, 60, "the session to be open at its new owner")
+            opened_at = (await new.session("loja-1"))["last_open_at"]
+            for pid in frozen:  # what it finds first is WhatsApp's 440
+                os.kill(pid, signal.SIGCONT)
+            await old.ready()
+
+            async def stopped() -> bool:
+                return await old.sidecar_sessions() == []
+
+            await eventually(stopped, 30, "the old owner to let go of the session")
+            async with listening(new) as heard:
+                contact = await whatsapp.contact()
+                assert (await old.send("loja-1", contact, "through the old owner")).status == 201
+                await whatsapp.send(contact, PHONES["loja-1"], "to the new owner")
+                await heard.wait_for("message.received", text="to the new owner")
+            after = await whatsapp.counts()
+            assert {name: after[name] - before[name] for name in ("logins", "evictions", "registrations")} == {
+                "logins": 1,
+                "evictions": 1,  # of the frozen one, by the new owner; nobody took it back
+                "registrations": 0,
+            }
+            assert (await new.session("loja-1"))["last_open_at"] == opened_at
+
+
 @pytest.mark.timeout(120)
 async def test_a_session_that_is_created_at_one_replica_is_paired_through_the_other(
     short_path: Path, environ: dict[str, str], whatsapp: FakeWhatsApp
