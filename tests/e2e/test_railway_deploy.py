@@ -62,8 +62,8 @@ async def stop_as_railway_does(old: Tree, drain_seconds: float) -> tuple[float, 
 
 async def deployed(
     whatsapp: FakeWhatsApp, old: Tree, new: Tree, drain_seconds: float, send_through: Callable[[Tree], None]
-) -> None:
-    """One deploy under traffic, told in a line."""
+) -> str:
+    """One deploy under traffic; what it cost, in a line."""
     seen = len((await whatsapp.call("GET", "/gaps"))["gaps"])
     before = {name: await old.session(name) for name in PHONES}
     for name in PHONES:
@@ -74,19 +74,23 @@ async def deployed(
         await new.open(name, after=before[name]["last_open_at"])
         assert (await new.session(name))["epoch"] == before[name]["epoch"] + 1  # it moved once, and to the new one
     gaps = sorted(int(gap["ms"]) for gap in (await whatsapp.call("GET", "/gaps"))["gaps"][seen:])
-    print(
-        f"drain {drain_seconds:g} s: {'ended by itself' if by_itself else 'was killed'} after {took:.1f} s; "
-        f"without a connection: {', '.join(f'{ms} ms' for ms in gaps)} (median {statistics.median(gaps):.0f} ms)"
-    )
     assert len(gaps) == len(PHONES)
     counts = await whatsapp.counts()
     assert (counts["registrations"], counts["evictions"], counts["simultaneous_sockets"]) == (len(PHONES), 0, 0)
     assert by_itself == (drain_seconds > 0)
+    return (
+        f"drain {drain_seconds:g} s: {'ended by itself' if by_itself else 'was killed'} after {took:.1f} s; "
+        f"without a connection: {', '.join(f'{ms} ms' for ms in gaps)} (median {statistics.median(gaps):.0f} ms)"
+    )
 
 
 @pytest.mark.timeout(240)
 async def test_deploys_under_traffic_and_a_restore_need_no_qr_code(
-    short_path: Path, postgres_server: str, database_url: str, whatsapp: FakeWhatsApp
+    short_path: Path,
+    postgres_server: str,
+    database_url: str,
+    whatsapp: FakeWhatsApp,
+    measured: Callable[[str], None],
 ) -> None:
     environ = {
         **whatsapp.environ,
@@ -100,7 +104,7 @@ async def test_deploys_under_traffic_and_a_restore_need_no_qr_code(
     (short_path / "copies").mkdir()
     async with collector() as traces:
         environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = traces.endpoint
-        await deploy_and_restore(short_path, postgres_server, whatsapp, environ)
+        await deploy_and_restore(short_path, postgres_server, whatsapp, environ, measured)
         spans = traces.spans
         sends = [
             s for s in spans if s.name == "POST /v1/sessions/{session_id}/messages" and s.service == "orchestrator"
@@ -115,7 +119,11 @@ async def test_deploys_under_traffic_and_a_restore_need_no_qr_code(
 
 
 async def deploy_and_restore(
-    short_path: Path, postgres_server: str, whatsapp: FakeWhatsApp, environ: dict[str, str]
+    short_path: Path,
+    postgres_server: str,
+    whatsapp: FakeWhatsApp,
+    environ: dict[str, str],
+    measured: Callable[[str], None],
 ) -> None:
     through: list[Tree] = []
 
@@ -131,11 +139,11 @@ async def deploy_and_restore(
         async with talk.going_on(send, RATE):
             await talk.accepts_more_than(5)
             second = await containers.enter_async_context(container(short_path, "second", environ))
-            await deployed(whatsapp, first, second, 60.0, through.append)
+            measured(await deployed(whatsapp, first, second, 60.0, through.append))
             shutil.rmtree(short_path / "first")
             await talk.accepts_more_than(len(talk.accepted) + 5)
             third = await containers.enter_async_context(container(short_path, "third", environ))
-            await deployed(whatsapp, second, third, 0.0, through.append)
+            measured(await deployed(whatsapp, second, third, 0.0, through.append))
             shutil.rmtree(short_path / "second")
             await talk.accepts_more_than(len(talk.accepted) + 5)
         await settled(whatsapp, talk)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -88,7 +88,7 @@ def whole_tree(product: Tree) -> list[int]:
 
 @pytest.mark.timeout(240)
 async def test_two_replicas_share_answer_for_one_another_and_take_over(
-    short_path: Path, environ: dict[str, str], whatsapp: FakeWhatsApp
+    short_path: Path, environ: dict[str, str], whatsapp: FakeWhatsApp, measured: Callable[[str], None]
 ) -> None:
     async with replica(short_path, "a", environ) as a:
         for session_id, phone in PHONES.items():
@@ -109,7 +109,7 @@ async def test_two_replicas_share_answer_for_one_another_and_take_over(
 
             since = time.monotonic()
             await eventually(taken_over, 60, "the sessions of the frozen replica to be open elsewhere")
-            print(f"taken over {time.monotonic() - since:.1f} s after SIGSTOP, the TTL is {TTL_SECONDS} s")
+            measured(f"taken over {time.monotonic() - since:.1f} s after SIGSTOP, the TTL is {TTL_SECONDS} s")
             for pid in frozen:
                 os.kill(pid, signal.SIGCONT)
             await b.ready()
@@ -120,7 +120,7 @@ async def test_two_replicas_share_answer_for_one_another_and_take_over(
             since = time.monotonic()
             b.kill_everything()
             await eventually(taken_over, 60, "the sessions of the killed replica to be open elsewhere")
-            print(f"taken over {time.monotonic() - since:.1f} s after SIGKILL, the TTL is {TTL_SECONDS} s")
+            measured(f"taken over {time.monotonic() - since:.1f} s after SIGKILL, the TTL is {TTL_SECONDS} s")
         counts = await whatsapp.counts()
         assert counts["registrations"] == len(PHONES)
         assert await a.terminate() == 0
