@@ -172,9 +172,9 @@ $(PYTHON_DEV): requirements-dev.lock $(VENV_MADE)
 .PHONY: node-here
 node-here:
 	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
-		echo "Node.js 20 or newer with npm is needed and isn't on PATH; install it and start again."; exit 1; fi
-	@if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; then \
-		echo "Node.js 20 or newer is needed, but node is $$(node --version); install a newer one and start again."; exit 1; fi
+		echo "Node.js 20.18.1 or newer with npm is needed and isn't on PATH; install it and start again."; exit 1; fi
+	@if ! node -e 'process.exit(process.versions.node.localeCompare("20.18.1", undefined, { numeric: true }) < 0 ? 1 : 0)'; then \
+		echo "Node.js 20.18.1 or newer is needed, but node is $$(node --version); install a newer one and start again."; exit 1; fi
 
 $(NODE_RUN): $(SIDECAR)/package-lock.json $(SIDECAR)/package.json | node-here
 	@if [ -e $(NODE_DEV) ]; then $(MAKE) $(NODE_DEV); else \

@@ -60,10 +60,6 @@ def _kept(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
         findings.append((fail if lost else ok)("database", "database_embedded_lost" if lost else "database_embedded", folder=settings.data_dir))  # fmt: skip
     keys = len(settings.session_encryption_keys)
     findings.append(ok("encryption", "keys_set", number=keys) if keys else warn("encryption", "keys_unset"))
-    hours, target = settings.backup_schedule_hours, settings.backup_target
-    findings.append(
-        warn("backup", "backup_unset") if hours is None else ok("backup", "backup_set", hours=hours, target=target)
-    )
     return findings
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from orchestrator.config import Settings
 from orchestrator.doctor.finding import Finding, fail, ok, warn
+from orchestrator.launcher import LaunchError
 from orchestrator.launcher.machine import machine, shards_for
-from orchestrator.launcher.programs import SIDECAR
+from orchestrator.launcher.programs import OLDEST_NODE, SIDECAR
+from orchestrator.launcher.up import shard_places
 
-_OLDEST_NODE = (20, 15)
 _SLOW_FSYNC_MS = 20.0
 _ROUNDS = 15
 _MIB = 1024 * 1024
@@ -41,9 +42,17 @@ def examine(settings: Settings, sessions: int) -> list[Finding]:
 
 
 def ports(settings: Settings) -> list[Finding]:
-    return [
-        _port("PORT", settings.host, settings.port, "/healthz"),
-        _port("SIDECAR_PORT", "127.0.0.1", settings.sidecar_port, "/health"),
+    """That of the API, of the metrics if they have one, and of each sidecar."""
+    found = [_port("PORT", settings.host, settings.port, "/healthz")]
+    if settings.metrics_port is not None:
+        found.append(_port("METRICS_PORT", settings.host, settings.metrics_port, "/metrics"))
+    try:
+        shards = shard_places(settings)
+    except LaunchError as error:
+        return [*found, fail("port.sidecar_port", "setting_refused", problem=str(error))]
+    return found + [
+        _port("SIDECAR_PORT" if not one.number else f"SIDECAR_PORT + {one.number}", "127.0.0.1", one.port, "/health")
+        for one in shards
     ]
 
 
@@ -51,7 +60,8 @@ def serves(port: int, path: str = "/healthz") -> bool:
     """Whether a part of this service answers there; the sidecar does so with a refusal, because it wants its token."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=3) as answer:
-            return b'"status"' in answer.read(200)
+            said = answer.read(200)
+            return b'"status"' in said or b"# HELP" in said
     except urllib.error.HTTPError as error:
         return b'"unauthorized"' in error.read(300)
     except OSError:
@@ -59,7 +69,7 @@ def serves(port: int, path: str = "/healthz") -> bool:
 
 
 def _port(name: str, host: str | None, port: int, path: str) -> Finding:
-    check = f"port.{name.lower()}"
+    check = f"port.{name.lower().replace(' + ', '_')}"
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
             0
@@ -79,19 +89,22 @@ def _port(name: str, host: str | None, port: int, path: str) -> Finding:
 def node(sidecar: Path = SIDECAR) -> list[Finding]:
     program = shutil.which("node")
     if program is None:
-        found = fail("node", "node_missing")
+        found = fail("node", "node_missing", oldest=OLDEST_NODE)
     else:
         answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=20)
         shown = answer.stdout.strip().removeprefix("v")
-        numbers = tuple(int(part) for part in shown.split(".")[:2] if part.isdigit())
         found = (
             ok("node", "node_found", version=shown)
-            if numbers >= _OLDEST_NODE
-            else fail("node", "node_old", version=shown)
+            if _numbers(shown) >= _numbers(OLDEST_NODE)
+            else fail("node", "node_old", version=shown, oldest=OLDEST_NODE)
         )
     packages = sidecar.parents[1] / "node_modules" / "@whiskeysockets" / "baileys" / "package.json"
     here = packages.is_file()
     return [found, ok("node.packages", "packages_here") if here else fail("node.packages", "packages_missing")]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def disk(folder: Path, journal_mib: int) -> list[Finding]:

@@ -1,15 +1,19 @@
-"""What is outside: Telegram, Mercado Pago, our own public address, WhatsApp."""
+"""What is outside: Telegram, Mercado Pago, our own public address, WhatsApp, where backups go."""
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import aiohttp
 
 from orchestrator.config import Settings
 from orchestrator.doctor.finding import Finding, fail, ok, warn
 from orchestrator.doctor.machine import serves
+from orchestrator.domain.errors import BackupRefused
+from orchestrator.transfer.backup_places import place
 
 _MERCADOPAGO_API_URL = "https://api.mercadopago.com"
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
@@ -22,8 +26,30 @@ async def examine(settings: Settings) -> list[Finding]:
             payments(http, settings),
             public_address(http, settings),
             whatsapp(settings.whatsapp_web_url),
+            backups(http, settings),
         )
     return [finding for findings in found for finding in findings]
+
+
+async def backups(http: aiohttp.ClientSession, settings: Settings) -> list[Finding]:
+    """Whether copies of the database are made, and can be kept where they should be: one is, for a moment."""
+    hours, target = settings.backup_schedule_hours, settings.backup_target
+    if hours is None or target is None:
+        return [warn("backup", "backup_unset")]
+    name = f"doctor-{uuid4().hex}"
+    try:
+        where = place(target, settings.s3_access, http)
+        await where.names()
+        await where.write(name, _a_few_bytes())
+        await where.remove(name)
+    except (BackupRefused, *_FAILURES) as error:
+        reason = error.message if isinstance(error, BackupRefused) else _reason(error)
+        return [fail("backup", "backup_refused", target=target, reason=reason)]
+    return [ok("backup", "backup_set", hours=hours, target=target)]
+
+
+async def _a_few_bytes() -> AsyncIterator[bytes]:
+    yield b"orchestrator doctor was here"
 
 
 async def telegram(http: aiohttp.ClientSession, settings: Settings) -> list[Finding]:

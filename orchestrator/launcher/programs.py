@@ -13,6 +13,8 @@ from orchestrator.launcher import LaunchError
 from orchestrator.launcher.embedded_postgres import STOP_SECONDS, EmbeddedPostgres, clean_environment
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
+#: As baileys-server/package.json says.
+OLDEST_NODE: Final = "20.18.1"
 SIDECAR: Final = CHECKOUT / "baileys-server" / "src" / "main.js"
 
 # The parts of the tree; supervisord starts from low to high and stops from high to low, waiting for each.
@@ -98,7 +100,7 @@ def programs(
     python = [sys.executable, "-m", "orchestrator"]
     node = shutil.which("node")
     if node is None:
-        raise LaunchError("Node.js isn't on PATH; install Node.js 20.18.1 or newer and start again.")
+        raise LaunchError(f"Node.js isn't on PATH; install Node.js {OLDEST_NODE} or newer and start again.")
     if not (SIDECAR.parents[1] / "node_modules").is_dir():
         raise LaunchError("The sidecar's packages aren't installed; run `make install`, or `npm ci` in baileys-server.")
     parts = [
@@ -140,7 +142,9 @@ def programs(
 
 def _sidecar(shard: ShardPlace, node: str) -> Program:
     own = [f"SIDECAR_PORT={shard.port}", f"JOURNAL_DIR={shard.journal}", f"JOURNAL_MAX_MIB={shard.journal_max_mib}"]
-    command = without_secrets([*own, node, str(SIDECAR)], but=("INTERNAL_TOKEN", "JOURNAL_KEYS"))
+    command = without_secrets(
+        [*own, node, str(SIDECAR)], but=("INTERNAL_TOKEN", "JOURNAL_KEYS", "OTEL_EXPORTER_OTLP_HEADERS")
+    )
     return Program(sidecar_program(shard.number), command, SIDECAR_PRIORITY)
 
 

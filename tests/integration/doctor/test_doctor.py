@@ -1,5 +1,6 @@
 """The doctor on a real PostgreSQL, with Telegram, Mercado Pago and a pooler on loopback."""
 
+import asyncio
 import json
 import re
 import socket
@@ -19,8 +20,11 @@ from orchestrator import cli
 from orchestrator.config import Settings
 from orchestrator.doctor import database, machine, outside
 from orchestrator.doctor.finding import Finding, Verdict
+from orchestrator.domain.language import Language
+from orchestrator.launcher.programs import CHECKOUT, OLDEST_NODE, SIDECAR
 from orchestrator.store.database import Database
 from tests.support.processes import free_port
+from tests.support.s3 import fake_s3
 from tests.support.serving import serving_leases
 from tests.support.transaction_pooler import transaction_pooler
 
@@ -193,12 +197,62 @@ async def test_the_public_address_is_tried_when_the_service_runs(
             assert verdicts(await outside.public_address(http, settings)) == {"public_url": expected}
         absent = Settings(port=free_port(), public_url=ours)
         assert verdicts(await outside.public_address(http, absent)) == {"public_url": (WARN, "public_not_yet")}
-        found = verdicts(machine.ports(Settings(port=served.port, sidecar_port=free_port())))
+        found = verdicts(machine.ports(Settings(port=served.port, sidecar_port=free_port(), sidecar_shards=1)))
         assert found == {"port.port": (OK, "port_ours"), "port.sidecar_port": (OK, "port_free")}
     assert verdicts(await outside.whatsapp(f"ws://127.0.0.1:{free_port()}/ws")) == {
         "whatsapp": (FAIL, "whatsapp_unreachable")
     }
     assert verdicts(await outside.whatsapp(api.replace("http", "ws"))) == {"whatsapp": (OK, "whatsapp_reached")}
+
+
+def test_the_port_of_each_sidecar_and_of_the_metrics_is_tried() -> None:
+    with socket.socket() as strange:
+        strange.bind(("127.0.0.1", 0))
+        strange.listen()
+        taken = strange.getsockname()[1]
+        two = Settings(port=free_port(), host="127.0.0.1", sidecar_port=taken - 1, sidecar_shards=2)
+        assert verdicts(machine.ports(two))["port.sidecar_port_1"] == (FAIL, "port_taken")
+        metrics = Settings(port=free_port(), host="127.0.0.1", sidecar_port=free_port(), metrics_port=taken)
+        assert verdicts(machine.ports(metrics))["port.metrics_port"] == (FAIL, "port_taken")
+    port = free_port()
+    within = Settings(port=port, sidecar_port=port - 1, sidecar_shards=2)
+    assert verdicts(machine.ports(within))["port.sidecar_port"] == (FAIL, "setting_refused")
+
+
+def test_the_oldest_node_is_the_one_that_the_sidecar_s_package_asks_for() -> None:
+    package = json.loads((SIDECAR.parents[1] / "package.json").read_text())
+    assert package["engines"]["node"] == f">={OLDEST_NODE}"
+    makefile = (CHECKOUT / "Makefile").read_text()
+    assert set(re.findall(r"\b20\.\d+\.\d+\b", makefile)) == {OLDEST_NODE}
+
+
+def test_an_old_node_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = tmp_path / "node"
+    node.write_text("#!/bin/sh\necho v20.18.0\n")
+    node.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finding = machine.node()[0]
+    assert (finding.verdict, finding.text) == (FAIL, "node_old")
+    assert OLDEST_NODE in finding.sentence(Language.PT_BR)
+
+
+async def test_where_backups_go_is_tried(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    assert verdicts(await outside.backups(http, Settings())) == {"backup": (WARN, "backup_unset")}
+    folder = Settings(backup_schedule_hours=24.0, backup_target=str(tmp_path))
+    assert verdicts(await outside.backups(http, folder)) == {"backup": (OK, "backup_set")}
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == []
+    nowhere = Settings(backup_schedule_hours=24.0, backup_target=str(tmp_path / "absent"))
+    assert verdicts(await outside.backups(http, nowhere)) == {"backup": (FAIL, "backup_refused")}
+    async with fake_s3() as storage:
+        access = Settings.from_environment(storage.environ).s3_access
+        assert access is not None
+        bucket = Settings(backup_schedule_hours=24.0, backup_target=f"s3://{storage.bucket}/shop", s3_access=access)
+        assert verdicts(await outside.backups(http, bucket)) == {"backup": (OK, "backup_set")}
+        assert storage.objects == {}
+        wrong = replace(bucket, s3_access=replace(access, secret_key="wrong"))
+        (finding,) = await outside.backups(http, wrong)
+        assert (finding.verdict, finding.text) == (FAIL, "backup_refused")
+        assert access.secret_key not in str(finding)
 
 
 def test_ports_node_disk_and_memory(tmp_path: Path) -> None:

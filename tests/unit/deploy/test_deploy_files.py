@@ -124,3 +124,12 @@ def test_licences_are_said() -> None:
     assert text("LICENSE").startswith("MIT License")
     assert "GPL-3.0" in text("README.md")
     assert "GPL-3.0" in text("README.pt-BR.md")
+
+
+def test_each_alert_has_a_row_that_says_what_to_do() -> None:
+    rules = yaml.safe_load(text("deploy/prometheus/alerts.yml"))
+    named = [rule["alert"] for group in rules["groups"] for rule in group["rules"]]
+    table = text("docs/operations.md").partition("## When an alert comes")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| ")][1:]
+    explained = [name.strip() for row in rows for name in row.split(",")]
+    assert sorted(explained) == sorted(named)

@@ -91,6 +91,12 @@ def test_secrets_are_gone_when_the_command_runs(monkeypatch: pytest.MonkeyPatch)
     assert subprocess.check_output(without_secrets(show, but=("INTERNAL_TOKEN",)), text=True).strip() == "None needed"
 
 
+def test_a_sidecar_sees_its_own_secrets_and_the_collector_s_key_only() -> None:
+    command = programs(None, SHARDS)[-1].command
+    removed = {command[i + 1] for i, word in enumerate(command) if word == "-u"}
+    assert set(SECRET_VARIABLES) - removed == {"INTERNAL_TOKEN", "JOURNAL_KEYS", "OTEL_EXPORTER_OTLP_HEADERS"}
+
+
 def test_the_bot_and_its_listener_are_there_when_they_are_wanted_and_see_the_bot_s_secrets_only() -> None:
     parts = {part.name: part for part in programs(None, SHARDS, bot=True, alerts=True)}
     assert list(parts) == ["process-watcher", "alert-listener", "orchestrator", "baileys", "baileys-1", "bot"]
