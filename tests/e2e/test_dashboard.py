@@ -10,19 +10,14 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.support.browser import DESKTOP, PHONE, chromium, picture
+from tests.support.browser import DESKTOP, PHONE, check_access, chromium, logged_in, new_page, picture
 from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
 from tests.support.postgres import migrated_database, short_folder
-from tests.support.tree import PROJECT, Tree, tree
+from tests.support.tree import Tree, tree
 
 # One tree and one browser serve all of these tests, which follow one another: the session of the first is there in the others.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
-#: Milliseconds.
-PATIENCE = 30_000
-expect.set_options(timeout=PATIENCE)
-
-AXE = (PROJECT / "baileys-server" / "node_modules" / "axe-core" / "axe.min.js").read_text()
 SESSION = "/tenants/operator/sessions/loja-centro"
 
 
@@ -57,46 +52,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def desk(product: Tree, browser: Browser) -> Page:
     """The admin's, logged in with the token."""
-    page = await new_page(product, browser, DESKTOP, "en-GB")
-    await page.goto("/")
-    await expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
-    await check_access(page)
-    await page.get_by_label("Token").fill(product.token)
-    await page.get_by_role("button", name="Log in").click()
-    await expect(page.get_by_role("heading", level=1)).to_have_text("Sessions")
-    return page
-
-
-async def new_page(
-    product: Tree, browser: Browser, viewport: dict[str, int], locale: str, scheme: str = "light"
-) -> Page:
-    """A page of a browser of its own, in which no script or style may fail."""
-    options: dict[str, Any] = {"viewport": viewport, "locale": locale, "color_scheme": scheme}
-    context = await browser.new_context(base_url=f"http://127.0.0.1:{product.port}", **options)
-    page = await context.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.on("pageerror", lambda error: pytest.fail(f"the page's script failed: {error}"))
-    page.on("console", lambda message: _no_refusal(message.text))
-    return page
-
-
-def _no_refusal(text: str) -> None:
-    assert "Content Security Policy" not in text, text
-
-
-async def check_access(page: Page) -> None:
-    """Nothing keeps people with a screen reader, a keyboard or weak eyes out, as far as axe sees."""
-    await page.evaluate(AXE)
-    found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    told = [
-        f"{one['impact']}: {one['id']}: {node['html'][:200]} {node['failureSummary']}"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
-    assert told == [], page.url
-    too_wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert too_wide <= 0, f"{page.url} is wider than the window"
+    return await logged_in(await new_page(browser, product.port, DESKTOP, "en-GB"), product.token)
 
 
 def state(page: Page) -> Any:
@@ -208,7 +164,7 @@ async def test_every_page_is_open_to_everybody_on_a_desktop_and_on_a_phone_in_bo
         await desk.goto(path)
         assert desk.url.endswith(path)
         await check_access(desk)
-    phone = await new_page(product, browser, PHONE, "pt-BR", "dark")
+    phone = await new_page(browser, product.port, PHONE, "pt-BR", "dark")
     (login,) = [cookie for cookie in await desk.context.cookies() if cookie.get("name") == "login"]
     await phone.context.add_cookies([{"name": "login", "value": login["value"], "domain": "127.0.0.1", "path": "/"}])
     for path in paths:
