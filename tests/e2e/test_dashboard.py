@@ -55,12 +55,21 @@ async def desk(product: Tree, browser: Browser) -> Page:
     return await logged_in(await new_page(browser, product.port, DESKTOP, "en-GB"), product.token)
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def phone(product: Tree, browser: Browser, desk: Page) -> Page:
+    """The same person's, at night, in Portuguese."""
+    page = await new_page(browser, product.port, PHONE, "pt-BR", "dark")
+    (login,) = [cookie for cookie in await desk.context.cookies() if cookie.get("name") == "login"]
+    await page.context.add_cookies([{"name": "login", "value": login["value"], "domain": "127.0.0.1", "path": "/"}])
+    return page
+
+
 def state(page: Page) -> Any:
     return page.locator("#live-state .state").first
 
 
 async def test_a_session_is_added_linked_and_seen_open_without_a_reload(
-    product: Tree, whatsapp: FakeWhatsApp, desk: Page
+    product: Tree, whatsapp: FakeWhatsApp, desk: Page, phone: Page
 ) -> None:
     await desk.get_by_label("Name of the session").fill("loja-centro")
     await desk.get_by_role("button", name="Create").click()
@@ -71,6 +80,9 @@ async def test_a_session_is_added_linked_and_seen_open_without_a_reload(
     await expect(desk.get_by_text(re.compile(r"Counts for \d+ s"))).to_be_visible()
     await check_access(desk)
     await picture(desk, "dashboard-qr-desktop")
+    await phone.goto(SESSION)
+    await expect(phone.get_by_role("img", name="Código QR")).to_be_visible()
+    await check_access(phone)
     before = await qr.get_attribute("src")
 
     # WhatsApp takes the code back: the page shows the next one by itself, and says so.
@@ -82,27 +94,30 @@ async def test_a_session_is_added_linked_and_seen_open_without_a_reload(
     shown = await product.call("GET", "/v1/sessions/loja-centro/qr")
     await whatsapp.scan(shown.json["qr"], "5511900002001")
     await expect(state(desk)).to_have_text("connected")
+    await expect(state(phone)).to_have_text("conectado")
     await expect(qr).to_have_count(0)
     await expect(desk.locator("#live-state")).to_contain_text("+5511900002001")
     assert await desk.evaluate("window.sameDocument")
 
 
-async def test_a_killed_sidecar_is_seen_to_come_back_without_a_reload(product: Tree, desk: Page) -> None:
-    await desk.goto(SESSION)
-    await expect(state(desk)).to_have_text("connected")
-    await desk.evaluate(
-        """() => {
-            window.seen = []
-            new MutationObserver(() => {
-                window.seen.push(document.querySelector('#live-state .state').textContent)
-            }).observe(document.querySelector('main'), { childList: true, subtree: true })
-        }"""
-    )
+async def test_a_killed_sidecar_is_seen_to_come_back_without_a_reload(product: Tree, desk: Page, phone: Page) -> None:
+    for page in (desk, phone):
+        await page.goto(SESSION)
+        await expect(state(page)).to_have_text(re.compile("connected|conectado"))
+        await page.evaluate(
+            """() => {
+                window.seen = []
+                new MutationObserver(() => {
+                    window.seen.push(document.querySelector('#live-state .state').textContent)
+                }).observe(document.querySelector('main'), { childList: true, subtree: true })
+            }"""
+        )
     opened = (await product.session("loja-centro"))["last_open_at"]
     await product.kill("baileys")
     await product.open("loja-centro", after=opened)
-    await expect(state(desk)).to_have_text("connected")
-    await desk.wait_for_function("window.seen.some(said => said !== 'connected')")
+    for page, connected in ((desk, "connected"), (phone, "conectado")):
+        await expect(state(page)).to_have_text(connected)
+        await page.wait_for_function(f"window.seen.some(said => said !== '{connected}')")
     assert (await product.session("loja-centro"))["jid"].startswith("5511900002001")
 
 
@@ -130,7 +145,7 @@ async def test_a_search_narrows_the_list_while_it_is_typed(product: Tree, desk: 
 
 
 async def test_every_page_is_open_to_everybody_on_a_desktop_and_on_a_phone_in_both_languages(
-    product: Tree, database: str, browser: Browser, desk: Page
+    product: Tree, database: str, desk: Page, phone: Page
 ) -> None:
     await _fill(product)
     _a_week_passed(database)
@@ -164,9 +179,6 @@ async def test_every_page_is_open_to_everybody_on_a_desktop_and_on_a_phone_in_bo
         await desk.goto(path)
         assert desk.url.endswith(path)
         await check_access(desk)
-    phone = await new_page(browser, product.port, PHONE, "pt-BR", "dark")
-    (login,) = [cookie for cookie in await desk.context.cookies() if cookie.get("name") == "login"]
-    await phone.context.add_cookies([{"name": "login", "value": login["value"], "domain": "127.0.0.1", "path": "/"}])
     for path in paths:
         await phone.goto(path)
         assert phone.url.endswith(path)
