@@ -17,6 +17,7 @@ import msgspec
 from orchestrator.domain.errors import ReplicaUnreachable
 from orchestrator.domain.event import Event
 from orchestrator.domain.replica import Replica
+from orchestrator.telemetry.tracing import client_span
 
 #: Says that a request was forwarded already, so that it never goes round in a circle.
 FORWARDED_HEADER = "X-Forwarded-By-Replica"
@@ -97,20 +98,23 @@ class PeerClient:
         if replica.peer_token is not None:
             headers[PEER_TOKEN_HEADER] = replica.peer_token
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=call.seconds)
-        asked = self._http.request(
-            call.method,
-            f"{replica.address}{call.path_and_query}",
-            headers=headers,
-            data=(io.BytesIO(call.body) if call.body else None) if isinstance(call.body, bytes) else call.body,
-            timeout=timeout,
-            allow_redirects=False,
-        )
-        try:
-            response = await asked
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            raise ReplicaUnreachable from None
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ReplicaUnreachable from error
+        with client_span(f"replica {call.method}", **{"replica.id": replica.replica_id}) as span:
+            asked = self._http.request(
+                call.method,
+                f"{replica.address}{call.path_and_query}",
+                headers={name: value for name, value in headers.items() if name.lower() not in span.headers}
+                | dict(span.headers),
+                data=(io.BytesIO(call.body) if call.body else None) if isinstance(call.body, bytes) else call.body,
+                timeout=timeout,
+                allow_redirects=False,
+            )
+            try:
+                response = await asked
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+                raise ReplicaUnreachable from None
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise ReplicaUnreachable from error
+            span.note("http.response.status_code", response.status)
         async with response:
             yield Reply(response.status, _passed_on(response.headers), response.content_length, _chunks(response))
 

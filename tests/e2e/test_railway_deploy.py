@@ -68,6 +68,7 @@ async def deployed(
     before = {name: await old.session(name) for name in PHONES}
     for name in PHONES:
         assert (await new.session(name))["connection_state"] == "open"  # asked at the new one, open at the old one
+        assert (await new.call("GET", f"/v1/sessions/{name}/profile")).status == 200  # answered by the old one
     send_through(new)  # the host's proxy sends requests to the new one from now on
     took, by_itself = await stop_as_railway_does(old, drain_seconds)
     for name in PHONES:
@@ -109,11 +110,14 @@ async def test_deploys_under_traffic_and_a_restore_need_no_qr_code(
         sends = [
             s for s in spans if s.name == "POST /v1/sessions/{session_id}/messages" and s.service == "orchestrator"
         ]
-        calls = [call for send in sends for call in traces.children_of(send)]
+        calls = [call for send in sends for call in traces.children_of(send) if call.name.startswith("sidecar")]
         served = [s for call in calls for s in traces.children_of(call)]
         print(f"{len(spans)} spans; of {len(sends)} sends {len(served)} have one of the sidecar below them")
         assert {s.service for s in served} == {"baileys-sidecar"}
         assert {s.name for s in served} == {"POST /v1/sessions/{ref}/messages"}
+        handed_on = [call for call in spans if call.name == "replica GET"]
+        answered = {(s.service, s.name) for call in handed_on for s in traces.children_of(call)}
+        assert answered == {("orchestrator", "GET /v1/sessions/{session_id}/profile")}
         assert all(send.attributes["request_id"] for send in sends)
         assert not any(s.name.startswith("sidecar GET") for s in spans)  # what the loops ask all the time is no trace
 
