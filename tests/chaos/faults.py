@@ -175,6 +175,11 @@ async def deploy(world: World, which: int, drain_seconds: float) -> None:
         finally:
             if drain_seconds and old.product is not None:
                 await _drain(old)
+                if (
+                    old.undrained
+                ):  # it could not reach PostgreSQL in time: started again on its disk, it brings it there
+                    await old.end()
+                    await old.start()
             await _is_drained(old)
             await old.end()
 
@@ -301,8 +306,7 @@ async def _is_drained(replica: Replica) -> None:
     async def drained() -> bool:
         return replica.product is None or not replica.undrained
 
-    with contextlib.suppress(AssertionError):
-        await eventually(drained, READY_SECONDS)
+    await eventually(drained, READY_SECONDS, "the journal to be in PostgreSQL")
 
 
 def _pid(replica: Replica, program: str) -> int:

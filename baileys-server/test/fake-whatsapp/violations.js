@@ -49,7 +49,10 @@ export class Violations {
     this.counts[kind]++
     if (!detail) return
     this.details.push({ kind, at: Date.now(), ...detail })
-    if (this.details.length > DETAILS_KEPT) this.details.shift()
+    if (this.details.length <= DETAILS_KEPT) return
+    // What merely happens makes room for what must not.
+    const event = this.details.findIndex(each => !VIOLATIONS.includes(/** @type {any} */ (each.kind)))
+    this.details.splice(Math.max(event, 0), 1)
   }
 }
 
