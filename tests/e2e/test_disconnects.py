@@ -248,6 +248,23 @@ async def test_405_again_waits_long_and_touches_nothing(line: Line) -> None:
     await line.is_open_again()
 
 
+async def test_hundreds_of_messages_whose_receipts_went_with_the_connection_are_taken_once(line: Line) -> None:
+    """As on a connection that is seconds late: far more than the plaintexts that are kept for it."""
+    contact, number = await line.whatsapp.contact(), 200
+    await line.fail("drop_receipts", times=number)
+    texts = [f"late {count}" for count in range(number)]
+    sent = [await line.whatsapp.send(contact, line.phone, text) for text in texts]
+    for text in texts:
+        await line.heard.wait_for("message.received", text=text)
+    await line.kick("tcp_drop")
+    await line.is_open_again()
+    assert (await line.whatsapp.idle(30, line.phone))["idle"]
+    status = {one["id"]: one["status"] for one in await line.whatsapp.messages("in", line.phone)}
+    assert {status[message_id] for message_id in sent} == {"receipted"}
+    told = [data["text"] for data in line.heard.of("message.received") if str(data.get("text")).startswith("late ")]
+    assert sorted(told) == sorted(texts)
+
+
 async def test_411_without_multi_device_it_stops_until_somebody_switched_it_on(line: Line) -> None:
     await line.kick("downgrade")
     assert "Multi-device is off" in (await line.comes_to("paused"))["reason"]

@@ -8,7 +8,9 @@ import { createHash } from 'node:crypto'
  * The same happens without a kill, when the socket drops between the two. So the plaintext is kept, and becomes durable
  * in the same transaction as the ratchet step that made it. The next socket, of this process or of the next, answers the
  * redelivery from there: once, and never the socket that decrypted it, so that replays stay impossible. The last
- * messages are enough, because the receipt follows within milliseconds.
+ * plaintexts are enough where the receipt follows within milliseconds. On a slow connection it follows hundreds of messages
+ * later; of those only the digests are kept, and what comes again is answered as an empty message: it is ours already, and
+ * all that WhatsApp waits for is the receipt.
  *
  * With it goes the message itself, as it will be delivered to people: once WhatsApp is told that it arrived, it is ours.
  *
@@ -19,11 +21,19 @@ import { createHash } from 'node:crypto'
 
 export const DECRYPTED_MESSAGE = 'decrypted-message'
 const KEPT_MESSAGES = 64
+/** So many messages before each of these are known by their digest. */
+const EARLIER_MESSAGES = 8
 const MAX_PLAINTEXT_BYTES = 64 * 1024
+/** Letters of a digest, in base64, that tell one message of a session from the others. */
+const NAME_LENGTH = 16
+/** A message without content, as Signal carries it: nothing, and one byte of padding. */
+const EMPTY = Uint8Array.of(1)
 
 export class DecryptedMessages {
-  /** @type {Map<string, {plaintext: Uint8Array, by: object | null}>} by digest of the ciphertext, oldest first; by: the socket, null for an earlier process */
+  /** @type {Map<string, {plaintext: Uint8Array, by: object | null}>} by name; by: the socket, null for an earlier process */
   #kept = new Map()
+  /** @type {string[][]} names by slot, newest first */
+  #slots = Array.from({ length: KEPT_MESSAGES }, () => [])
   #count = 0
   #keyStore
   #messageIn
@@ -34,10 +44,12 @@ export class DecryptedMessages {
     this.#messageIn = messageIn
   }
 
-  /** @param {{count: number, digest: string, plaintext: Uint8Array}[]} messages as they were stored */
+  /** @param {{count: number, digest: string, plaintext: Uint8Array, earlier?: string}[]} messages as they were stored */
   restore(messages) {
-    for (const { count, digest, plaintext } of messages.toSorted((a, b) => a.count - b.count)) {
-      this.#kept.set(digest, { plaintext, by: null })
+    for (const { count, digest, plaintext, earlier = '' } of messages) {
+      const names = [nameOf(digest), ...earlier.match(/.{16}/g) ?? []]
+      this.#slots[count % KEPT_MESSAGES] = names
+      for (const name of names) this.#kept.set(name, { plaintext: name === names[0] ? plaintext : EMPTY, by: null })
       this.#count = Math.max(this.#count, count + 1)
     }
   }
@@ -50,10 +62,10 @@ export class DecryptedMessages {
    */
   async decryptOnce(socket, ciphertext, decrypt) {
     const digest = createHash('sha256').update(ciphertext).digest('base64')
-    const known = this.#kept.get(digest)
+    const known = this.#kept.get(nameOf(digest))
     if (known && known.by !== socket) {
       known.by = socket
-      this.#stage({}, ciphertext, known.plaintext)
+      if (known.plaintext !== EMPTY) this.#stage({}, ciphertext, known.plaintext)
       return known.plaintext
     }
     const plaintext = await decrypt()
@@ -71,8 +83,22 @@ export class DecryptedMessages {
   /** @param {object} socket @param {string} digest @param {Uint8Array} plaintext */
   #keep(socket, digest, plaintext) {
     const count = this.#count++
-    this.#kept.set(digest, { plaintext, by: socket })
-    if (this.#kept.size > KEPT_MESSAGES) this.#kept.delete(/** @type {string} */ (this.#kept.keys().next().value))
-    return { [DECRYPTED_MESSAGE]: { [count % KEPT_MESSAGES]: { count, digest, plaintext } } }
+    const slot = count % KEPT_MESSAGES
+    const [before, ...earlier] = this.#slots[slot]
+    if (before !== undefined) {
+      earlier.unshift(before)
+      const known = this.#kept.get(before)
+      if (known) known.plaintext = EMPTY
+    }
+    for (const forgotten of earlier.splice(EARLIER_MESSAGES)) this.#kept.delete(forgotten)
+    const name = nameOf(digest)
+    this.#slots[slot] = [name, ...earlier]
+    this.#kept.set(name, { plaintext, by: socket })
+    return { [DECRYPTED_MESSAGE]: { [slot]: { count, digest, plaintext, earlier: earlier.join('') } } }
   }
+}
+
+/** @param {string} digest */
+function nameOf(digest) {
+  return digest.slice(0, NAME_LENGTH)
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { beforeEach, test } from 'node:test'
 import '../../src/silence-console.js'
-import { addTransactionCapability, Curve, DEFAULT_CONNECTION_CONFIG, initAuthCreds } from '@whiskeysockets/baileys'
+import { addTransactionCapability, Curve, DEFAULT_CONNECTION_CONFIG, initAuthCreds, unpadRandomMax16 } from '@whiskeysockets/baileys'
 import { DecryptedMessages } from '../../src/auth-state/decrypted-messages.js'
-import { decode } from '../../src/auth-state/codec.js'
+import { decode, encode } from '../../src/auth-state/codec.js'
 import { KeyStore } from '../../src/auth-state/key-store.js'
 import { WriteQueue } from '../../src/auth-state/write-queue.js'
 import { makeRatchetSafeSignalRepository } from '../../src/auth-state/ratchet-safe-signal.js'
@@ -282,9 +282,40 @@ test('a message whose receipt was lost with its socket is read again on the next
     assert.equal(await loja.decrypt(LID.ana, message), 'delivered twice')
     await assert.rejects(loja.decrypt(LID.ana, message))
   }
-  for (let n = 0; n < 64; n++) await loja.decrypt(LID.ana, await ana.encrypt(LID.loja, `${n}`))
-  loja.connect()
-  await assert.rejects(loja.decrypt(LID.ana, message))
+})
+
+test('a message whose receipt is hundreds of messages late is taken again as an empty one, by the next process too', async () => {
+  const decrypted = async n => {
+    const message = await ana.encrypt(LID.loja, `${n}`)
+    assert.equal(await loja.decrypt(LID.ana, message), `${n}`)
+    return message
+  }
+  const messages = []
+  for (let n = 0; n < 64 * 9; n++) messages.push(await decrypted(n))
+  await assert.rejects(loja.decrypt(LID.ana, messages[0])) // a replay on the same socket
+  for (const next of [() => loja.connect(), () => { loja = loja.killed() }]) {
+    next()
+    for (const [n, message] of messages.entries()) {
+      const text = await loja.decrypt(LID.ana, message)
+      assert.equal(text, n < 64 * 8 ? '\x01' : `${n}`)
+      if (n < 64 * 8) assert.equal(unpadRandomMax16(Buffer.from(text)).length, 0)
+    }
+    await assert.rejects(loja.decrypt(LID.ana, messages[0]))
+  }
+  for (let n = 0; n < 64; n++) await decrypted(n)
+  loja = loja.killed()
+  await assert.rejects(loja.decrypt(LID.ana, messages[0]))
+  assert.equal(await loja.decrypt(LID.ana, messages[64]), '\x01')
+})
+
+test('what an earlier version kept is read, and an earlier version reads what is kept now', async () => {
+  const message = await ana.encrypt(LID.loja, 'delivered twice')
+  await loja.decrypt(LID.ana, message)
+  const kept = [...loja.store.keys].filter(([key]) => key.startsWith('decrypted-message ')).map(([key, text]) => ({ key, ...decode(text) }))
+  const { key: name, count, digest, plaintext } = kept.find(each => Buffer.from(each.plaintext).toString() === 'delivered twice')
+  loja.store.keys.set(name, encode({ count, digest, plaintext }))
+  loja = loja.killed()
+  assert.equal(await loja.decrypt(LID.ana, message), 'delivered twice')
 })
 
 test('group messages are readable in any order, and the own sender key does not grow', async () => {
