@@ -229,6 +229,7 @@ def _action(look: Look, action: Action) -> Callable[[web.Request], Awaitable[web
                 location = f"{to}{'&' if '?' in to else '?'}note={outcome.note}"
                 return web.Response(status=303, headers={**SECURITY, "Location": location})
             case Page():
+                visit.form = {}  # only what was refused is in the fields again
                 return showing.page(visit, outcome)
             case _:
                 return outcome

@@ -462,6 +462,9 @@ async def test_settings_are_changed_and_a_hidden_proxy_password_stays(shared_api
     settings = (await shared_api.call("GET", f"/v1/sessions/{SESSION}/settings", headers=own)).json
     assert (settings["ignore_groups"], settings["device_name"], settings["retention_days"]) == (True, "Loja", 30)
     assert settings["proxy"] == "socks5://loja:***@127.0.0.1:1080"
+    page = await owner.submit(page, f"{OF_SESSION}/code", phone="12")
+    assert page.alert() == EN.fields["phone"]
+    assert page.form(path)["ignore_groups"] == "yes"  # another form was refused
     page = await owner.submit(page, path, proxy="", device_name="Loja")
     settings = (await shared_api.call("GET", f"/v1/sessions/{SESSION}/settings", headers=own)).json
     assert settings["proxy"] is None
@@ -559,6 +562,7 @@ async def test_a_webhook_is_made_tested_changed_and_its_dead_letters_are_replaye
         page, f"{path}/create", url=receiver.url("/hook"), events="message.received, session.state"
     )
     assert page.secret().startswith("whsec_")
+    assert page.form(f"{path}/create")["url"] == ""  # it would be made twice
     listed = (await shared_api.call("GET", "/v1/webhooks", headers={"X-Tenant": "acme"})).json["webhooks"]
     one = f"{path}/{listed[0]['webhook_id']}"
     assert listed[0]["events"] == ["message.received", "session.state"]
@@ -567,6 +571,7 @@ async def test_a_webhook_is_made_tested_changed_and_its_dead_letters_are_replaye
     assert EN.succeeded in page.text
     page = await owner.submit(page, f"{one}/rotate")
     assert page.secret().startswith("whsec_")
+    assert page.form(f"{one}/change")["enabled"] == "yes"  # a form that was posted beside it didn't switch it off
     async with shared_api.database.begin() as connection:
         dead = """
             INSERT INTO webhook_deliveries (webhook_id, session_ref, event_id, type, payload, state)
