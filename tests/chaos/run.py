@@ -252,22 +252,23 @@ async def _findings(
     """What the counts of a verdict are made of, for whoever looks for the reason."""
     given_up = [m for m in await world.whatsapp.messages("in") if m["status"] == "nacked"]
     violations = (await world.whatsapp.call("GET", "/violations"))["violations"]
-    stored: set[str] = set()
+    stored: dict[str, str] = {}
     if untold and world.alive:
         with contextlib.suppress(AssertionError, aiohttp.ClientError, OSError):
             async with listening(world.alive[0], last_id=0) as heard:
-
-                async def complete() -> bool:
-                    stored.update(str(data["text"]) for data in heard.of("message.received"))
-                    return untold <= stored
-
-                await eventually(complete, 60)
+                read = -1
+                while len(heard) > read:  # nothing more comes
+                    read = len(heard)
+                    await asyncio.sleep(20)
+                stored = {str(data["text"]): data.get("event_id", "") for data in heard.of("message.received")}
     return {
         "acknowledged and lost": Counter(out[i]["status"] if i in out else "never seen" for i in lost),
         "some of them": sorted(lost)[:10],
         "given up": [{name: m[name] for name in ("id", "nack", "tries", "text")} for m in given_up[:20]],
         "given up, and told": sum(m["text"] in world.heard for m in given_up),
         "never told": sorted(untold)[:20],
-        "never told, and stored": len(untold & stored),
+        "stored in all": len(stored),
+        "never told, and stored": len(untold & stored.keys()),
+        "connections of the listener": world.connections,
         "violations": [v for v in violations if v["kind"] in VIOLATIONS][:50],
     }

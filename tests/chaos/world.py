@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import random
 import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,8 @@ class World:
     sent: Sent = field(default_factory=Sent)
     heard: set[str] = field(default_factory=set)
     """Texts of incoming messages that were heard as events."""
+    connections: list[tuple[str, str, int, int]] = field(default_factory=list)
+    """Of the listener: when, with whom, after which event, and how many messages were heard by then."""
     acknowledged: set[str] = field(default_factory=set)
     """Ids of messages that WhatsApp took, by its receipts."""
 
@@ -182,6 +185,8 @@ class World:
             if product is None:
                 await asyncio.sleep(0.2)
                 continue
+            connected = time.strftime("%H:%M:%S"), product.data_dir.name, last_id or 0, len(self.heard)
+            self.connections.append(connected)
             try:
                 async with listening(product, last_id=last_id) as heard:
                     known = 0

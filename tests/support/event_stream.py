@@ -68,16 +68,19 @@ async def listening(product: Product, query: str = "", *, last_id: int | None = 
         assert response.status == 200
 
         async def read() -> None:
-            kind = ""
-            async for line in response.content:
-                name, _, value = line.decode().rstrip("\n").partition(": ")
-                if name == "id":
-                    heard.last_id = int(value)
-                elif name == "event":
-                    kind = value
-                elif name == "data":
-                    heard.append((kind, json.loads(value)))
-            heard.ended = True
+            kind, number = "", None
+            try:
+                async for line in response.content:
+                    name, _, value = line.decode().rstrip("\n").partition(": ")
+                    if name == "id":
+                        number = int(value)
+                    elif name == "event":
+                        kind = value
+                    elif name == "data":
+                        heard.append((kind, json.loads(value)))
+                        heard.last_id = number or heard.last_id
+            finally:  # also when it broke off
+                heard.ended = True
 
         reading = asyncio.create_task(read())
         try:
