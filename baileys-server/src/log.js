@@ -1,15 +1,27 @@
 import pino from 'pino'
+import { Redaction } from './redaction.js'
 import { requestFields } from './request-id.js'
 
 /** @typedef {import('pino').Logger} Logger */
 
 /**
- * JSON lines on stdout: an event name and fields. Callers pass only what may be read by anybody who reads logs.
+ * JSON lines on stdout: an event name and fields. Callers pass only what may be read by anybody who reads logs; what looks
+ * like a secret all the same is hidden in the finished line.
  * @param {string} level
+ * @param {readonly string[]} [secrets] hidden wherever they are
+ * @param {import('pino').DestinationStream} [output]
  * @returns {Logger}
  */
-export function createLog(level) {
-  return pino({ level, base: undefined, messageKey: 'event', timestamp: pino.stdTimeFunctions.isoTime, mixin: requestFields })
+export function createLog(level, secrets = [], output = pino.destination(1)) {
+  const redaction = new Redaction(secrets)
+  return pino({
+    level,
+    base: undefined,
+    messageKey: 'event',
+    timestamp: pino.stdTimeFunctions.isoTime,
+    mixin: requestFields,
+    hooks: { streamWrite: line => redaction.line(line) }
+  }, output)
 }
 
 /**

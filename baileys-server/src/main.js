@@ -35,7 +35,7 @@ const GOODBYE_MS = 1500
 const SHUTDOWN_LIMIT_MS = 9500
 
 const config = configOrExit()
-const log = createLog(config.logLevel)
+const log = createLog(config.logLevel, [config.internalToken, ...Object.values(config.otlpHeaders)])
 const instance = randomUUID()
 const shuttingDown = new AbortController()
 const tracer = config.otlpEndpoint === null ? null : new Tracer({ endpoint: config.otlpEndpoint, headers: config.otlpHeaders, instance, log })

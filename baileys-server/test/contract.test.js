@@ -19,6 +19,7 @@ import { decodeOutcomes, encodeFrame } from '../src/orchestrator/write-frame.js'
 import { errorFromAnswer } from '../src/orchestrator/errors.js'
 import { FakeClock, settled } from './support/clock.js'
 import { TOKEN } from './support/orchestrator.js'
+import { Redaction } from '../src/redaction.js'
 import { Polls } from '../src/messages/polls.js'
 
 /** The golden examples of tests/contract: this side sends exactly these requests and understands these answers. */
@@ -202,6 +203,14 @@ test('the control API takes the control calls and answers with the same shape', 
     if (response.status >= 400) assert.deepEqual({ ...answer.body, detail: '' }, { ...response.body, detail: '' }, name)
     else assert.deepEqual(answer.body, response.body, name)
   }
+})
+
+test('lines of the log hide what those of the orchestrator hide', () => {
+  const { hidden, kept, fields } = example('redaction')
+  const redaction = new Redaction()
+  for (const { text, shown } of hidden) assert.equal(redaction.text(text), shown)
+  for (const text of kept) assert.equal(redaction.text(text), text)
+  assert.deepEqual(redaction.value(fields.given), fields.shown)
 })
 
 test('every example was used', () => {
