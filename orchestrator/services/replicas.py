@@ -21,6 +21,9 @@ _CLOCK_TOLERANCE_SECONDS = 1.0
 _ALWAYS_SECONDS = 1e9
 #: How long after an outage another replica that is still cut off keeps its sessions for what only its journal has.
 JOURNAL_GRACE_SECONDS = 300.0
+#: How long after an outage the sessions of one that died are left to its successor: what it took in the meantime is only on
+#: its disk.
+SUCCESSOR_GRACE_SECONDS = 30.0
 
 
 class Replicas:
@@ -124,12 +127,17 @@ class Replicas:
         answers = await asyncio.gather(*(self._client.reaches(other) for other in self._others.values()))
         return all(reaches is not None and not reaches.database for reaches in answers)
 
-    async def _with_journals(self, silent: Collection[str]) -> frozenset[str]:
-        """Those of the silent ones that live, and have a journal of the time in which all were cut off."""
+    async def _with_journals(self, silent: Collection[str], heard_for: float) -> frozenset[str]:
+        """Those of the silent ones that have a journal of the time in which all were cut off, or may have died with one."""
+        if heard_for >= JOURNAL_GRACE_SECONDS:
+            return frozenset()
         asked = [self._others[replica_id] for replica_id in silent if replica_id in self._others]
         answers = await asyncio.gather(*(self._client.reaches(other) for other in asked))
+        waits = heard_for < SUCCESSOR_GRACE_SECONDS
         return frozenset(
-            other.replica_id for other, reaches in zip(asked, answers, strict=True) if reaches and reaches.journal
+            other.replica_id
+            for other, reaches in zip(asked, answers, strict=True)
+            if (waits if reaches is None else reaches.journal)
         )
 
     def _note_contact(self, at: float, server: float) -> None:
@@ -154,7 +162,7 @@ class Replicas:
     async def _bury(self, silent: Collection[str]) -> int:
         heard_for = min(_ALWAYS_SECONDS, self._clock() - self._heard_since)
         # What is only in another's journal would be lost, and its message numbers used again here.
-        spared = await self._with_journals(silent) if heard_for < JOURNAL_GRACE_SECONDS else frozenset()
+        spared = await self._with_journals(silent, heard_for)
         dead, freed = await self._store.bury(heard_for, spared)
         for replica_id in dead:
             log.warning("replica is dead; its leases are free", replica=replica_id, leases=freed)

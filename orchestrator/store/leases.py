@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from orchestrator.domain.errors import LeaseBusy
 from orchestrator.domain.session import Lease, Wish
 from orchestrator.store.database import Database
-from orchestrator.store.replicas import TELL_CHANGED
+from orchestrator.store.replicas import IS_ABANDONED, TELL_CHANGED
 
 #: Free leases that are counted at most: enough to share them out, and a bound for the count.
 _COUNTED = 10_000
@@ -109,7 +109,8 @@ _ADVANCE = sa.text(
 )
 
 # Whoever ran the session since has made the epoch higher, and no recovery's. One that died before it heard the answer
-# asks again for the same epoch.
+# asks again for the same epoch. A dead owner's lease is taken before others find it dead: we have its disk, and on it what they
+# would go on without.
 _RECOVER = sa.text(
     f"""
     WITH ourselves AS ({_OURSELVES})
@@ -119,9 +120,9 @@ _RECOVER = sa.text(
     WHERE s.session_ref = l.session_ref AND l.session_ref = :session_ref
       AND :epoch IN (l.epoch, l.recovered_epoch)
       AND s.generation = :generation AND s.deleted_at IS NULL AND g.set_aside_at IS NULL
-      AND (l.owner IS NULL OR l.owner = :owner)
+      AND (l.owner IS NULL OR l.owner = :owner OR l.owner IN (SELECT r.replica_id FROM replicas r WHERE {IS_ABANDONED}))
     RETURNING l.session_ref, l.epoch, s.session_id, s.tenant_id, s.generation
-    """  # noqa: S608 (a constant)
+    """  # noqa: S608 (constants)
 )
 
 _STILL_BUSY = sa.text(

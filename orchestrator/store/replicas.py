@@ -27,6 +27,8 @@ from orchestrator.store.sealing import Sealer
 PRESENCE_CLASS = 0x7761736B
 #: Seconds without a heartbeat before an absent replica is dead: an orchestrator that crashed is back by then.
 SILENT_SECONDS = 6.0
+#: Seconds without a heartbeat before the successor of an absent replica, on its disk, takes what its journal is of.
+ABANDONED_SECONDS = 3.0
 #: Seconds that replicas may take to come back to a server that was restarted.
 RETURN_SECONDS = 10.0
 #: Seconds that one use of the connection may take: a heartbeat that hangs longer is better tried anew.
@@ -47,6 +49,11 @@ _IS_PRESENT = f"""
 #: Whether the replica in a row named ``r`` seems to live, for showing it: without allowance for outages.
 IS_ALIVE = f"""
     r.renewed_at > now() - make_interval(secs => CASE WHEN {_IS_PRESENT} THEN r.ttl_seconds ELSE {SILENT_SECONDS} END)
+"""
+
+#: Whether the replica in a row named ``r`` is dead for whoever has its disk: absent, and silent for some heartbeats.
+IS_ABANDONED = f"""
+    NOT {_IS_PRESENT} AND r.renewed_at < now() - make_interval(secs => {ABANDONED_SECONDS})
 """
 
 # Asked each time, because a pooler may have put another server connection under ours, and taken only when it is missing,

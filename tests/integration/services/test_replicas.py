@@ -12,6 +12,7 @@ from aiohttp import web
 
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.peer.client import DATABASE_PATH, PeerClient
+from orchestrator.services import replicas
 from orchestrator.services.leases import LeaseBook
 from orchestrator.services.replicas import Replicas
 from orchestrator.store.database import Database
@@ -98,8 +99,9 @@ async def long_running(database: Database) -> None:
 
 
 async def test_who_came_back_from_an_outage_buries_others_only_after_it_could_have_heard_them(
-    here: Here, database: Database, postgres_server: str, database_url: str
+    here: Here, database: Database, postgres_server: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(replicas, "SUCCESSOR_GRACE_SECONDS", 0.0)
     await here.replicas.renew()
     async with another(database_url):
         pass
@@ -146,6 +148,28 @@ async def test_a_journal_of_an_outage_is_left_to_a_replica_that_is_cut_off_for_l
     assert peer.asked_with == {"Bearer token of there"}
     peer.journal = False
     assert await others() == set()
+
+
+async def test_the_sessions_of_one_that_died_in_an_outage_are_left_for_a_while_to_its_successor(
+    here: Here, database: Database, postgres_server: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have taken messages into its journal, of which nobody else knows."""
+    monkeypatch.setattr(replicas, "SUCCESSOR_GRACE_SECONDS", SILENT_SECONDS + 3)
+    await here.replicas.renew()
+    async with another(database_url):
+        await here.replicas.renew()
+    await long_running(database)
+    with out_of_reach(postgres_server, database_url), pytest.raises(DatabaseUnavailable):
+        await here.replicas.renew()
+    await silence(database, 10 * TTL)
+    back_at = time.monotonic()
+
+    async def gone() -> bool:
+        await here.replicas.renew()
+        return here.replicas.others == {}
+
+    await eventually(gone, 5 * SILENT_SECONDS)
+    assert time.monotonic() - back_at > SILENT_SECONDS + 3
 
 
 async def test_a_jump_of_the_database_s_clock_makes_nobody_dead(

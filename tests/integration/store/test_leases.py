@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,7 @@ from orchestrator.domain.session import ConnectionState, DesiredState, Lease, Se
 from orchestrator.services.leases import LeaseBook
 from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
-from orchestrator.store.replicas import RETURN_SECONDS, Own, ReplicaStore
+from orchestrator.store.replicas import ABANDONED_SECONDS, RETURN_SECONDS, Own, ReplicaStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
 from tests.support.waiting import eventually
@@ -250,6 +251,37 @@ async def test_the_lease_of_a_journal_is_recovered_only_if_nobody_ran_the_sessio
     assert await store(database, "a").recover(died.session_ref, 1, died.epoch) is None
     with pytest.raises(LeaseBusy):
         await store(database, "a").recover(died.session_ref, 1, again.epoch)
+
+
+async def test_a_successor_takes_what_its_journal_is_of_before_others_find_its_predecessor_dead(
+    database: Database, database_url: str, sessions: SessionStore
+) -> None:
+    await sessions.create("t", "s")
+    died = await claim_one(database, "died")
+    predecessor = ReplicaStore(database_url, "died", TTL, "t", Sealer([]))
+    await predecessor.renew(Own(None, 1, ready=True))
+    silent = sa.text("UPDATE replicas SET renewed_at = now() - make_interval(secs => :s) WHERE replica_id = 'died'")
+
+    async def recovered(seconds: float) -> Lease | None:
+        async with database.begin() as connection:
+            await connection.execute(silent, {"s": seconds})
+        return await store(database, "successor").recover(died.session_ref, 1, died.epoch)
+
+    with pytest.raises(LeaseBusy):  # silent, and present: something is slow
+        await recovered(ABANDONED_SECONDS + 1)
+    await predecessor.close()
+    with pytest.raises(LeaseBusy):  # absent, and heard of a moment ago
+        await recovered(0)
+
+    async def taken() -> Lease | None:  # PostgreSQL may take a moment to notice that the connection is closed
+        with contextlib.suppress(LeaseBusy):
+            return await recovered(ABANDONED_SECONDS + 1)
+        return None
+
+    lease = await eventually(taken)
+    assert lease is not None
+    assert lease.epoch == died.epoch + 1
+    assert await store(database, "other").claim(10) == []
 
 
 async def test_a_recovery_that_did_not_hear_the_answer_may_ask_again_until_somebody_runs_the_session(
