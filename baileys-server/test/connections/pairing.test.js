@@ -126,7 +126,7 @@ test('a code is the same within a minute, survives the QR codes, a refresh and b
 })
 
 test('a code ends with its attempt', async () => {
-  await pairing({ socket: { qrMs: 200, attemptMs: 2500 } }) // time enough to ask for a code, on a busy machine too
+  await pairing({ socket: { qrMs: 500, attemptMs: 4000 } }) // time enough to ask for a code, on a busy machine too
   const { expires_at: expiresAt } = await code()
   await endsWith('timed_out')
   assert.ok(Date.now() >= expiresAt)
