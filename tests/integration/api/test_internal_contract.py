@@ -11,7 +11,7 @@ import pytest
 from tests.support.serving import Serving, serving_leases
 
 GOLDEN = {path.stem: json.loads(path.read_text()) for path in sorted(Path("tests/contract").glob("*.json"))}
-INTERNAL = {name: golden for name, golden in GOLDEN.items() if "/internal/" in golden["call"]}
+INTERNAL = {name: golden for name, golden in GOLDEN.items() if "/internal/" in golden.get("call", "")}
 REPLICA = "a" * 32
 AUTH_STATE = "/internal/v1/sessions/17/auth-state"
 LOAD = "/internal/v1/auth-states/load"
