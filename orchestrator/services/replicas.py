@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -28,7 +28,7 @@ SUCCESSOR_GRACE_SECONDS = 30.0
 
 class Replicas:
     """``ready`` and ``keeps_journal`` are the supervision's to set: whether sessions could run here, and whether a journal
-    here has changes that the database hasn't."""
+    here has, or as far as is known may have, changes that the database hasn't."""
 
     def __init__(
         self,
@@ -52,10 +52,12 @@ class Replicas:
         self._ready_others: frozenset[str] = frozenset()
         self._changed_at = clock()
         self._renewed: tuple[float, float] | None = None
+        self._began_at = clock()
         self._heard_since = -math.inf
         self._cut_off = False
         self._nobody_can_claim = False
-        self.ready = self.keeps_journal = False
+        self.ready = False
+        self.keeps_journal = True
         self.changed = asyncio.Event()
         """Set when another replica came, left or became ready."""
 
@@ -66,8 +68,8 @@ class Replicas:
 
     @property
     def reaches_database(self) -> bool:
-        """Whether the last heartbeat was heard, and is not long ago."""
-        return not self._cut_off and self.silent_seconds < SILENT_SECONDS
+        """Whether the last heartbeat was heard, and is not long ago; before the first one, whether nothing speaks against it."""
+        return not self._cut_off and (self._renewed is None or self.silent_seconds < SILENT_SECONDS)
 
     @property
     def silent_seconds(self) -> float:
@@ -127,22 +129,28 @@ class Replicas:
         answers = await asyncio.gather(*(self._client.reaches(other) for other in self._others.values()))
         return all(reaches is not None and not reaches.database for reaches in answers)
 
-    async def _with_journals(self, silent: Collection[str], heard_for: float) -> frozenset[str]:
-        """Those of the silent ones that have a journal of the time in which all were cut off, or may have died with one."""
-        if heard_for >= JOURNAL_GRACE_SECONDS:
+    async def _with_journals(self, silent: Mapping[str, float], heard_for: float) -> frozenset[str]:
+        """Those of the silent ones that have a journal of the time in which all were cut off, or may have died with one.
+
+        A process that is new here knows of an outage only what its others and the server's last start say.
+        """
+        if min(heard_for, self._clock() - self._began_at) >= JOURNAL_GRACE_SECONDS:
             return frozenset()
-        asked = [self._others[replica_id] for replica_id in silent if replica_id in self._others]
+        asked = [self._others[replica_id] for replica_id in silent]
         answers = await asyncio.gather(*(self._client.reaches(other) for other in asked))
-        waits = heard_for < SUCCESSOR_GRACE_SECONDS
         return frozenset(
             other.replica_id
             for other, reaches in zip(asked, answers, strict=True)
-            if (waits if reaches is None else reaches.journal)
+            if (
+                min(heard_for, silent[other.replica_id]) < SUCCESSOR_GRACE_SECONDS
+                if reaches is None
+                else reaches.journal
+            )
         )
 
     def _note_contact(self, at: float, server: float) -> None:
-        if self._cut_off:
-            self._heard_since = at
+        if not self.reaches_database:
+            self._heard_since = at  # who asked us meanwhile heard that we are cut off, and may have begun a journal
         elif self._renewed is not None:
             drift = (server - self._renewed[1]) - (at - self._renewed[0])
             if abs(drift) > _CLOCK_TOLERANCE_SECONDS:
@@ -159,7 +167,7 @@ class Replicas:
             self.changed.set()
         self._others, self._ready_others = others, ready
 
-    async def _bury(self, silent: Collection[str]) -> int:
+    async def _bury(self, silent: Mapping[str, float]) -> int:
         heard_for = min(_ALWAYS_SECONDS, self._clock() - self._heard_since)
         # What is only in another's journal would be lost, and its message numbers used again here.
         spared = await self._with_journals(silent, heard_for)

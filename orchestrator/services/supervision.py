@@ -145,7 +145,7 @@ class Supervision:
         """Claim, start and stop until what runs is what should run. Never raises for an outage: the next round goes on."""
         listings = await self._listings()
         self._replicas.ready = not self._leaving and any(shard.usable for shard in self._shards)
-        self._replicas.keeps_journal = any(shard.undrained or shard.draining for shard in self._shards)
+        self._replicas.keeps_journal = not self._all_heard() or any(s.undrained or s.draining for s in self._shards)
         if not listings or not self._all_heard():
             return
         if any(shard.draining for shard in self._shards) or not await self._knows_unwanted():

@@ -10,7 +10,7 @@ cut off itself (``heard_for``). Otherwise the first to come back would take all 
 their journals would be fenced.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +77,9 @@ _RENEW = """
 # A clock that was set back must not make a dead replica look alive until the clock is there again.
 _LOOK = """
     SELECT r.replica_id, r.address, r.peer_token, r.held, r.ready, r.renewed_at > now() + interval '1 second',
-        r.renewed_at < now() - make_interval(secs => %(silent)s)
+        r.renewed_at < now() - make_interval(secs => %(silent)s),
+        CASE WHEN r.started_at < pg_postmaster_start_time()
+            THEN extract(epoch FROM now() - pg_postmaster_start_time()) ELSE 'Infinity' END :: float8
     FROM replicas r WHERE r.replica_id <> %(replica_id)s
 """
 _SET_BACK = "UPDATE replicas SET renewed_at = now() WHERE renewed_at > now() + interval '1 second'"
@@ -118,11 +120,11 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The other replicas, the ids of those that have been silent, how many leases ran out that had a term, the server's clock,
-    and our address as the server sees it."""
+    """The other replicas; of those that have been silent, by id, the seconds since the server started under them (infinite if
+    they are younger); how many leases ran out that had a term; the server's clock, and our address as the server sees it."""
 
     others: Sequence[Replica]
-    silent: frozenset[str]
+    silent: Mapping[str, float]
     ran_out: int
     server_seconds: float
     own_host: str | None
@@ -166,7 +168,7 @@ class ReplicaStore:
                 await connection.execute(_SET_BACK)
         assert now is not None
         others = [self._replica(*row[:5]) for row in rows]
-        return Look(others, frozenset(row[0] for row in rows if row[6]), ended.rowcount, now[0], now[1])
+        return Look(others, {row[0]: row[7] for row in rows if row[6]}, ended.rowcount, now[0], now[1])
 
     async def bury(self, heard_for: float, spared: Collection[str] = ()) -> tuple[list[str], int]:
         """Free the leases of dead replicas, judged by one who could have heard them for that many seconds and knows that

@@ -172,6 +172,58 @@ async def test_the_sessions_of_one_that_died_in_an_outage_are_left_for_a_while_t
     assert time.monotonic() - back_at > SILENT_SECONDS + 3
 
 
+async def test_a_new_replica_leaves_the_sessions_of_one_that_saw_the_server_restart_to_its_successor(
+    here: Here, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The restart is all that it can know of an outage before its time: an older replica may have written a journal in it."""
+    async with another(database_url):
+        pass
+    await silence(database, 10 * TTL)
+    await long_running(database)
+    for started, seen in (("- interval '1 second'", {"there"}), ("+ interval '1 second'", set())):
+        async with database.begin() as connection:
+            born = f"UPDATE replicas SET started_at = pg_postmaster_start_time() {started} WHERE replica_id = 'there'"
+            await connection.execute(sa.text(born))
+        monkeypatch.setattr(replicas, "SUCCESSOR_GRACE_SECONDS", 3600.0)
+        for _ in range(2):  # the first one buries, the second one looks
+            await here.replicas.renew()
+        assert set(here.replicas.others) == seen
+
+
+async def test_a_new_replica_asks_the_silent_ones_whether_they_have_a_journal(
+    here: Here, peer: Peer, database: Database, database_url: str
+) -> None:
+    """It may have come up after an outage of all that others took messages in, and one of them may still be cut off."""
+    async with another(database_url, peer.address):
+        pass
+    await silence(database, 10 * TTL)
+    await long_running(database)
+    for peer.journal, seen in ((True, {"there"}), (False, set())):
+        for _ in range(2):
+            await here.replicas.renew()
+        assert set(here.replicas.others) == seen
+
+
+async def test_one_that_said_that_it_is_cut_off_because_it_hung_leaves_others_the_journal_that_they_began(
+    here: Here, peer: Peer, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await here.replicas.renew()
+    monkeypatch.setattr(replicas, "JOURNAL_GRACE_SECONDS", SILENT_SECONDS / 2)  # this process is no longer new
+    await long_running(database)
+
+    async def hung() -> bool:
+        return not here.replicas.reaches_database
+
+    await eventually(hung, 2 * SILENT_SECONDS)
+    async with another(database_url, peer.address):
+        pass
+    await silence(database, 10 * TTL)
+    peer.journal = True
+    for _ in range(2):
+        await here.replicas.renew()
+    assert set(here.replicas.others) == {"there"}
+
+
 async def test_a_jump_of_the_database_s_clock_makes_nobody_dead(
     here: Here, database: Database, database_url: str
 ) -> None:
