@@ -5,7 +5,7 @@ from aiohttp import web
 from orchestrator.api.bodies import json_response
 from orchestrator.api.keys import SERVICES
 from orchestrator.api.operations import Operation
-from orchestrator.domain.alert import AlertKind
+from orchestrator.domain.alert import AlertKind, existing_alert_kind
 from orchestrator.domain.errors import AlertNotFound
 from orchestrator.domain.tenant import Scope
 from orchestrator.services.events import timestamp
@@ -22,20 +22,13 @@ async def index(request: web.Request) -> web.Response:
 
 
 async def mute(request: web.Request) -> web.Response:
-    await request.app[SERVICES].muted_alerts.mute(_kind(request))
+    await request.app[SERVICES].muted_alerts.mute(existing_alert_kind(request.match_info["alert"]))
     return web.Response(status=204)
 
 
 async def unmute(request: web.Request) -> web.Response:
-    await request.app[SERVICES].muted_alerts.unmute(_kind(request))
+    await request.app[SERVICES].muted_alerts.unmute(existing_alert_kind(request.match_info["alert"]))
     return web.Response(status=204)
-
-
-def _kind(request: web.Request) -> AlertKind:
-    try:
-        return AlertKind(request.match_info["alert"])
-    except ValueError:
-        raise AlertNotFound from None
 
 
 _TAG = "Alerts and broadcasts"

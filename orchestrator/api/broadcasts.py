@@ -1,21 +1,17 @@
 """Broadcasts over HTTP: one text to all tenants that use the Telegram bot, and how far it is."""
 
-import re
-
 from aiohttp import web
 
 from orchestrator.api.bodies import json_response, read_json, read_query
 from orchestrator.api.keys import HAS_BOT, SERVICES
 from orchestrator.api.operations import Operation
 from orchestrator.api.pages import Number, begins_after, cut
-from orchestrator.domain.broadcast import Broadcast, BroadcastState, Progress
+from orchestrator.domain.broadcast import Broadcast, BroadcastState, Progress, existing_broadcast_id
 from orchestrator.domain.errors import BotLeaseLost, BotOff, BroadcastNotFound, BroadcastUnderWay
 from orchestrator.domain.tenant import Scope
 from orchestrator.services.events import timestamp
 from orchestrator.wire import broadcasts as wire
 from orchestrator.wire.pages import Page
-
-_ID = re.compile(r"[1-9][0-9]{0,17}")
 
 
 async def create(request: web.Request) -> web.Response:
@@ -52,10 +48,7 @@ async def report(request: web.Request) -> web.Response:
 
 
 def _broadcast_id(request: web.Request) -> int:
-    name = request.match_info["broadcast_id"]
-    if not _ID.fullmatch(name):
-        raise BroadcastNotFound
-    return int(name)
+    return existing_broadcast_id(request.match_info["broadcast_id"])
 
 
 def _shown(one: Broadcast) -> wire.Broadcast:

@@ -19,7 +19,7 @@ _PAYABLE = frozenset(
 async def tell(client: Client, telegram: Telegram, memory: Memory, operator_chat: int | None) -> None:
     """All that came since the last one that was told."""
     notices = await client.billing.all_notices(memory.operator.notices_after)
-    muted = {alert.kind for alert in await client.operator.alerts() if alert.muted} if notices else set()
+    muted = await client.operator.muted() if notices else frozenset()
     for notice in notices:
         chat = memory.of_tenant(notice.tenant_id)
         if chat is not None and notice.kind is not NoticeKind.PAYMENT_PROBLEM:

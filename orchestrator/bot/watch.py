@@ -84,7 +84,7 @@ class Watch:
 
     async def _tell_operator(self, chat_id: int, troubles: Collection[Trouble]) -> None:
         operator = self._memory.operator
-        muted = {alert.kind for alert in await self._client.operator.alerts() if alert.muted}
+        muted = await self._client.operator.muted() if troubles else frozenset()
         heard = [trouble for trouble in troubles if trouble.kind not in muted]
         book, alerts = look(operator.alerts, heard, self._clock())
         if _same(book, operator.alerts):

@@ -30,6 +30,10 @@ class Operator:
         """Every kind, and whether it is muted."""
         return (await self._transport.call("GET", "/v1/alerts", Alerts)).alerts
 
+    async def muted(self) -> frozenset[AlertKind]:
+        """The kinds that the operator's chat is spared."""
+        return frozenset(alert.kind for alert in await self.alerts() if alert.muted)
+
     async def mute(self, kind: AlertKind) -> None:
         await self._transport.done("PUT", f"/v1/alerts/{kind}/mute")
 

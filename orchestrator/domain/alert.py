@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from orchestrator.domain.errors import AlertNotFound
+
 
 class AlertKind(StrEnum):
     LOST = "lost"
@@ -24,6 +26,14 @@ class AlertKind(StrEnum):
     PROCESS = "process"
     MEMORY = "memory"
     PAYMENT = "payment"
+
+
+def existing_alert_kind(text: str) -> AlertKind:
+    """A kind as it came in a request; ``AlertNotFound`` at once for what isn't one."""
+    try:
+        return AlertKind(text)
+    except ValueError:
+        raise AlertNotFound from None
 
 
 #: Seconds that a trouble must last before it is told: deploys and reconnections come and go.

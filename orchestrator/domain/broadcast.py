@@ -1,8 +1,13 @@
 """A broadcast: one text to all tenants that use the Telegram bot."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from orchestrator.domain.errors import BroadcastNotFound
+
+_ID = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class BroadcastState(StrEnum):
@@ -39,3 +44,10 @@ class Broadcast:
         if self.ended_at is not None:
             return BroadcastState.CANCELLED if self.cancelled else BroadcastState.DONE
         return BroadcastState.WAITING if self.progress is None else BroadcastState.RUNNING
+
+
+def existing_broadcast_id(text: str) -> int:
+    """An id as it came in a request; ``BroadcastNotFound`` at once for what can't be one."""
+    if not _ID.fullmatch(text):
+        raise BroadcastNotFound
+    return int(text)

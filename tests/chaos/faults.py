@@ -37,10 +37,10 @@ class NothingThereError(Exception):
 Draw = Callable[[random.Random], tuple[str, Callable[[World], Awaitable[None]]]]
 
 PROGRAMS = ("orchestrator", "baileys", "container")
-
-
-#: What is left of a container's processes; the end of supervisord, PID 1 there, is the container's where it has one.
-OTHER_PROGRAMS = ("bot", "alert-listener", "process-watcher", "supervisord", "one of two sidecars")
+SECOND_SIDECAR = "second sidecar"
+SUPERVISORD = "supervisord"
+#: What else a container may have. The end of supervisord, its first process, is the container's.
+OTHER_PROGRAMS = ("bot", "alert-listener", "process-watcher", "baileys", SECOND_SIDECAR)
 
 
 def draw(rng: random.Random, kinds: Mapping[str, Draw]) -> Fault:
@@ -49,52 +49,66 @@ def draw(rng: random.Random, kinds: Mapping[str, Draw]) -> Fault:
     return Fault(kind, description, play)
 
 
-def _kill(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
-    which, program = rng.randrange(2), rng.choice((*PROGRAMS, "postgres"))
+def _kill(*programs: str) -> Draw:
+    def drawn(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+        which, program = rng.randrange(2), rng.choice(programs)
 
-    async def play(world: World) -> None:
-        if program == "postgres":
-            async with _database(world) as server:
-                await asyncio.to_thread(server.kill)
-                await asyncio.to_thread(server.start)
-            return
-        if program == "container":
-            async with _ended(world, which) as replica:
-                kill_tree(_pid(replica, "container"))
-        else:
-            os.kill(_pid(world.replicas[which], program), signal.SIGKILL)
+        async def play(world: World) -> None:
+            if program == "postgres":
+                async with _database(world) as server:
+                    await asyncio.to_thread(server.kill)
+                    await asyncio.to_thread(server.start)
+            elif program == "container":
+                async with _ended(world, which) as replica:
+                    kill_tree(_pid(replica, program))
+            elif program == SUPERVISORD:
+                async with _ended(world, which) as replica:
+                    pid = _pid(replica, program)
+                    orphans = descendants(pid)
+                    os.kill(pid, signal.SIGKILL)
+                    await _end_by_themselves(orphans)
+            else:
+                os.kill(_pid(world.replicas[which], program), signal.SIGKILL)
 
-    return f"kill -9 {_name(which, program)}", play
+        return f"kill -9 {_name(which, program)}", play
 
-
-def _terminate(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
-    which, program = rng.randrange(2), rng.choice(PROGRAMS)
-
-    async def play(world: World) -> None:
-        if program == "container":
-            async with _ended(world, which) as replica:
-                await _drain(replica)
-        else:
-            os.kill(_pid(world.replicas[which], program), signal.SIGTERM)
-
-    return f"SIGTERM {_name(which, program)}", play
+    return drawn
 
 
-def _freeze(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
-    which, program, seconds = rng.randrange(2), rng.choice((*PROGRAMS, "postgres")), rng.uniform(1, 20)
+def _terminate(*programs: str) -> Draw:
+    def drawn(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+        which, program = rng.randrange(2), rng.choice(programs)
 
-    async def play(world: World) -> None:
-        if program == "postgres":
-            async with _database(world) as server:
-                with server.hanging():
-                    await asyncio.sleep(min(seconds, 10))
-            return
-        first = _pid(world.replicas[which], program)
-        frozen = [first, *descendants(first)] if program == "container" else [first]
-        with _stopped(frozen):
-            await asyncio.sleep(seconds)
+        async def play(world: World) -> None:
+            if program == "container":
+                async with _ended(world, which) as replica:
+                    await _drain(replica)
+            else:
+                os.kill(_pid(world.replicas[which], program), signal.SIGTERM)
 
-    return f"SIGSTOP {_name(which, program)} for {seconds:.0f} s", play
+        return f"SIGTERM {_name(which, program)}", play
+
+    return drawn
+
+
+def _freeze(*programs: str) -> Draw:
+    def drawn(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
+        which, program, seconds = rng.randrange(2), rng.choice(programs), rng.uniform(1, 20)
+
+        async def play(world: World) -> None:
+            if program == "postgres":
+                async with _database(world) as server:
+                    with server.hanging():
+                        await asyncio.sleep(min(seconds, 10))
+                return
+            first = _pid(world.replicas[which], program)
+            frozen = [first, *descendants(first)] if program == "container" else [first]
+            with _stopped(frozen):
+                await asyncio.sleep(seconds)
+
+        return f"SIGSTOP {_name(which, program)} for {seconds:.0f} s", play
+
+    return drawn
 
 
 def _restart_database(_rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
@@ -175,9 +189,8 @@ async def deploy(world: World, which: int, drain_seconds: float) -> None:
         finally:
             if drain_seconds and old.product is not None:
                 await _drain(old)
-                if (
-                    old.undrained
-                ):  # it could not reach PostgreSQL in time: started again on its disk, it brings it there
+                # It could not reach PostgreSQL in time: started again on its disk, it brings it there.
+                if old.undrained:
                     await old.end()
                     await old.start()
             await _is_drained(old)
@@ -196,53 +209,6 @@ def _new_container(rng: random.Random) -> tuple[str, Callable[[World], Awaitable
     return f"{'ab'[which]} is killed and comes back with an empty disk", play
 
 
-def _kill_other(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
-    which, program, number = rng.randrange(2), rng.choice(OTHER_PROGRAMS), rng.randrange(2)
-
-    async def play(world: World) -> None:
-        if program == "supervisord":
-            async with _ended(world, which) as replica:
-                orphans = descendants(_pid(replica, "container"))
-                os.kill(_pid(replica, "container"), signal.SIGKILL)
-                await _end_by_themselves(orphans)
-        else:
-            os.kill(_other(world.replicas[which], program, number), signal.SIGKILL)
-
-    return f"kill -9 {_name(which, program)}", play
-
-
-def _terminate_other(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
-    which, number = rng.randrange(2), rng.randrange(2)
-    program = rng.choice([one for one in OTHER_PROGRAMS if one != "supervisord"])
-
-    async def play(world: World) -> None:
-        os.kill(_other(world.replicas[which], program, number), signal.SIGTERM)
-
-    return f"SIGTERM {_name(which, program)}", play
-
-
-def _freeze_other(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
-    which, program, number = rng.randrange(2), rng.choice(OTHER_PROGRAMS), rng.randrange(2)
-    seconds = rng.uniform(1, 20)
-
-    async def play(world: World) -> None:
-        with _stopped([_other(world.replicas[which], program, number)]):
-            await asyncio.sleep(seconds)
-
-    return f"SIGSTOP {_name(which, program)} for {seconds:.0f} s", play
-
-
-def _other(replica: Replica, program: str, number: int) -> int:
-    if program == "supervisord":
-        return _pid(replica, "container")
-    if replica.product is None:
-        raise NothingThereError
-    found = replica.product.pids("baileys" if program == "one of two sidecars" else program)
-    if not found:
-        raise NothingThereError
-    return found[number % len(found)]
-
-
 async def _end_by_themselves(pids: list[int]) -> None:
     """Whoever has lost supervisord ends, so that nothing runs that nobody watches."""
 
@@ -253,9 +219,9 @@ async def _end_by_themselves(pids: list[int]) -> None:
 
 
 KINDS: Mapping[str, Draw] = {
-    "kill -9": _kill,
-    "SIGTERM": _terminate,
-    "SIGSTOP": _freeze,
+    "kill -9": _kill(*PROGRAMS, "postgres"),
+    "SIGTERM": _terminate(*PROGRAMS),
+    "SIGSTOP": _freeze(*PROGRAMS, "postgres"),
     "database restart": _restart_database,
     "network": _network,
     "disk full": _disk_full,
@@ -265,7 +231,11 @@ KINDS: Mapping[str, Draw] = {
 }
 
 #: Of the other processes, on a stage that has all of them.
-OTHER_KINDS: Mapping[str, Draw] = {"kill -9": _kill_other, "SIGTERM": _terminate_other, "SIGSTOP": _freeze_other}
+OTHER_KINDS: Mapping[str, Draw] = {
+    "kill -9": _kill(*OTHER_PROGRAMS, SUPERVISORD),
+    "SIGTERM": _terminate(*OTHER_PROGRAMS),
+    "SIGSTOP": _freeze(*OTHER_PROGRAMS, SUPERVISORD),
+}
 
 
 @contextlib.asynccontextmanager
@@ -312,10 +282,13 @@ async def _is_drained(replica: Replica) -> None:
 def _pid(replica: Replica, program: str) -> int:
     if replica.product is None:
         raise NothingThereError
-    pid = replica.product.child.pid if program == "container" else replica.product.pid(program)
-    if pid is None:
+    if program in ("container", SUPERVISORD):
+        return replica.product.child.pid
+    name, place = ("baileys", 1) if program == SECOND_SIDECAR else (program, 0)
+    found = replica.product.pids(name)
+    if len(found) <= place:
         raise NothingThereError
-    return pid
+    return found[place]
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.support.browser import DESKTOP, PHONE, chromium, picture
+from tests.support.browser import DESKTOP, PHONE, chromium, new_page, picture
 from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
 from tests.support.postgres import short_folder
 from tests.support.tree import Tree, tree
@@ -43,21 +43,6 @@ async def browser() -> AsyncIterator[Browser]:
         yield started
 
 
-async def new_page(browser: Browser, viewport: dict[str, int], locale: str, scheme: str = "light") -> Page:
-    """A page of a browser of its own, in which no script or style may fail."""
-    options: dict[str, Any] = {"viewport": viewport, "locale": locale, "color_scheme": scheme}
-    context = await browser.new_context(**options)
-    page = await context.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.on("pageerror", lambda error: pytest.fail(f"the page's script failed: {error}"))
-    page.on("console", lambda message: _no_refusal(message.text))
-    return page
-
-
-def _no_refusal(text: str) -> None:
-    assert "Content Security Policy" not in text, text
-
-
 async def link_of(product: Tree, session_id: str) -> str:
     await product.call("POST", "/v1/sessions", {"session_id": session_id})
     answer = await product.call("POST", f"/v1/sessions/{session_id}/pairing-links", {"requested_by": "Padaria da Ana"})
@@ -79,7 +64,7 @@ async def test_a_phone_is_linked_by_the_qr_code_on_a_desktop(
     product: Tree, whatsapp: FakeWhatsApp, browser: Browser
 ) -> None:
     url = await link_of(product, "desktop")
-    page = await new_page(browser, DESKTOP, "en-GB")
+    page = await new_page(browser, product.port, DESKTOP, "en-GB", patience=PATIENCE)
     await page.goto(url)
     await expect(page.get_by_role("heading", level=1)).to_have_text("Padaria da Ana asks you to link your WhatsApp")
     await picture(page, "pairing-1-begin-desktop")
@@ -94,7 +79,7 @@ async def test_a_phone_is_linked_by_the_qr_code_on_a_desktop(
     await expect(page.get_by_text("WhatsApp changed the code just now")).to_be_visible()
     assert await part(page, "qr").get_attribute("src") != before
 
-    other = await new_page(browser, DESKTOP, "en-GB")
+    other = await new_page(browser, product.port, DESKTOP, "en-GB", patience=PATIENCE)
     answer = await other.goto(url)
     assert answer is not None
     assert answer.status == 404
@@ -111,7 +96,7 @@ async def test_a_phone_is_linked_by_a_code_on_the_phone_itself_in_portuguese(
     product: Tree, whatsapp: FakeWhatsApp, browser: Browser
 ) -> None:
     url = await link_of(product, "celular")
-    page = await new_page(browser, PHONE, "pt-BR", "dark")
+    page = await new_page(browser, product.port, PHONE, "pt-BR", "dark", patience=PATIENCE)
     await page.goto(url)
     await expect(page.get_by_role("heading", level=1)).to_have_text("Padaria da Ana pede para conectar o seu WhatsApp")
     await page.get_by_role("button", name="Começar").click()
@@ -136,7 +121,7 @@ async def test_a_passkey_ends_the_pairing_in_plain_words_and_it_can_be_started_a
 ) -> None:
     phone = "5511900001003"
     url = await link_of(product, "passkey")
-    page = await new_page(browser, PHONE, "pt-BR")
+    page = await new_page(browser, product.port, PHONE, "pt-BR", patience=PATIENCE)
     await page.goto(url)
     await page.get_by_role("button", name="Começar").click()
     await expect(page.get_by_role("img", name="Escaneie este código")).to_be_visible()
@@ -156,7 +141,7 @@ async def test_the_page_goes_on_when_the_service_is_restarted_under_it(
     product: Tree, whatsapp: FakeWhatsApp, browser: Browser
 ) -> None:
     url = await link_of(product, "restart")
-    page = await new_page(browser, DESKTOP, "en-GB")
+    page = await new_page(browser, product.port, DESKTOP, "en-GB", patience=PATIENCE)
     await page.goto(url)
     await page.get_by_role("button", name="Begin").click()
     await expect(page.get_by_role("img", name="Scan this code")).to_be_visible()

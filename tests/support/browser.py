@@ -52,12 +52,20 @@ async def picture(page: Page, name: str) -> None:
     await page.screenshot(path=PICTURES / f"{name}.png", full_page=True, animations="disabled")
 
 
-async def new_page(browser: Browser, port: int, viewport: dict[str, int], locale: str, scheme: str = "light") -> Page:
+async def new_page(
+    browser: Browser,
+    port: int,
+    viewport: dict[str, int],
+    locale: str,
+    scheme: str = "light",
+    *,
+    patience: int = PATIENCE,
+) -> Page:
     """A page of a browser of its own, in which no script or style may fail."""
     options: dict[str, Any] = {"viewport": viewport, "locale": locale, "color_scheme": scheme}
     context = await browser.new_context(base_url=f"http://127.0.0.1:{port}", **options)
     page = await context.new_page()
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(patience)
     page.on("pageerror", lambda error: pytest.fail(f"the page's script failed: {error}"))
     page.on("console", lambda message: _no_refusal(message.text))
     return page

@@ -26,6 +26,7 @@ const EARLIER_MESSAGES = 8
 const MAX_PLAINTEXT_BYTES = 64 * 1024
 /** Letters of a digest, in base64, that tell one message of a session from the others. */
 const NAME_LENGTH = 16
+const NAMES = new RegExp(`.{${NAME_LENGTH}}`, 'g')
 /** A message without content, as Signal carries it: nothing, and one byte of padding. */
 const EMPTY = Uint8Array.of(1)
 
@@ -47,7 +48,7 @@ export class DecryptedMessages {
   /** @param {{count: number, digest: string, plaintext: Uint8Array, earlier?: string}[]} messages as they were stored */
   restore(messages) {
     for (const { count, digest, plaintext, earlier = '' } of messages) {
-      const names = [nameOf(digest), ...earlier.match(/.{16}/g) ?? []]
+      const names = [nameOf(digest), ...earlier.match(NAMES) ?? []]
       this.#slots[count % KEPT_MESSAGES] = names
       for (const name of names) this.#kept.set(name, { plaintext: name === names[0] ? plaintext : EMPTY, by: null })
       this.#count = Math.max(this.#count, count + 1)

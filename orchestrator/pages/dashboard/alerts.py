@@ -1,7 +1,6 @@
 """What the bot tells the operator of, and what not."""
 
-from orchestrator.domain.alert import AlertKind
-from orchestrator.domain.errors import AlertNotFound
+from orchestrator.domain.alert import existing_alert_kind
 from orchestrator.pages.dashboard.visits import Done, Page, Visit
 
 
@@ -11,17 +10,10 @@ async def listed(visit: Visit) -> Page:
 
 
 async def mute(visit: Visit) -> Done:
-    await visit.client.operator.mute(_kind(visit))
+    await visit.client.operator.mute(existing_alert_kind(visit.typed("kind")))
     return Done(note="muted")
 
 
 async def unmute(visit: Visit) -> Done:
-    await visit.client.operator.unmute(_kind(visit))
+    await visit.client.operator.unmute(existing_alert_kind(visit.typed("kind")))
     return Done(note="unmuted")
-
-
-def _kind(visit: Visit) -> AlertKind:
-    try:
-        return AlertKind(visit.typed("kind"))
-    except ValueError:
-        raise AlertNotFound from None

@@ -1,10 +1,16 @@
 """One text to all tenants that use the Telegram bot, and how far it is."""
 
+from orchestrator.domain.broadcast import BroadcastState, existing_broadcast_id
 from orchestrator.domain.errors import FieldError, InvalidRequest
 from orchestrator.pages.dashboard.visits import Done, Page, Visit
 from orchestrator.wire.broadcasts import LONGEST_TEXT, Broadcasts
 
-_MARKS = {"waiting": "busy", "running": "busy", "done": "good", "cancelled": "off"}
+_MARKS = {
+    BroadcastState.WAITING: "busy",
+    BroadcastState.RUNNING: "busy",
+    BroadcastState.DONE: "good",
+    BroadcastState.CANCELLED: "off",
+}
 
 
 async def listed(visit: Visit) -> Page:
@@ -29,6 +35,5 @@ async def create(visit: Visit) -> Done:
 
 
 async def cancel(visit: Visit) -> Done:
-    broadcast_id = visit.typed("broadcast_id")
-    await visit.client.broadcasts.cancel(int(broadcast_id) if broadcast_id.isdecimal() else 0)
+    await visit.client.broadcasts.cancel(existing_broadcast_id(visit.typed("broadcast_id")))
     return Done(note="cancelled")
