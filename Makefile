@@ -53,11 +53,14 @@ install: node-here browser ## Install everything, tools for developers included
 	@$(MAKE) $(NODE_DEV) & node=$$!; $(MAKE) $(PYTHON_DEV); wait $$node
 
 .PHONY: browser
-browser: ## Install what the tests need of Debian: Chromium, which they drive, and what the documents' commands call
-	@missing=""; command -v chromium > /dev/null || command -v chromium-browser > /dev/null || missing="chromium"; \
+browser: ## Install what the tests need of Debian: Chromium without its window, and what the documents' commands call
+	@may=""; [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null || may=1; missing=""; \
+	command -v chromium-headless-shell > /dev/null \
+		|| { [ -z "$$may" ] && { command -v chromium || command -v chromium-browser; } > /dev/null; } \
+		|| missing="chromium-headless-shell"; \
 	for tool in curl openssl; do command -v $$tool > /dev/null || missing="$$missing $$tool"; done; \
 	if [ -n "$$missing" ]; then \
-		if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then \
+		if [ -z "$$may" ]; then \
 			echo "The tests need on PATH: $$missing; on Debian: apt-get install $$missing."; exit 1; fi; \
 		echo "Installing $$missing ..."; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; } > "$$log" 2>&1 \
