@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from orchestrator.domain.errors import SessionNotOpen
 from orchestrator.sidecar.client import Listing, SidecarClient
 
+#: A process that uses more of its JavaScript memory, or of its event loop's time, has no room for sessions that another has.
+_ROOM = 0.75
+
 
 class Shard:
     """One sidecar process, as far as it is known. ``restart`` has supervisord start it anew."""
@@ -35,6 +38,15 @@ class Shard:
     def usable(self) -> bool:
         """Whether sessions can be started in it now."""
         return self.reachable and self.instance is not None and self.instance != self.departed
+
+    @property
+    def strained(self) -> bool:
+        """Whether it had little memory or time left when it was asked last: sessions differ in what they take."""
+        if self.listing is None:
+            return False
+        heap, process = self.listing.heap, self.listing.process
+        busy = process is not None and process.event_loop_utilization > _ROOM
+        return busy or heap.used > _ROOM * heap.limit
 
 
 class Shards:
@@ -67,12 +79,12 @@ class Shards:
         return {ref for ref, home in self._homes.items() if home is shard}
 
     def least_loaded(self) -> Shard | None:
-        """The usable shard with the fewest sessions."""
+        """The usable shard with the fewest sessions; one that is strained only if all are."""
         load = dict.fromkeys(self._shards, 0)
         for home in self._homes.values():
             load[home] += 1
         usable = [shard for shard in self._shards if shard.usable]
-        return min(usable, key=load.__getitem__, default=None)
+        return min(usable, key=lambda shard: (shard.strained, load[shard]), default=None)
 
     def client_of(self, session_ref: int) -> SidecarClient:
         """Who to ask about a session; ``SessionNotOpen`` if it runs nowhere here."""

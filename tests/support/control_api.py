@@ -23,6 +23,7 @@ class ControlApi:
     draining: bool = False
     undrained: list[int] = field(default_factory=list)
     heap: dict[str, int] = field(default_factory=lambda: {"used": 50, "limit": 2000})
+    event_loop_utilization: float = 0.1
     last_words: dict[str, Any] | None = None
     before_start: Callable[[], Awaitable[object]] | None = None
     """What happens while a session is being started."""
@@ -57,6 +58,11 @@ class ControlApi:
                 "draining": self.draining,
                 "undrained": self.undrained,
                 "heap": self.heap,
+                "process": {
+                    "resident_bytes": 1,
+                    "cpu_seconds": 1.0,
+                    "event_loop_utilization": self.event_loop_utilization,
+                },
                 "last_words": self.last_words,
             }
             return web.json_response({**known, "journal": journal, "sessions": sessions})

@@ -358,6 +358,23 @@ async def test_sessions_are_spread_over_the_shards(two: TwoShards) -> None:
     assert two.running() == [5, 5]
 
 
+async def test_sessions_go_to_the_shard_that_has_memory_and_time_for_them(two: TwoShards) -> None:
+    first, second = two.sidecars
+    first.heap = {"used": 1900, "limit": 2000}
+    await two.replica.sessions.create("t", "memory")
+    await two.replica.supervision.reconcile()
+    assert two.running() == [0, 1]
+    first.heap, second.event_loop_utilization = second.heap, 0.99
+    for name in ("time", "more"):
+        await two.replica.sessions.create("t", name)
+    await two.replica.supervision.reconcile()
+    assert two.running() == [2, 1]
+    first.event_loop_utilization = 0.99  # nobody has any: the numbers decide
+    await two.replica.sessions.create("t", "none")
+    await two.replica.supervision.reconcile()
+    assert two.running() == [2, 2]
+
+
 async def test_nothing_starts_before_every_shard_said_what_its_journal_holds(two: TwoShards) -> None:
     await two.replica.sessions.create("t", "s")
     two.sidecars[1].answering = False
