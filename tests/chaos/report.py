@@ -8,6 +8,11 @@ from tests.chaos.faults import DRAIN_SECONDS, SLOW_SECONDS
 from tests.chaos.run import AT_ONCE, OPEN_SECONDS, PAUSE_SECONDS, Gaps, Outcome
 from tests.chaos.world import RATE
 
+#: What the best of the others says of itself.
+BEST_PEER = (
+    "The best of the others says of itself: about 4 s on SIGTERM, and 35 s on SIGKILL, when its lease has run out "
+    "(fazer-ai/baileys-api, #315)."
+)
 WORDS = {
     "qr_after_the_first": "QR codes after the first",
     "message_numbers_reused": "message numbers reused",
@@ -109,5 +114,7 @@ def _hand_over(gaps: Sequence[Gaps]) -> list[str]:
             for g in gaps
             if g.milliseconds
         ),
+        "",
+        BEST_PEER,
         "",
     ]
