@@ -12,6 +12,7 @@ from orchestrator.bot.texts import TEXTS, Texts, fill
 from orchestrator.client import Client
 from orchestrator.domain.errors import OrchestratorError, SessionNotFound, Unavailable
 from orchestrator.domain.language import Language
+from orchestrator.domain.reason import reason_in
 from orchestrator.domain.reminder_text import shown_amount
 
 #: Whoever uses this bot is in Brazil.
@@ -46,6 +47,10 @@ class Desk:
     def day(self, moment: str | None) -> str:
         """A time of the API, as people write it."""
         return shown_time(self.texts, moment)
+
+    def why(self, reason: str) -> str:
+        """A reason of the API, in the person's language."""
+        return reason_in(self.chat.language, reason)
 
     def back(self, *action: str) -> Button:
         return Button(self.texts.back, action or ("home",))

@@ -9,6 +9,7 @@ from orchestrator.bot.watch import alert_screen
 from orchestrator.client import Client
 from orchestrator.domain.alert import Alert, AlertKind, Trouble
 from orchestrator.domain.billing_notice import NoticeKind
+from orchestrator.domain.language import Language
 from orchestrator.wire.billing import Notice
 
 _PAYABLE = frozenset(
@@ -26,7 +27,7 @@ async def tell(client: Client, telegram: Telegram, memory: Memory, operator_chat
             await _show(telegram, memory, chat, _for_tenant(TEXTS[chat.language], notice))
         operator = None if operator_chat is None else memory.chats.get(operator_chat)
         if operator is not None and AlertKind.PAYMENT not in muted:
-            screen = _for_operator(TEXTS[operator.language], notice)
+            screen = _for_operator(operator.language, notice)
             if screen is not None:
                 await _show(telegram, memory, operator, screen)
         memory.operator.notices_after = notice.notice_id
@@ -49,11 +50,12 @@ def _for_tenant(texts: Texts, notice: Notice) -> Screen:
     return Screen(text=_sentence(texts, notice), rows=rows(pay, Button(texts.home, ("home",))), stays=True)
 
 
-def _for_operator(texts: Texts, notice: Notice) -> Screen | None:
+def _for_operator(language: Language, notice: Notice) -> Screen | None:
     if notice.kind is NoticeKind.PAID:
         trouble = Trouble(AlertKind.PAYMENT, notice.tenant_id, _amount(notice))
-        return alert_screen(texts, Alert(AlertKind.PAYMENT, over=False, troubles=(trouble,)), operator=True)
+        return alert_screen(language, Alert(AlertKind.PAYMENT, over=False, troubles=(trouble,)), operator=True)
     if notice.kind in (NoticeKind.PAYMENT_PROBLEM, NoticeKind.CHARGED_BACK, NoticeKind.REFUNDED):
+        texts = TEXTS[language]
         text = fill("<b>{tenant}</b>: ", tenant=notice.tenant_id) + _sentence(texts, notice)
         return Screen(text=text, rows=rows(Button(texts.payments, ("payments",))), stays=True)
     return None

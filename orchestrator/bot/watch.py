@@ -10,10 +10,12 @@ from orchestrator.bot.dialogs.operator import IN_TROUBLE, dashboard
 from orchestrator.bot.memory import Chat, Memory
 from orchestrator.bot.screen import Button, Screen, rows
 from orchestrator.bot.telegram import ChatGoneError, Telegram
-from orchestrator.bot.texts import TEXTS, Texts, fill
+from orchestrator.bot.texts import TEXTS, fill
 from orchestrator.client import Client
 from orchestrator.domain.alert import Alert, AlertBook, AlertKind, Trouble, look
 from orchestrator.domain.crash_suspects import ISOLATED
+from orchestrator.domain.language import Language
+from orchestrator.domain.reason import reason_in
 from orchestrator.domain.session import ConnectionState, DesiredState
 from orchestrator.domain.subscription import PAUSED_REASON
 from orchestrator.wire.overview import Overview, TenantSession
@@ -115,19 +117,20 @@ class Watch:
             chat = self._memory.chats.get(chat_id) or Chat(chat_id)
             asks = chat.asks
             try:
-                await self._telegram.show(chat, alert_screen(TEXTS[chat.language], alert, operator=operator))
+                await self._telegram.show(chat, alert_screen(chat.language, alert, operator=operator))
             except ChatGoneError:
                 chat.blocked = True
             chat.asks = asks
             await self._memory.save(chat)
 
 
-def alert_screen(texts: Texts, alert: Alert, *, operator: bool) -> Screen:
+def alert_screen(language: Language, alert: Alert, *, operator: bool) -> Screen:
     """One message for all of a kind, with buttons that lead to the sessions that are meant."""
+    texts = TEXTS[language]
     title = (texts.alert_over if alert.over else texts.alert_begun)[alert.kind]
     named = alert.troubles[:_MOST_NAMED]
     lines = [
-        fill("• <b>{subject}</b> {detail}", subject=_subject(one, operator), detail=one.detail)
+        fill("• <b>{subject}</b> {detail}", subject=_subject(one, operator), detail=reason_in(language, one.detail))
         for one in named
         if one.subject
     ]

@@ -46,7 +46,7 @@ def shown(desk: Desk, tenant_id: str, session: Session, note: str | None = None)
         failure = texts.pairing_failures.get(session.pairing_failure, session.pairing_failure)
         lines.append(fill(texts.session_failure, failure=failure))
     elif session.reason is not None:
-        lines.append(fill(texts.session_reason, reason=session.reason))
+        lines.append(fill(texts.session_reason, reason=desk.why(session.reason)))
     if note is not None:
         lines = [note, "", *lines]
     return Screen(text="\n".join(lines), rows=_buttons(desk, tenant_id, session))
@@ -119,7 +119,7 @@ async def pairings(desk: Desk, tenant_id: str, session_id: str) -> Screen:
         since = desk.day(one.paired_at or one.created_at)
         current = " ✅" if one.current and one.set_aside_at is None else ""
         line = fill(texts.pairing_line, number=one.generation, account=number_of(one.jid), since=since, current=current)
-        lines.append(line + (fill(" — {reason}", reason=one.reason) if one.reason else ""))
+        lines.append(line + (fill(" — {reason}", reason=desk.why(one.reason)) if one.reason else ""))
     restorable = [
         Button(fill(texts.restore, number=one.generation), ("restore?", tenant_id, session_id, str(one.generation)))
         for one in found
@@ -144,10 +144,11 @@ async def events(desk: Desk, tenant_id: str, session_id: str) -> Screen:
     sessions = desk.of(tenant_id).sessions
     session = await sessions.get(session_id)
     if session.reason is not None:
-        lines.append(fill(texts.session_reason, reason=session.reason))
+        lines.append(fill(texts.session_reason, reason=desk.why(session.reason)))
     async for entry in sessions.audit(session_id):
-        reason = entry.reason or entry.actor
-        lines.append(fill(texts.errors_line, at=desk.day(entry.at), action=entry.action, reason=reason))
+        reason = desk.why(entry.reason) if entry.reason else entry.actor
+        action = texts.generation_actions.get(entry.action, entry.action)
+        lines.append(fill(texts.errors_line, at=desk.day(entry.at), action=action, reason=reason))
         if len(lines) == _MOST:
             break
     title = fill(texts.errors_title, session=session_id)

@@ -105,6 +105,8 @@ class Texts:
     last_errors: str
     errors_title: str
     errors_line: str
+    generation_actions: Mapping[str, str]
+    """By what happened to a pairing."""
     export: str
     export_ask: str
     export_short: str

@@ -132,6 +132,11 @@ ENGLISH = Texts(
     last_errors="📋 Last events",
     errors_title="<b>Last events of {session}</b>",
     errors_line="{at} · {action}: {reason}",
+    generation_actions={
+        "set_aside": "set aside",
+        "restored": "restored",
+        "purged": "removed for good",
+    },
     export="💾 Backup file",
     export_ask="Type a passphrase of 12 characters or more. It seals the file; without it nobody can open it, you included. "
     "I delete your message at once.",

@@ -132,6 +132,11 @@ PORTUGUESE = Texts(
     last_errors="📋 Últimos eventos",
     errors_title="<b>Últimos eventos de {session}</b>",
     errors_line="{at} · {action}: {reason}",
+    generation_actions={
+        "set_aside": "posto de lado",
+        "restored": "restaurado",
+        "purged": "removido de vez",
+    },
     export="💾 Arquivo de backup",
     export_ask="Digite uma frase secreta de 12 caracteres ou mais. Ela lacra o arquivo; sem ela ninguém o abre, nem você. "
     "Eu apago a sua mensagem em seguida.",

@@ -13,6 +13,7 @@ from orchestrator.api.qr_codes import data_uri
 from orchestrator.bot.texts import TEXTS
 from orchestrator.domain.errors import InvalidRequest, NotFound, OrchestratorError, RateLimited, Unavailable
 from orchestrator.domain.language import Language
+from orchestrator.domain.reason import reason_in
 from orchestrator.domain.reminder_text import shown_date
 from orchestrator.pages.dashboard import drawing
 from orchestrator.pages.dashboard.forms import form_token
@@ -130,6 +131,7 @@ def _common(request: web.Request) -> dict[str, Any]:
         "query": query,
         "number_of": number_of,
         "day": partial(shown_date, language=language),
+        "why": partial(reason_in, language),
     }
 
 

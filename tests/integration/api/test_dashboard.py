@@ -472,6 +472,24 @@ async def test_settings_are_changed_and_a_hidden_proxy_password_stays(shared_api
     assert (page.status, page.alert()) == (422, EN.fields["retention_days"])
 
 
+async def test_why_a_session_is_in_its_state_is_said_in_the_visitor_s_language(
+    shared_api: PublicApi, owner: Visitor
+) -> None:
+    unknown, known = "The moon is in the way.", "WhatsApp blocked the account until 2026-12-01T12:00:00.000Z."
+    await owner.submit(await owner.get("/"), "/create", session_id="why")
+    path = "/tenants/acme/sessions/why"
+    change = sa.text("UPDATE sessions SET connection_state = :state, reason = :why WHERE session_id = 'why'")
+    async with shared_api.database.begin() as connection:
+        for state, why in (("conflict", unknown), ("paused", known)):
+            await connection.execute(change, {"state": state, "why": why})
+    page = await owner.get(path)
+    assert (page.text.count(known), page.text.count(unknown)) == (2, 1)  # now, and in the timeline
+    owner.language = "pt-BR"
+    page = await owner.get(path)
+    assert (page.text.count(known), page.text.count(unknown)) == (0, 1)
+    assert page.text.count("O WhatsApp bloqueou a conta até 2026-12-01T12:00:00.000Z.") == 2
+
+
 async def test_an_earlier_pairing_is_restored(shared_api: PublicApi, owner: Visitor) -> None:
     made = await owner.submit(await owner.get("/"), "/create", session_id="again")
     path = "/tenants/acme/sessions/again"

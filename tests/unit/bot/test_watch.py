@@ -3,7 +3,6 @@
 import msgspec
 import pytest
 
-from orchestrator.bot.texts import TEXTS
 from orchestrator.bot.watch import alert_screen, session_troubles, troubles_of
 from orchestrator.domain.alert import Alert, AlertKind, Trouble
 from orchestrator.domain.crash_suspects import ISOLATED
@@ -88,7 +87,7 @@ def test_a_replica_s_status_tells_its_troubles() -> None:
 @pytest.mark.parametrize("language", Language)
 def test_an_alert_of_many_is_one_message(language: Language) -> None:
     many = tuple(Trouble(AlertKind.CONFLICT, f"acme/loja-{n}", "a <reason>") for n in range(25))
-    screen = alert_screen(TEXTS[language], Alert(AlertKind.CONFLICT, over=False, troubles=many), operator=True)
+    screen = alert_screen(language, Alert(AlertKind.CONFLICT, over=False, troubles=many), operator=True)
     assert "acme/loja-9" in screen.text
     assert "acme/loja-10" not in screen.text
     assert "15" in screen.text
@@ -98,6 +97,12 @@ def test_an_alert_of_many_is_one_message(language: Language) -> None:
 
 def test_a_tenant_is_told_the_names_that_it_knows() -> None:
     alert = Alert(AlertKind.QUARANTINED, over=False, troubles=(Trouble(AlertKind.QUARANTINED, "acme/loja-1"),))
-    screen = alert_screen(TEXTS[Language.EN], alert, operator=False)
+    screen = alert_screen(Language.EN, alert, operator=False)
     assert "acme" not in screen.text
     assert {button.action[0] for row in screen.rows for button in row} == {"session", "link-again", "pairings"}
+
+
+def test_why_is_said_in_the_language_of_the_chat() -> None:
+    banned = Trouble(AlertKind.PAUSED, "acme/loja-1", "WhatsApp has blocked the account.")
+    screen = alert_screen(Language.PT_BR, Alert(AlertKind.PAUSED, over=False, troubles=(banned,)), operator=True)
+    assert "O WhatsApp bloqueou a conta." in screen.text

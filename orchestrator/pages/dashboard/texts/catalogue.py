@@ -383,8 +383,6 @@ class Texts:
     """By the error's code, beside those that the bot has."""
     fields: Mapping[str, str]
     """What is asked of a field, for one that was refused."""
-    session_actions: Mapping[str, str]
-    """By the action on record."""
     charge_states: Mapping[str, str]
     recurring_states: Mapping[str, str]
     payment_problems: Mapping[str, str]

@@ -462,11 +462,6 @@ ENGLISH = Texts(
         "growth": "The growth is a number from 1 to 10.",
         "days": "Days are a number from 1 to 90.",
     },
-    session_actions={
-        "set_aside": "set aside",
-        "restored": "restored",
-        "purged": "removed for good",
-    },
     charge_states={
         "pending": "open",
         "paid": "paid",

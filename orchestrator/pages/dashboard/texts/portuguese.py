@@ -462,11 +462,6 @@ PORTUGUESE = Texts(
         "growth": "O crescimento é um número de 1 a 10.",
         "days": "Os dias são um número de 1 a 90.",
     },
-    session_actions={
-        "set_aside": "posto de lado",
-        "restored": "restaurado",
-        "purged": "removido de vez",
-    },
     charge_states={
         "pending": "aberta",
         "paid": "paga",
