@@ -19,7 +19,7 @@ from tests.support.chat_picture import chat_picture
 from tests.support.fake_telegram import TOKEN, FakeTelegram, Person, fake_telegram
 from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
 from tests.support.postgres import short_folder
-from tests.support.processes import running
+from tests.support.processes import as_root, running
 from tests.support.tree import PROJECT, Tree, tree
 from tests.support.waiting import eventually
 
@@ -258,6 +258,7 @@ async def test_a_customer_is_welcomed_thanked_and_shown(
             assert any(word in str(read["content"]) for word in beginning), read
 
 
+@as_root
 async def test_of_two_processes_that_could_be_the_bot_one_polls_and_the_other_takes_over(
     product: Tree, telegram: FakeTelegram, tmp_path: Path
 ) -> None:

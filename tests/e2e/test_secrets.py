@@ -14,7 +14,7 @@ import psycopg
 
 from orchestrator.store.sealing import Sealer, place_of
 from tests.support.fake_whatsapp import FakeWhatsApp
-from tests.support.processes import descendants
+from tests.support.processes import as_root, descendants
 from tests.support.tree import tree
 
 PHONE = "5511999990001"
@@ -38,6 +38,7 @@ def private_keys(value: Any, name: str = "") -> Iterator[bytes]:
         yield base64.b64decode(value)
 
 
+@as_root
 async def test_no_private_key_is_in_a_table_or_in_the_log(
     short_path: Path, database_url: str, whatsapp: FakeWhatsApp
 ) -> None:

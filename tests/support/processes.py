@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
+
 T = TypeVar("T")
 
 #: Deadlines are those of a machine that has nothing else to do. `make test` runs several tests at a time, beside whatever
 #: else a machine for CI does, and gives each deadline this many times its seconds; what comes in time is over as soon.
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
+#: For tests that look into a process of ours (orchestrator/launcher/private_process.py).
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root sees what a private process was given")
 
 
 class DeadlineError(AssertionError):

@@ -55,7 +55,7 @@ class Tree:
         return (await self.call("GET", f"/v1/sessions/{session_id}")).json
 
     def _internal_token(self) -> str | None:
-        pid = self.pid("orchestrator")
+        pid = self.pid("baileys")
         if pid is None:
             return None
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")

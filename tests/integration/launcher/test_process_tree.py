@@ -20,6 +20,7 @@ from orchestrator.launcher.programs import CHECKOUT
 from tests.support.postgres import short_folder
 from tests.support.processes import (
     Child,
+    as_root,
     descendants,
     free_port,
     is_alive,
@@ -256,6 +257,7 @@ def test_bad_settings_are_refused_in_plain_sentences(environ: dict[str, str], sh
     assert "a-secret" not in child.output
 
 
+@as_root
 def test_no_secret_is_in_a_file_or_on_a_command_line(live: LiveTree) -> None:
     pids = descendants(live.child.pid)
     secrets = [live.environ["ADMIN_TOKEN"], (live.folder / "data" / "postgres-password").read_text().strip()]
