@@ -110,22 +110,13 @@ format: $(PYTHON_DEV) ## Let the formatter have its way
 image-check: node-here $(NODE_DEV) ## Run the Dockerfile's steps in a clean Debian root without Docker, and start the result; root
 	@deploy/prove-image
 
-AUDIT := build/audit
+PIP_AUDIT := build/pip-audit-2.10.1
 .PHONY: audit
-audit: node-here $(PYTHON_DEV) ## Look for known vulnerabilities in what is locked
-	@test -x $(AUDIT)/bin/pip-audit || { $(BIN)/python -m venv $(AUDIT) && $(AUDIT)/bin/pip install --disable-pip-version-check -q 'pip-audit>=2.9,<3'; }
-	@failed=0; echo "== pip-audit"; \
-	$(AUDIT)/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --progress-spinner off > $(AUDIT)/python 2>&1 \
-		|| { if grep -qiE "connection|timed? ?out|resolve|proxy|certificate|unreachable|HTTPError|ServiceError" $(AUDIT)/python; then \
-			echo "The list of vulnerabilities can't be reached from here; nothing is known about the Python packages."; failed=3; else failed=1; fi; tail -n 30 $(AUDIT)/python; }; \
-	if [ $$failed = 0 ]; then if grep -q "could not be audited" $(AUDIT)/python; then failed=3; \
-		echo "The index here gives no list of vulnerabilities; nothing is known about $$(grep -c 'could not be audited' $(AUDIT)/python) Python packages."; \
-		else echo "pip-audit: nothing known"; fi; fi; \
-	echo "== npm audit"; \
-	(cd $(SIDECAR) && npm audit --omit=dev --no-update-notifier) > $(AUDIT)/node 2>&1 && echo "npm audit: nothing known" \
-		|| { if grep -qE "ENOAUDIT|EAUDIT|ECONN|ENOTFOUND|audit endpoint|E40[0-9]|ETIMEDOUT|not implemented" $(AUDIT)/node; then \
-			echo "The registry gives no audit here; nothing is known about the Node packages."; failed=3; else failed=1; fi; tail -n 30 $(AUDIT)/node; }; \
-	exit $$failed
+audit: node-here $(PIP_AUDIT)/bin/pip-audit ## Look for known vulnerabilities in everything that is locked
+	@deploy/audit $(PIP_AUDIT)/bin/pip-audit
+
+$(PIP_AUDIT)/bin/pip-audit: $(VENV_MADE)
+	@$(BIN)/python -m venv $(PIP_AUDIT) && $(PIP_AUDIT)/bin/pip install --disable-pip-version-check -q pip-audit==2.10.1
 
 .PHONY: sbom
 sbom: ## List everything that is locked as CycloneDX, in build/sbom.cdx.json
@@ -136,7 +127,7 @@ install-run: node-here $(PYTHON_RUN) $(NODE_RUN) ## Install what running needs, 
 
 .PHONY: lock
 lock: $(PYTHON_DEV) ## Choose the newest fitting versions anew and write them, with hashes, into the locks
-	@$(BIN)/python -m pip install --disable-pip-version-check -q 'uv>=0.13,<0.14'
+	@$(BIN)/python -m pip install --disable-pip-version-check -q uv==0.13.9
 	@$(BIN)/uv pip compile --quiet --upgrade $(LOCK_FORMAT) pyproject.toml --output-file requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade $(LOCK_FORMAT) --extra dev pyproject.toml --output-file requirements-dev.lock
 	@if grep -nE '^ *(--(index-url|extra-index-url|find-links))|://' requirements.lock requirements-dev.lock; then \
