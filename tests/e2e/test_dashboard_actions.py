@@ -18,6 +18,7 @@ from orchestrator.pages.dashboard.routes import PAGES
 from orchestrator.pages.dashboard.texts import DASHBOARD
 from tests.support import fake_mercadopago, fake_telegram
 from tests.support.browser import DESKTOP, check_access, chromium, logged_in, new_page
+from tests.support.fake_mercadopago import FakeMercadoPago
 from tests.support.fake_telegram import FakeTelegram
 from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
 from tests.support.postgres import short_folder
@@ -47,22 +48,27 @@ async def telegram() -> AsyncIterator[FakeTelegram]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def product(whatsapp: FakeWhatsApp, telegram: FakeTelegram) -> AsyncIterator[Tree]:
-    async with fake_mercadopago.fake_mercadopago() as provider:
-        settings = {
-            **whatsapp.environ,
-            "BOT_TOKEN": fake_telegram.TOKEN,
-            "TELEGRAM_API_URL": telegram.url,
-            "MERCADOPAGO_ACCESS_TOKEN": fake_mercadopago.ACCESS_TOKEN,
-            "MERCADOPAGO_WEBHOOK_SECRET": fake_mercadopago.WEBHOOK_SECRET,
-            "MERCADOPAGO_API_URL": provider.url,
-            "PUBLIC_URL": "https://wa.example.com",
-            "OUTBOUND_ALLOWED_NETWORKS": "127.0.0.0/8",
-        }
-        with short_folder() as folder:
-            async with tree(folder / "data", folder / "log", settings) as started:
-                await started.ready()
-                yield started
+async def provider() -> AsyncIterator[FakeMercadoPago]:
+    async with fake_mercadopago.fake_mercadopago() as fake:
+        yield fake
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def product(whatsapp: FakeWhatsApp, telegram: FakeTelegram, provider: FakeMercadoPago) -> AsyncIterator[Tree]:
+    settings = {
+        **whatsapp.environ,
+        "BOT_TOKEN": fake_telegram.TOKEN,
+        "TELEGRAM_API_URL": telegram.url,
+        "MERCADOPAGO_ACCESS_TOKEN": fake_mercadopago.ACCESS_TOKEN,
+        "MERCADOPAGO_WEBHOOK_SECRET": fake_mercadopago.WEBHOOK_SECRET,
+        "MERCADOPAGO_API_URL": provider.url,
+        "PUBLIC_URL": "https://wa.example.com",
+        "OUTBOUND_ALLOWED_NETWORKS": "127.0.0.0/8",
+    }
+    with short_folder() as folder:
+        async with tree(folder / "data", folder / "log", settings) as started:
+            await started.ready()
+            yield started
 
 
 @dataclass(frozen=True)
@@ -262,7 +268,9 @@ async def test_a_token_is_made_and_revoked(product: Tree, desk: Desk) -> None:
     assert not await opens()
 
 
-async def test_plans_are_offered_and_a_tenant_is_made_charged_blocked_and_deleted(desk: Desk) -> None:
+async def test_plans_are_offered_and_a_tenant_is_made_charged_blocked_and_deleted(
+    product: Tree, provider: FakeMercadoPago, desk: Desk
+) -> None:
     await desk.at("/payments", EN.payments)
     await desk.does("create-plan", EN.create, note="created", plan_id="basic", name="Básico", price="49,90")
     await desk.does("change-plan", EN.plan_withdraw)
@@ -280,8 +288,14 @@ async def test_plans_are_offered_and_a_tenant_is_made_charged_blocked_and_delete
 
     await desk.at("/tenants/padaria/subscription", EN.subscription)
     await desk.does("pay", EN.pay_by_pix, payer_email="ana@example.com")
+    await desk.page.reload()
     await expect(desk.page.get_by_role("img", name=EN.pix_alt)).to_be_visible()
     await check_access(desk.page)
+    (payment_id,) = provider.payments
+    provider.approve(payment_id)
+    assert await provider.notify(f"http://127.0.0.1:{product.port}", payment_id) == 204
+    await expect(desk.page.get_by_role("img", name=EN.pix_alt)).to_have_count(0)
+    await expect(desk.page.locator("#live-subscription")).to_contain_text(BOT.subscription_states["active"])
     await desk.does("pay", EN.pay_always, payer_email="ana@example.com")
     await expect(desk.page.get_by_role("link", name=EN.recurring_agree)).to_be_visible()
     await desk.does("cancel-recurring", EN.recurring_cancel, note="recurring_cancelled", sure=True)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from orchestrator.domain.charge import ChargeState
 from orchestrator.domain.errors import BillingOff, FieldError, InvalidRequest
 from orchestrator.domain.plan import PeriodUnit
 from orchestrator.pages.dashboard.visits import Done, Page, Visit, first
@@ -22,12 +23,13 @@ async def _subscription(visit: Visit, **more: Any) -> Page:
     except BillingOff:
         found = None
     pays = found is not None and found.billing
+    charges = (await visit.own.page("/v1/charges", Charges)).charges if pays else []
     values = {
         "subscription": found if pays else None,
         "plans": [plan for plan in await first(billing.plans(), _MOST) if plan.available] if pays else [],
         "invoices": await first(billing.invoices(), _MOST) if pays else [],
-        "charges": (await visit.own.page("/v1/charges", Charges)).charges if pays else [],
-        "charge": None,
+        "charges": charges,
+        "charge": next((one for one in charges if one.state is ChargeState.PENDING and one.pix_code), None),
         "recurring": None,
         **more,
     }
@@ -35,8 +37,8 @@ async def _subscription(visit: Visit, **more: Any) -> Page:
 
 
 async def pay(visit: Visit) -> Page:
-    charge = await visit.own.billing.create_charge(visit.typed("plan_id"), visit.typed("payer_email") or None)
-    return await _subscription(visit, charge=charge)
+    await visit.own.billing.create_charge(visit.typed("plan_id"), visit.typed("payer_email") or None)
+    return await _subscription(visit)
 
 
 async def pay_always(visit: Visit) -> Page:
