@@ -72,6 +72,7 @@ pictures: install ## Take the pictures of the pages that the documents show
 
 .PHONY: test
 test: install lint ## All checks and all tests
+	@$(BIN)/python -m compileall -q orchestrator tests/support # each of hundreds of processes would, where PYTHONDONTWRITEBYTECODE is set
 	@echo "== pytest: units, integration on a real PostgreSQL, end to end; at the same time node --test: sidecar"
 	@export TEST_PATIENCE=3; (cd $(SIDECAR) && exec npm test --silent) > $(NODE_TESTS) 2>&1 & node=$$!; trap "kill $$node 2> /dev/null || true" EXIT; \
 		$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder; \
