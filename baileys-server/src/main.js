@@ -160,6 +160,7 @@ async function shutDown(cause) {
   await within(clock, GOODBYE_MS, departure.told())
   await Promise.all([outbox.close(EVENTS_DRAIN_MS), directory.close(DIRECTORY_DRAIN_MS)])
   await sayGoodbye()
+  journal?.close()
   controlApi.close()
   client.close()
   await tracer?.close()

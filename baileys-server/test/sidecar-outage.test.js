@@ -111,3 +111,10 @@ test('a sidecar that is stopped while it is degraded leaves the journal to the n
   await until('it is drained', async () => !(await listing()).draining)
   assert.equal(orchestrator.session(REF).sentMessages.size, 1)
 })
+
+test('a sidecar that is stopped when the orchestrator has everything leaves no journal', async () => {
+  await pairWithContact()
+  assert.deepEqual(await sidecar.stop('SIGTERM'), { code: 0, signal: null })
+  assert.deepEqual(orchestrator.callsTo('/goodbye').at(-1).body.undrained, [])
+  assert.equal(journalBytes(), 0)
+})

@@ -161,8 +161,9 @@ export class JournalFile {
     this.#size = size
   }
 
+  /** The end of the process closes what is being written. */
   close() {
-    fs.closeSync(this.#fd)
+    if (!this.#writing) fs.closeSync(this.#fd)
   }
 
   async #writeGathered() {

@@ -135,6 +135,7 @@ export class Journal {
     if (this.#undrained.delete(part)) this.#clearWhenDrained({ durably: true })
   }
 
+  /** Leaves an empty file if the store has everything. */
   close() {
     this.#cancelClearing?.()
     this.#clearWhenDrained({ durably: false })
