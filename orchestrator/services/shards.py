@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from orchestrator.domain.errors import SessionNotOpen
 from orchestrator.sidecar.client import Listing, SidecarClient
 
-#: A process that uses more of its JavaScript memory, or of its event loop's time, has no room for sessions that another has.
+#: A process that uses more of its JavaScript memory has no room for sessions that another has; one whose event loop is
+#: busy for more of the time has half of the room.
 _ROOM = 0.75
 
 
@@ -40,13 +41,15 @@ class Shard:
         return self.reachable and self.instance is not None and self.instance != self.departed
 
     @property
-    def strained(self) -> bool:
-        """Whether it had little memory or time left when it was asked last: sessions differ in what they take."""
-        if self.listing is None:
-            return False
-        heap, process = self.listing.heap, self.listing.process
-        busy = process is not None and process.event_loop_utilization > _ROOM
-        return busy or heap.used > _ROOM * heap.limit
+    def full(self) -> bool:
+        """Whether little memory was left when it was asked last: sessions differ in what they take."""
+        return self.listing is not None and self.listing.heap.used > _ROOM * self.listing.heap.limit
+
+    @property
+    def busy(self) -> bool:
+        """Whether its event loop had little time left when it was asked last, which a start of many takes for a moment."""
+        process = None if self.listing is None else self.listing.process
+        return process is not None and process.event_loop_utilization > _ROOM
 
 
 class Shards:
@@ -79,12 +82,12 @@ class Shards:
         return {ref for ref, home in self._homes.items() if home is shard}
 
     def least_loaded(self) -> Shard | None:
-        """The usable shard with the fewest sessions; one that is strained only if all are."""
-        load = dict.fromkeys(self._shards, 0)
+        """The usable shard with the fewest sessions, each of a busy one counted twice; one that is full only if all are."""
+        load = dict.fromkeys(self._shards, 1)
         for home in self._homes.values():
             load[home] += 1
         usable = [shard for shard in self._shards if shard.usable]
-        return min(usable, key=lambda shard: (shard.strained, load[shard]), default=None)
+        return min(usable, key=lambda shard: (shard.full, load[shard] * (1 + shard.busy)), default=None)
 
     def client_of(self, session_ref: int) -> SidecarClient:
         """Who to ask about a session; ``SessionNotOpen`` if it runs nowhere here."""
