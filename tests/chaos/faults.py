@@ -6,12 +6,12 @@ import os
 import random
 import resource
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from tests.chaos.world import READY_SECONDS, Replica, World
 from tests.support.own_server import OwnServer
-from tests.support.processes import PATIENCE, descendants, is_alive, kill_tree
+from tests.support.processes import PATIENCE, descendants, is_alive, kill_tree, stopped
 from tests.support.waiting import eventually
 
 #: Seconds that a host waits between the end of a container and the start of the next.
@@ -103,7 +103,7 @@ def _freeze(*programs: str) -> Draw:
                 return
             first = _pid(world.replicas[which], program)
             frozen = [first, *descendants(first)] if program == "container" else [first]
-            with _stopped(frozen):
+            with stopped(frozen):
                 await asyncio.sleep(seconds)
 
         return f"SIGSTOP {_name(which, program)} for {seconds:.0f} s", play
@@ -289,19 +289,6 @@ def _pid(replica: Replica, program: str) -> int:
     if len(found) <= place:
         raise NothingThereError
     return found[place]
-
-
-@contextlib.contextmanager
-def _stopped(pids: list[int]) -> Iterator[None]:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def _name(which: int, program: str) -> str:

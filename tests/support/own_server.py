@@ -1,13 +1,11 @@
 """A PostgreSQL that one test may stop, start again and make hang."""
 
 import contextlib
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.launcher.embedded_postgres import EmbeddedPostgres
-from tests.support.processes import descendants, kill_tree
+from tests.support.processes import descendants, kill_tree, stopped
 
 
 class OwnServer:
@@ -39,15 +37,8 @@ class OwnServer:
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
         """Connections stay, and nothing is answered."""
-        processes = [self._pid, *descendants(self._pid)]
-        for pid in processes:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with stopped([self._pid, *descendants(self._pid)]):
             yield
-        finally:
-            for pid in processes:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager

@@ -146,6 +146,18 @@ def kill_tree(pid: int) -> None:
         _signal(each, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def stopped(pids: Sequence[int]) -> Iterator[None]:
+    """SIGSTOP, and SIGCONT at the end, whatever of them has ended by then."""
+    try:
+        for pid in pids:
+            _signal(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            _signal(pid, signal.SIGCONT)
+
+
 def is_alive(pid: int) -> bool:
     try:
         return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
