@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.processes import Child, running, wait_until
+from tests.support.processes import PATIENCE, Child, running, wait_until
 from tests.support.waiting import eventually
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -89,8 +89,9 @@ class FakeWhatsApp:
 
     async def idle(self, seconds: float, phone: str | None = None) -> dict[str, Any]:
         """Wait until nothing is outstanding in either direction; what is outstanding if that takes longer."""
-        timeout = aiohttp.ClientTimeout(total=seconds + 10)
-        params = {"timeout_ms": str(int(seconds * 1000)), **({"phone": phone} if phone else {})}
+        patience = seconds * PATIENCE
+        timeout = aiohttp.ClientTimeout(total=patience + 10)
+        params = {"timeout_ms": str(int(patience * 1000)), **({"phone": phone} if phone else {})}
         async with self.http.get(self.control_url + "/idle", params=params, timeout=timeout) as response:
             answer: dict[str, Any] = await response.json()
             return answer
