@@ -204,10 +204,11 @@ class Database:
 
     async def _schema_version(self) -> str | None:
         async with self.driver() as connection:
-            try:
-                row = await (await connection.execute("SELECT version_num FROM alembic_version")).fetchone()
-            except psycopg.errors.UndefinedTable:
+            # Asked first, because the server's log would have an error at every first start.
+            found = await connection.execute("SELECT to_regclass('alembic_version')")
+            if await found.fetchone() == (None,):
                 return None
+            row = await (await connection.execute("SELECT version_num FROM alembic_version")).fetchone()
             return str(row[0]) if row else None
 
     async def _works_since(self) -> str:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -10,6 +12,7 @@ from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.store.database import SCHEMA_VERSION, Database, sqlalchemy_url
 from orchestrator.store.migration import migrate
 from orchestrator.store.tables import metadata
+from tests.support.own_server import own_server
 from tests.support.postgres import fresh_database
 
 
@@ -35,6 +38,16 @@ def test_the_schema_version_is_the_newest_revision() -> None:
 
 async def test_a_second_migration_finds_nothing_to_do(database: Database, database_url: str) -> None:
     migrate(database_url)
+
+
+async def test_a_first_start_is_no_error_in_the_log_of_the_server(short_path: Path) -> None:
+    """Who starts it on a laptop for the first time reads it."""
+    with own_server(short_path / "pg") as server:
+        database = Database(server.url)
+        await database.open()
+        await database.migrate()
+        await database.close()
+    assert "ERROR" not in (short_path / "pg" / "log").read_text()
 
 
 async def test_the_schema_of_a_newer_version_is_worked_with_and_left_alone_if_it_says_that_it_works(
