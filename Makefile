@@ -111,13 +111,14 @@ format: $(PYTHON_DEV) ## Let the formatter have its way
 image-check: node-here $(NODE_DEV) ## Run the Dockerfile's steps in a clean Debian root without Docker, and start the result; root
 	@deploy/prove-image
 
-PIP_AUDIT := build/pip-audit-2.10.1
+PIP_AUDIT_VERSION := 2.10.1
+PIP_AUDIT := build/pip-audit-$(PIP_AUDIT_VERSION)
 .PHONY: audit
 audit: node-here $(PIP_AUDIT)/bin/pip-audit ## Look for known vulnerabilities in everything that is locked
 	@deploy/audit $(PIP_AUDIT)/bin/pip-audit
 
 $(PIP_AUDIT)/bin/pip-audit: $(VENV_MADE)
-	@$(BIN)/python -m venv $(PIP_AUDIT) && $(PIP_AUDIT)/bin/pip install --disable-pip-version-check -q pip-audit==2.10.1
+	@$(BIN)/python -m venv $(PIP_AUDIT) && $(PIP_AUDIT)/bin/pip install --disable-pip-version-check -q pip-audit==$(PIP_AUDIT_VERSION)
 
 .PHONY: sbom
 sbom: ## List everything that is locked as CycloneDX, in build/sbom.cdx.json

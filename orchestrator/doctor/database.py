@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from orchestrator.doctor.finding import Finding, fail, ok, warn
-from orchestrator.store.database import SCHEMA_VERSION
+from orchestrator.store.database import SCHEMA_VERSION, schema_version, works_since
 
 _OLDEST = 15
 _ROUNDS = 15
@@ -140,11 +140,11 @@ async def _clock(connection: _Connection, _url: str) -> Finding:
 
 
 async def _schema(connection: _Connection, _url: str) -> Finding:
-    if await _value(connection, "SELECT to_regclass('alembic_version') IS NULL"):
+    version = await schema_version(connection)
+    if version is None:
         return ok("database.schema", "schema_absent")
-    version = str(await _value(connection, "SELECT max(version_num) FROM alembic_version"))
     if version > SCHEMA_VERSION:
-        if str(await _value(connection, "SELECT max(works_since) FROM schema_compatibility")) <= SCHEMA_VERSION:
+        if await works_since(connection) <= SCHEMA_VERSION:
             return ok("database.schema", "schema_newer_works", version=version)
         return fail("database.schema", "schema_newer", version=version)
     if version < SCHEMA_VERSION:

@@ -41,9 +41,15 @@ class Shard:
         return self.reachable and self.instance is not None and self.instance != self.departed
 
     @property
+    def heap_share(self) -> float:
+        """Of its JavaScript memory, what it used when it was asked last."""
+        heap = None if self.listing is None else self.listing.heap
+        return 0.0 if heap is None else heap.used / max(1, heap.limit)
+
+    @property
     def full(self) -> bool:
-        """Whether little memory was left when it was asked last: sessions differ in what they take."""
-        return self.listing is not None and self.listing.heap.used > _ROOM * self.listing.heap.limit
+        """Whether it has little memory left: sessions differ in what they take."""
+        return self.heap_share > _ROOM
 
     @property
     def busy(self) -> bool:

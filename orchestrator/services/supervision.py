@@ -76,7 +76,6 @@ class Supervision:
         self._settings = settings
         self._clock = clock
         self._suspects = CrashSuspects()
-        self._heaps: dict[Shard, float] = {}
         self._hung: set[Shard] = set()
         self._fresh: set[tuple[int, int]] = set()
         self._ended: set[tuple[int, int]] = set()
@@ -145,8 +144,9 @@ class Supervision:
         """Claim, start and stop until what runs is what should run. Never raises for an outage: the next round goes on."""
         listings = await self._listings()
         self._replicas.ready = not self._leaving and any(shard.usable for shard in self._shards)
-        self._replicas.keeps_journal = not self._all_heard() or any(s.undrained or s.draining for s in self._shards)
-        if not listings or not self._all_heard():
+        all_heard = self._all_heard()
+        self._replicas.keeps_journal = not all_heard or any(shard.undrained or shard.draining for shard in self._shards)
+        if not listings or not all_heard:
             return
         if any(shard.draining for shard in self._shards) or not await self._knows_unwanted():
             return
@@ -237,7 +237,6 @@ class Supervision:
         shard.answered_at, shard.reachable = self._clock(), True
         shard.undrained = frozenset(listing.undrained)
         self._hung.discard(shard)
-        self._heaps[shard] = listing.heap.used / max(1, listing.heap.limit)
         self._note_draining(shard, listing)
         await self._learn(shard, listing)
         return listing
@@ -263,12 +262,13 @@ class Supervision:
                 log.error("sidecar could not be restarted", shard=shard.name, error=error.message)
 
     async def _shard_replaced(self, shard: Shard, listing: Listing) -> None:
-        """Another process answers in the place of the one before, and nothing that ran in that runs any more."""
+        """Another process answers in the place of the one before, of which the shard still tells, and nothing that ran in that
+        runs any more."""
         shard.replacements += 1
         await self._nothing_runs(shard)
         if shard.departed == shard.instance:
             return
-        words, full = listing.last_words, self._heaps.get(shard, 0.0) > _FULL_HEAP
+        words, full = listing.last_words, shard.heap_share > _FULL_HEAP
         if words is None and not full and shard not in self._hung:
             log.warning("sidecar was replaced after it was killed", shard=shard.name)
             return  # from outside: no session is to blame

@@ -192,8 +192,11 @@ class Database:
 
         A newer one stays as it is if it says that it works with this version: the way back after a deploy.
         """
-        version = await self._schema_version()
-        if version is not None and version > SCHEMA_VERSION and await self._works_since() <= SCHEMA_VERSION:
+        async with self.driver() as connection:
+            version = await schema_version(connection)
+            newer = version is not None and version > SCHEMA_VERSION
+            works = newer and await works_since(connection) <= SCHEMA_VERSION
+        if works:
             log.warning(
                 "the schema is a newer version's, which works with this one", schema=version, own=SCHEMA_VERSION
             )
@@ -202,19 +205,21 @@ class Database:
 
             await asyncio.to_thread(migrate, self._url)
 
-    async def _schema_version(self) -> str | None:
-        async with self.driver() as connection:
-            # Asked first, because the server's log would have an error at every first start.
-            found = await connection.execute("SELECT to_regclass('alembic_version')")
-            if await found.fetchone() == (None,):
-                return None
-            row = await (await connection.execute("SELECT version_num FROM alembic_version")).fetchone()
-            return str(row[0]) if row else None
 
-    async def _works_since(self) -> str:
-        async with self.driver() as connection:
-            row = await (await connection.execute("SELECT max(works_since) FROM schema_compatibility")).fetchone()
-            return str(row[0]) if row else ""
+async def schema_version(connection: psycopg.AsyncConnection[Any]) -> str | None:
+    """The revision of the schema; None when no migration has seen the database."""
+    # Asked first, because the server's log would have an error at every first start.
+    found = await connection.execute("SELECT to_regclass('alembic_version')")
+    if await found.fetchone() == (None,):
+        return None
+    row = await (await connection.execute("SELECT version_num FROM alembic_version")).fetchone()
+    return str(row[0]) if row else None
+
+
+async def works_since(connection: psycopg.AsyncConnection[Any]) -> str:
+    """The oldest version that works with the schema."""
+    row = await (await connection.execute("SELECT max(works_since) FROM schema_compatibility")).fetchone()
+    return str(row[0]) if row else ""
 
 
 def sqlalchemy_url(url: str) -> str:

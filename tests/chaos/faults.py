@@ -49,46 +49,44 @@ def draw(rng: random.Random, kinds: Mapping[str, Draw]) -> Fault:
     return Fault(kind, description, play)
 
 
-def _kill(*programs: str) -> Draw:
+def _to_one(deed: str, do: Callable[[World, int, str], Awaitable[None]], *programs: str) -> Draw:
+    """The same done to any of these programs, of either container."""
+
     def drawn(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
         which, program = rng.randrange(2), rng.choice(programs)
 
         async def play(world: World) -> None:
-            if program == "postgres":
-                async with _database(world) as server:
-                    await asyncio.to_thread(server.kill)
-                    await asyncio.to_thread(server.start)
-            elif program == "container":
-                async with _ended(world, which) as replica:
-                    kill_tree(_pid(replica, program))
-            elif program == SUPERVISORD:
-                async with _ended(world, which) as replica:
-                    pid = _pid(replica, program)
-                    orphans = descendants(pid)
-                    os.kill(pid, signal.SIGKILL)
-                    await _end_by_themselves(orphans)
-            else:
-                os.kill(_pid(world.replicas[which], program), signal.SIGKILL)
+            await do(world, which, program)
 
-        return f"kill -9 {_name(which, program)}", play
+        return f"{deed} {_name(which, program)}", play
 
     return drawn
 
 
-def _terminate(*programs: str) -> Draw:
-    def drawn(rng: random.Random) -> tuple[str, Callable[[World], Awaitable[None]]]:
-        which, program = rng.randrange(2), rng.choice(programs)
+async def _kill(world: World, which: int, program: str) -> None:
+    if program == "postgres":
+        async with _database(world) as server:
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+    elif program == "container":
+        async with _ended(world, which) as replica:
+            kill_tree(_pid(replica, program))
+    elif program == SUPERVISORD:
+        async with _ended(world, which) as replica:
+            pid = _pid(replica, program)
+            orphans = descendants(pid)
+            os.kill(pid, signal.SIGKILL)
+            await _end_by_themselves(orphans)
+    else:
+        os.kill(_pid(world.replicas[which], program), signal.SIGKILL)
 
-        async def play(world: World) -> None:
-            if program == "container":
-                async with _ended(world, which) as replica:
-                    await _drain(replica)
-            else:
-                os.kill(_pid(world.replicas[which], program), signal.SIGTERM)
 
-        return f"SIGTERM {_name(which, program)}", play
-
-    return drawn
+async def _terminate(world: World, which: int, program: str) -> None:
+    if program == "container":
+        async with _ended(world, which) as replica:
+            await _drain(replica)
+    else:
+        os.kill(_pid(world.replicas[which], program), signal.SIGTERM)
 
 
 def _freeze(*programs: str) -> Draw:
@@ -219,8 +217,8 @@ async def _end_by_themselves(pids: list[int]) -> None:
 
 
 KINDS: Mapping[str, Draw] = {
-    "kill -9": _kill(*PROGRAMS, "postgres"),
-    "SIGTERM": _terminate(*PROGRAMS),
+    "kill -9": _to_one("kill -9", _kill, *PROGRAMS, "postgres"),
+    "SIGTERM": _to_one("SIGTERM", _terminate, *PROGRAMS),
     "SIGSTOP": _freeze(*PROGRAMS, "postgres"),
     "database restart": _restart_database,
     "network": _network,
@@ -232,8 +230,8 @@ KINDS: Mapping[str, Draw] = {
 
 #: Of the other processes, on a stage that has all of them.
 OTHER_KINDS: Mapping[str, Draw] = {
-    "kill -9": _kill(*OTHER_PROGRAMS, SUPERVISORD),
-    "SIGTERM": _terminate(*OTHER_PROGRAMS),
+    "kill -9": _to_one("kill -9", _kill, *OTHER_PROGRAMS, SUPERVISORD),
+    "SIGTERM": _to_one("SIGTERM", _terminate, *OTHER_PROGRAMS),
     "SIGSTOP": _freeze(*OTHER_PROGRAMS, SUPERVISORD),
 }
 

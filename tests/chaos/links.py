@@ -78,10 +78,8 @@ class Link:
         try:
             await self._healthy.wait()
             far_reader, far_writer = await self._connect()
-        except (
-            OSError,
-            asyncio.CancelledError,
-        ):  # by `close`; asyncio of Python 3.11 prints a cancelled task as an error
+        except (OSError, asyncio.CancelledError):
+            # Cancelled by `close`: asyncio of Python 3.11 would print that as an error.
             writer.transport.abort()
             return
         finally:
