@@ -54,7 +54,7 @@ class Watch:
         self._memory = memory
         self._operator_chat = operator_chat
         self._clock = clock
-        self._shown = ""
+        self._shown: tuple[int, str] | None = None
 
     async def round(self, *, billing: bool) -> None:
         overview = await self._client.operator.overview()
@@ -73,15 +73,16 @@ class Watch:
                 return
             screen = dashboard(TEXTS[chat.language], overview, billing=billing)
             changed = screen.text.partition("\n")[2]  # the time alone is no news
-            if changed == self._shown:
+            if (message_id, changed) == self._shown:  # a newer dashboard may show what was true before
                 return
             asks = chat.asks  # what the operator is being asked elsewhere in the chat goes on
             shown = Screen(text=screen.text, rows=screen.rows, stays=True)
-            self._memory.operator.dashboard = await self._telegram.show(chat, shown, edit=message_id)
+            shown_in = await self._telegram.show(chat, shown, edit=message_id)
             chat.asks = asks
-            self._shown = changed
+            self._shown = (shown_in, changed)
+            self._memory.operator.dashboard = shown_in
             await self._memory.save(chat)
-            if self._memory.operator.dashboard != message_id:
+            if shown_in != message_id:
                 await self._memory.save_operator()
 
     async def _tell_operator(self, chat_id: int, troubles: Collection[Trouble]) -> None:

@@ -15,7 +15,7 @@ from orchestrator.domain import alert
 from orchestrator.domain.language import Language
 from tests.support.bot import OPERATOR, bot
 from tests.support.dashboard import visitor
-from tests.support.fake_telegram import TOKEN, FakeTelegram, Person, fake_telegram
+from tests.support.fake_telegram import TOKEN, FakeTelegram, Person, Shown, fake_telegram
 from tests.support.postgres import migrated_database
 from tests.support.public_api import PublicApi, public_api
 from tests.support.waiting import eventually
@@ -200,15 +200,22 @@ async def test_the_operator_finds_sessions_by_search_and_page_by_page(api: Publi
 
 
 async def test_the_dashboard_edits_itself(api: PublicApi, operator: Person) -> None:
+    before = max((message.message_id for message in operator.messages), default=0)
     await operator.types("/start")
-    await operator.sees("Baileys Orchestrator")
+
+    async def dashboard() -> Shown | None:
+        shown = [one for one in operator.messages if "Baileys Orchestrator" in one.text and one.message_id > before]
+        return shown[-1] if shown else None
+
+    await eventually(dashboard, 30)
     token = await api.tenant("quitanda")
     await api.call("POST", "/v1/sessions", {"session_id": "balcao"}, token=token)
 
     async def edited() -> bool:
-        shown = [message for message in operator.messages if "Baileys Orchestrator" in message.text]
+        shown = await dashboard()
         number = (await api.call("GET", "/v1/overview")).json["states"]
-        return f"Sessions: {sum(state['sessions'] for state in number)}" in shown[-1].text and shown[-1].edits > 0
+        total = sum(state["sessions"] for state in number)
+        return shown is not None and f"Sessions: {total}" in shown.text and shown.edits > 0
 
     await eventually(edited, 30)
 
