@@ -74,10 +74,14 @@ _ADD = sa.text(
     """
 ).bindparams(sa.bindparam("session_ref", type_=sa.BigInteger), sa.bindparam("events", type_=sa.ARRAY(sa.Text)))
 
+# One that was off hears of nothing that was received meanwhile.
 _UPDATE = sa.text(
     """
     UPDATE webhooks SET config = :config, events = :events, enabled = :enabled, disabled_reason = :reason,
-        failing_since = CASE WHEN :enabled AND NOT enabled THEN NULL ELSE failing_since END
+        failing_since = CASE WHEN :enabled AND NOT enabled THEN NULL ELSE failing_since END,
+        from_number = CASE WHEN :enabled AND NOT enabled
+            THEN (SELECT q.last_value - CASE WHEN q.is_called THEN 0 ELSE 1 END FROM incoming_messages_number_seq q)
+            ELSE from_number END
     WHERE webhook_id = :webhook_id
     """
 ).bindparams(sa.bindparam("events", type_=sa.ARRAY(sa.Text)))
