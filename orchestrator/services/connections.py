@@ -70,6 +70,10 @@ class Connection:
     verification: Verification | None = None
     repaired_at: datetime | None = None
     """When a verification last found a difference."""
+    reported: int = 0
+    """Which of the sidecar's reports was its last one; 0: none yet."""
+    learned: bool = False
+    """The state is from a list; the sidecar's own report of it may still be on its way."""
 
 
 class Connections:
@@ -78,6 +82,8 @@ class Connections:
     def __init__(self) -> None:
         self._connections: dict[int, Connection] = {}
         self._unrecorded: set[int] = set()
+        self.reports = 0
+        """How many reports the sidecars have made of their connections so far."""
         self._changed = asyncio.Condition()
 
     def of(self, session_ref: int) -> Connection:
@@ -87,6 +93,7 @@ class Connections:
         """A new state; it counts as unrecorded until the store has it."""
         connection = self._connections.setdefault(session_ref, Connection())
         connection.state, connection.reason = state, reason or connection.reason
+        connection.learned = False
         if state is ConnectionState.OPEN:
             connection.opened_at = datetime.now(UTC)
         if state is not ConnectionState.PAIRING:
@@ -95,6 +102,32 @@ class Connections:
             connection.retried_for = None
         self._unrecorded.add(session_ref)
         await self._notify()
+
+    def note_report(self, session_ref: int) -> None:
+        """The sidecar reports something of this connection: lists that were asked for before may be older."""
+        self.reports += 1
+        self._connections.setdefault(session_ref, Connection()).reported = self.reports
+
+    def reported_since(self, session_ref: int, reports: int) -> bool:
+        """Whether the sidecar has reported something of this connection since there were so many reports."""
+        return self.of(session_ref).reported > reports
+
+    async def report_state(self, session_ref: int, state: ConnectionState, reason: str | None) -> bool:
+        """The sidecar reports a state; whether that is news, and not what a list has told before."""
+        connection = self.of(session_ref)
+        if connection.learned and connection.state is state:
+            connection.learned, connection.reason = False, reason or connection.reason
+            return False
+        await self.set_state(session_ref, state, reason)
+        return True
+
+    async def learn_state(self, session_ref: int, state: ConnectionState, reason: str | None) -> bool:
+        """A list tells a state; whether that is news."""
+        if self.of(session_ref).state is state:
+            return False
+        await self.set_state(session_ref, state, reason)
+        self._connections[session_ref].learned = True
+        return True
 
     async def set_qr(self, session_ref: int, qr: Qr) -> None:
         self._connections.setdefault(session_ref, Connection()).qr = qr

@@ -54,6 +54,7 @@ class SidecarEvents:
             lease = self._leases.current(session_ref, epoch)
         except LeaseLost:
             return
+        self._connections.note_report(session_ref)
         match type_:
             case "connection.state":
                 await self._state(lease, ConnectionState(data["state"]), data)
@@ -91,8 +92,8 @@ class SidecarEvents:
             await self._quarantine.set_aside(lease, SetAsideBy.WHATSAPP, reason or "WhatsApp logged the device out.")
             self._let_go(lease)
             return
-        await self._connections.set_state(lease.session_ref, state, reason)
-        self._events.publish_state(lease, state, reason, data.get("jid"))
+        if await self._connections.report_state(lease.session_ref, state, reason):
+            self._events.publish_state(lease, state, reason, data.get("jid"))
         self._supervision.wanted.set()  # the next round records it
         if state is ConnectionState.OPEN:
             self._on_open(lease.session_ref)

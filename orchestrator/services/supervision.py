@@ -224,6 +224,7 @@ class Supervision:
         return {shard: listing for shard, listing in zip(self._shards, answers, strict=True) if listing is not None}
 
     async def _ask(self, shard: Shard) -> Listing | None:
+        reports = self._connections.reports
         try:
             listing = await shard.client.list(journal_held=self._replicas.may_be_taken_over)
         except SidecarUnavailable:
@@ -238,7 +239,7 @@ class Supervision:
         shard.undrained = frozenset(listing.undrained)
         self._hung.discard(shard)
         self._note_draining(shard, listing)
-        await self._learn(shard, listing)
+        await self._learn(shard, listing, reports)
         return listing
 
     def _all_heard(self) -> bool:
@@ -368,18 +369,22 @@ class Supervision:
         await self._connections.set_state(lease.session_ref, state, reason)
         self._events.publish_state(lease, state, reason)
 
-    async def _learn(self, shard: Shard, listing: Listing) -> None:
-        """Take over what the sidecar says of our connections: an orchestrator that died remembers nothing of them."""
+    async def _learn(self, shard: Shard, listing: Listing, reports: int) -> None:
+        """Take over what the sidecar says of our connections: an orchestrator that died remembers nothing of them.
+
+        ``reports``: how many there were when it was asked. What it has reported since may be newer than its list.
+        """
         for told in listing.sessions:
             lease = self._leases.held.get(told.session_ref)
             if lease is None or lease.epoch != told.epoch:
                 continue
             self._shards.settle(told.session_ref, shard)
-            known = self._connections.of(told.session_ref)
-            if known.state is not told.state:
-                await self._connections.set_state(told.session_ref, told.state, told.reason)
+            if self._connections.reported_since(told.session_ref, reports):
+                continue
+            if await self._connections.learn_state(told.session_ref, told.state, told.reason):
                 self._events.publish_state(lease, told.state, told.reason, told.jid)
             self._connections.set_degraded(told.session_ref, told.degraded)
+            known = self._connections.of(told.session_ref)
             if told.qr is not None and (known.qr is None or known.qr.qr != told.qr.qr):
                 qr = Qr.until(told.qr.qr, told.qr.expires_at, rotated=told.qr.rotated)
                 await self._connections.set_qr(told.session_ref, qr)

@@ -27,6 +27,8 @@ class ControlApi:
     last_words: dict[str, Any] | None = None
     before_start: Callable[[], Awaitable[object]] | None = None
     """What happens while a session is being started."""
+    before_listed: Callable[[], Awaitable[object]] | None = None
+    """What happens while a list is on its way."""
 
     def restart(self, last_words: dict[str, Any] | None = None) -> None:
         self.instance = str(uuid.uuid4())
@@ -65,7 +67,10 @@ class ControlApi:
                 },
                 "last_words": self.last_words,
             }
-            return web.json_response({**known, "journal": journal, "sessions": sessions})
+            answer = web.json_response({**known, "journal": journal, "sessions": sessions})
+            if self.before_listed is not None:
+                await self.before_listed()
+            return answer
         self.calls.append(f"{request.method} {ref}")
         if request.method == "PUT":
             body = await request.json()

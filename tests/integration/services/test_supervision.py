@@ -327,6 +327,37 @@ async def test_a_sidecar_that_does_not_answer_is_restarted_with_a_cool_down(repl
     assert replica.clock.restarts == 2
 
 
+async def test_a_list_takes_back_nothing_that_was_reported_while_it_was_on_its_way(replica: Replica) -> None:
+    await replica.sessions.create("t", "s")
+    await replica.supervision.reconcile()
+    ref = await replica.ref("s")
+
+    async def opens() -> None:
+        replica.connections.note_report(ref)
+        await replica.connections.report_state(ref, ConnectionState.OPEN, None)
+
+    replica.sidecar.sessions[ref] |= {"state": "pairing", "qr": {"qr": "2@x", "expires_at": 2**42, "rotated": False}}
+    replica.sidecar.before_listed = opens
+    await replica.supervision.reconcile()
+    connection = replica.connections.of(ref)
+    assert (connection.state, connection.qr) == (ConnectionState.OPEN, None)
+
+
+async def test_a_report_of_what_a_list_has_told_before_is_no_second_opening(replica: Replica) -> None:
+    await replica.sessions.create("t", "s")
+    await replica.supervision.reconcile()
+    ref = await replica.ref("s")
+    replica.sidecar.sessions[ref]["state"] = "open"
+    with replica.events.subscribed(Subscription("t", None)) as heard:
+        await replica.supervision.reconcile()
+        opened_at = replica.connections.of(ref).opened_at
+        assert opened_at is not None
+        assert not await replica.connections.report_state(ref, ConnectionState.OPEN, None)
+        assert heard.queue.qsize() == 1
+    assert replica.connections.of(ref).opened_at == opened_at
+    assert await replica.connections.report_state(ref, ConnectionState.OPEN, None)  # what ended before it wasn't told
+
+
 async def test_connections_of_a_sidecar_that_does_not_answer_show_as_starting(replica: Replica) -> None:
     await replica.sessions.create("t", "s")
     await replica.supervision.reconcile()
