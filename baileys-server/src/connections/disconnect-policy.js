@@ -205,7 +205,7 @@ function backOff({ attempt, random }, what) {
  */
 export function backOffMs(attempt, random) {
   const ceiling = Math.min(LAST_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** Math.min(attempt, 10))
-  return Math.floor(random * ceiling)
+  return Math.max(1, Math.floor(random * ceiling)) // a pause that can be seen, however short
 }
 
 /** @param {string} reason @returns {Decision} */

@@ -101,7 +101,7 @@ export class PairingDriver {
     ws.on(LINK_CODE, (/** @type {any} */ node) => this.#onLinkCode(node))
     ws.on('CB:iq,type:error', (/** @type {any} */ node) => this.#onRefusedQuery(node))
     if (drives) this.#takeOver()
-    else sock.ev.on('connection.update', (/** @type {any} */ { qr }) => qr && this.#show(qr, this.#nextLifeMs))
+    else sock.ev.on('connection.update', (/** @type {any} */ { qr }) => qr && this.#show(qr, clock.now() + this.#nextLifeMs))
   }
 
   /**
@@ -160,7 +160,7 @@ export class PairingDriver {
     if (ref !== undefined) {
       const lifeMs = this.#nextLifeMs
       this.#ref = ref
-      this.#render(lifeMs)
+      this.#render(this.#parts.clock.now() + lifeMs)
       this.#cancelQr = this.#parts.clock.after(lifeMs, () => this.#nextQr())
     } else if (this.code) {
       // A code is typed, not scanned: it goes on until the server closes the socket.
@@ -174,18 +174,18 @@ export class PairingDriver {
     return (this.#parts.qrMs ?? QR_MS) * (this.qr ? 1 : FIRST_QR_TIMES)
   }
 
-  /** @param {number} lifeMs @param {boolean} [rotated] */
-  #render(lifeMs, rotated = false) {
+  /** @param {number} expiresAt @param {boolean} [rotated] */
+  #render(expiresAt, rotated = false) {
     const { noiseKey, signedIdentityKey, advSecretKey } = this.#creds
     const base64 = (/** @type {Uint8Array} */ key) => Buffer.from(key).toString('base64')
     const ref = /** @type {string} */ (this.#ref)
     // The secret as it is now: Baileys' own copy would be the first one for ever.
-    this.#show(buildPairingQRData(ref, base64(noiseKey.public), base64(signedIdentityKey.public), advSecretKey, this.#parts.browser), lifeMs, rotated)
+    this.#show(buildPairingQRData(ref, base64(noiseKey.public), base64(signedIdentityKey.public), advSecretKey, this.#parts.browser), expiresAt, rotated)
   }
 
-  /** @param {string} qr @param {number} lifeMs @param {boolean} [rotated] */
-  #show(qr, lifeMs, rotated = false) {
-    this.qr = { qr, expires_at: this.#parts.clock.now() + lifeMs, rotated }
+  /** @param {string} qr @param {number} expiresAt @param {boolean} [rotated] */
+  #show(qr, expiresAt, rotated = false) {
+    this.qr = { qr, expires_at: expiresAt, rotated }
     this.#listener.qr(this.qr)
   }
 
@@ -200,7 +200,7 @@ export class PairingDriver {
     this.#secretRotated = true
     this.#creds.advSecretKey = randomBytes(32).toString('base64')
     this.#parts.log.info({}, 'pairing_secret_rotated')
-    if (this.qr && this.#ref) this.#render(Math.max(0, this.qr.expires_at - this.#parts.clock.now()), true)
+    if (this.qr && this.#ref) this.#render(this.qr.expires_at, true)
   }
 
   /** @param {any} node @param {boolean} acknowledges Baileys does it as the account that it is: as long as it is none, not at all */

@@ -16,12 +16,14 @@ const CAPACITY_CHARACTERS = 32 * 1024 * 1024
 const EVENTS_PER_CALL = 200
 /** A body is at most 32 MiB, and a character up to six bytes of JSON. */
 const CHARACTERS_PER_CALL = 4 * 1024 * 1024
+/** States of which people are told by an alert: a newer state doesn't make up for that. */
+const ALERTING = new Set(['paused', 'conflict', 'quarantined'])
 const FIRST_RETRY_MS = 500
 const LAST_RETRY_MS = 5000
 
 /**
  * Events on their way to the orchestrator: in order, retried until delivered, bounded. Only the newest
- * connection.state of a session is worth waiting for; when the box is full the oldest message events go first, because
+ * connection.state of a session is worth waiting for, and those that people are told of; when the box is full the oldest message events go first, because
  * states, codes and repairs are few and decide what happens next.
  */
 export class EventOutbox {
@@ -85,7 +87,7 @@ export class EventOutbox {
 
   /** @param {number} sessionRef */
   #forgetOlderState(sessionRef) {
-    const older = this.#waiting.findIndex(event => event.type === 'connection.state' && event.session_ref === sessionRef)
+    const older = this.#waiting.findIndex(event => isPassing(event) && event.session_ref === sessionRef)
     if (older >= 0) this.#take(older, 1)
   }
 
@@ -166,10 +168,15 @@ export class EventOutbox {
   /** @param {SidecarEvent[]} batch */
   #putBack(batch) {
     const newer = new Set(this.#waiting.filter(event => event.type === 'connection.state').map(event => event.session_ref))
-    const stillNews = batch.filter(event => event.type !== 'connection.state' || !newer.has(event.session_ref))
+    const stillNews = batch.filter(event => !isPassing(event) || !newer.has(event.session_ref))
     this.#waiting.unshift(...stillNews)
     for (const event of stillNews) this.#characters += sizeOf(event)
   }
+}
+
+/** Whether it is worth nothing once a newer state is known. @param {Omit<SidecarEvent, 'at'>} event */
+function isPassing({ type, data }) {
+  return type === 'connection.state' && !ALERTING.has(/** @type {string} */ (data.state))
 }
 
 /**

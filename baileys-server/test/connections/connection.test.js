@@ -13,7 +13,7 @@ import { CredsLoader } from '../../src/orchestrator/creds-loader.js'
 import { SessionBackup } from '../../src/orchestrator/session-backup.js'
 import { settled } from '../support/clock.js'
 import { FakeOrchestrator, TOKEN } from '../support/orchestrator.js'
-import { until } from '../support/until.js'
+import { PATIENCE, until } from '../support/until.js'
 import { startWhatsApp } from '../support/whatsapp.js'
 
 /** One connection in this process, where its timing can be set. */
@@ -28,7 +28,7 @@ beforeEach(async () => {
   orchestrator = await new FakeOrchestrator().listen()
   whatsapp = await startWhatsApp()
   WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(whatsapp.rootKey, 'hex')
-  client = new OrchestratorClient({ socketPath: orchestrator.socketPath, token: TOKEN, timeoutMs: 1000, retries: 0, clock: systemClock, log })
+  client = new OrchestratorClient({ socketPath: orchestrator.socketPath, token: TOKEN, timeoutMs: 1000 * PATIENCE, retries: 0, clock: systemClock, log })
   reports = []
   qrMs = undefined
   webSocketUrl = whatsapp.wsUrl
@@ -131,7 +131,7 @@ test('stopping while the store hangs ends in time', async () => {
   await until('it loads', () => orchestrator.callsTo('/load').length > 0)
   const startedAt = Date.now()
   await registry.stop(17)
-  assert.ok(Date.now() - startedAt < 3000)
+  assert.ok(Date.now() - startedAt < 3000 * PATIENCE)
   assert.equal(registry.size, 0)
 })
 

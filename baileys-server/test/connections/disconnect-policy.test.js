@@ -98,7 +98,7 @@ test('no reason but a proven logout leads to a quarantine', () => {
   }
 })
 
-test('the back-off is full jitter: anything from nothing to the ceiling', () => {
-  assert.equal(backOffMs(3, 0), 0)
+test('the back-off is full jitter: anything from a millisecond to the ceiling', () => {
+  assert.equal(backOffMs(3, 0), 1)
   assert.equal(backOffMs(3, 0.9999), 7999)
 })

@@ -45,6 +45,16 @@ test('they are retried until delivered, in order, later ones behind them', async
   assert.deepEqual(summary(), [1, 2])
 })
 
+test('a state of which people are told waits though a newer one came', async () => {
+  behave = unavailable
+  for (const name of ['conflict', 'connecting']) outbox.add(state(name))
+  await clock.advance(1000)
+  for (const name of ['paused', 'waiting_retry', 'open']) outbox.add(state(name))
+  behave = undefined
+  await clock.advance(5000)
+  assert.deepEqual(summary(), ['conflict', 'paused', 'open'])
+})
+
 test('only the newest state of a session waits', async () => {
   behave = unavailable
   for (const name of ['starting', 'connecting']) outbox.add(state(name))

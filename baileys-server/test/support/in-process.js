@@ -10,7 +10,7 @@ import { OrchestratorClient } from '../../src/orchestrator/client.js'
 import { CredsLoader } from '../../src/orchestrator/creds-loader.js'
 import { SessionBackup } from '../../src/orchestrator/session-backup.js'
 import { FakeOrchestrator, TOKEN } from './orchestrator.js'
-import { until } from './until.js'
+import { PATIENCE, until } from './until.js'
 import { startWhatsApp } from './whatsapp.js'
 
 /**
@@ -38,7 +38,7 @@ export class InProcess {
     sidecar.whatsapp = await startWhatsApp(whatsapp)
     WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(sidecar.whatsapp.rootKey, 'hex')
     sidecar.client = new OrchestratorClient({
-      socketPath: sidecar.orchestrator.socketPath, token: TOKEN, timeoutMs: 1000, retries: 0, clock: systemClock, log: silentLog
+      socketPath: sidecar.orchestrator.socketPath, token: TOKEN, timeoutMs: 1000 * PATIENCE, retries: 0, clock: systemClock, log: silentLog
     })
     const credsLoader = new CredsLoader(sidecar.client)
     const webVersion = new WebVersion({ webSocketUrl: sidecar.whatsapp.wsUrl, clock: systemClock, log: silentLog })
