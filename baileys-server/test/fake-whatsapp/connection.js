@@ -68,11 +68,11 @@ export class Connection {
 
   /**
    * Whether the other side gets what it is sent, and lives: a frozen process or a cut network answers no ping.
-   * @returns {{answered: boolean}} true as soon as it answered
+   * @returns {{answeredAt: number}} milliseconds since 1970 UTC; 0 until it has answered
    */
   probe() {
-    const probe = { answered: false }
-    this.socket.once('pong', () => { probe.answered = true })
+    const probe = { answeredAt: 0 }
+    this.socket.once('pong', () => { probe.answeredAt = Date.now() })
     if (this.isOpen) this.socket.ping()
     return probe
   }

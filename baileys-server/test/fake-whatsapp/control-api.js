@@ -7,6 +7,7 @@ import { ControlError } from './control-error.js'
 import { changeFromPhone } from './group-changes.js'
 import { kick } from './kick.js'
 import { applyLastingFailures } from './login.js'
+import { PATIENCE } from '../support/until.js'
 import { notifyPreKeysLow } from './key-queries.js'
 import { refreshQr, scan } from './pairing.js'
 import { enterCode } from './pairing-code.js'
@@ -21,7 +22,7 @@ import { sendFromContact, voteContent } from './to-companion.js'
 /** @typedef {import('./world.js').World} World */
 /** @typedef {Record<string, any>} Body */
 
-const IDLE_TIMEOUT_MS = 10_000
+const IDLE_TIMEOUT_MS = 10_000 * PATIENCE
 /** Outdated peers are noticed by looking, not by a timer of their own. */
 const IDLE_RECHECK_MS = 250
 

@@ -15,8 +15,10 @@ import { answerUsync } from './usync.js'
 /** @typedef {import('./world.js').World} World */
 /** @typedef {import('./stanza.js').BinaryNode} BinaryNode */
 
+/** Baileys sends it by itself, whenever; no test means it. */
+const KEEP_ALIVE = 'w:p ping'
 /** What is answered with an empty result. */
-const NOTHING_TO_SAY = new Set(['w:p ping', 'privacy tokens', 'urn:xmpp:whatsapp:dirty clean', 'passive passive'])
+const NOTHING_TO_SAY = new Set([KEEP_ALIVE, 'privacy tokens', 'urn:xmpp:whatsapp:dirty clean', 'passive passive'])
 
 const PRIVACY_CATEGORIES = ['readreceipts', 'last', 'status', 'profile', 'groupadd', 'online', 'calladd', 'messages']
 
@@ -58,8 +60,9 @@ export async function answerIq(world, connection, iq) {
   const { device } = connection
   const query = `${iq.attrs.xmlns} ${about}`
   const answer = ANSWERS[query]
-  if (device && world.failures.take('refuse_query', device.user.phone)) return connection.send(iqError(iq, 429, 'rate-overlimit'))
-  if (device && world.failures.take('ignore_query', device.user.phone)) return
+  const fails = (/** @type {string} */ kind) => device && query !== KEEP_ALIVE && world.failures.take(kind, device.user.phone)
+  if (fails('refuse_query')) return connection.send(iqError(iq, 429, 'rate-overlimit'))
+  if (fails('ignore_query')) return
   if (device && answer) return await answer(world, connection, device, iq)
   const told = device && (iq.attrs.xmlns === 'w:g2' ? answerGroupQuery(world, device, iq) : iq.attrs.xmlns === 'w:mex' ? answerMex(world, device, iq) : undefined)
   if (!told && !NOTHING_TO_SAY.has(query)) world.violations.count('unknown_queries', { query, type: iq.attrs.type })

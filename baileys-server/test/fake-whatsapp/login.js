@@ -117,10 +117,17 @@ function evict(world, older, device) {
   const told = older.probe()
   older.evicted = true
   device.mailbox.close(older)
-  const overdue = world.later(options.socketGraceMs, () => {
-    if (told.answered) violations.count('simultaneous_sockets', { device: device.jid })
+  let overdue = world.later(options.socketGraceMs, look)
+  // A process that stood still can't know: its time begins when it answers.
+  function look() {
+    const leftMs = told.answeredAt > 0 ? told.answeredAt + options.socketGraceMs - Date.now() : 0
+    if (leftMs > 0) {
+      overdue = world.later(leftMs, look)
+      return
+    }
+    if (told.answeredAt > 0) violations.count('simultaneous_sockets', { device: device.jid })
     older.drop()
-  })
+  }
   older.onClosed.push(() => {
     world.cancel(overdue)
     violations.longestOverlapMs = Math.max(violations.longestOverlapMs, Date.now() - since)

@@ -13,6 +13,7 @@ import {
   derivePairingCodeKey,
   hkdf,
 } from '@whiskeysockets/baileys'
+import { PATIENCE } from '../support/until.js'
 import { ControlError } from './control-error.js'
 import { link, notification, notify } from './pairing.js'
 import { bytes, child, iqError, iqResult, node, parseJid } from './stanza.js'
@@ -23,7 +24,7 @@ import { bytes, child, iqError, iqResult, node, parseJid } from './stanza.js'
 /** @typedef {import('./user.js').User} User */
 /** @typedef {import('./stanza.js').BinaryNode} BinaryNode */
 
-const FINISH_TIMEOUT_MS = 10_000
+const FINISH_TIMEOUT_MS = 10_000 * PATIENCE
 const WRAPPED_KEY_BYTES = 80
 
 /**

@@ -9,6 +9,7 @@ import {
   WA_ADV_DEVICE_SIG_PREFIX,
 } from '@whiskeysockets/baileys'
 import { ControlError } from './control-error.js'
+import { PATIENCE } from '../support/until.js'
 import { Device } from './device.js'
 import { curve } from './libsignal.js'
 import { bytes, child, node, SERVER_JID, streamError } from './stanza.js'
@@ -20,8 +21,8 @@ import { bytes, child, node, SERVER_JID, streamError } from './stanza.js'
 /** @typedef {import('@whiskeysockets/baileys').proto.ClientPayload} ClientPayload */
 
 const REFS_PER_CONNECTION = 6
-const PAIRING_TIMEOUT_MS = 10_000
-const ACK_TIMEOUT_MS = 2_000
+const PAIRING_TIMEOUT_MS = 10_000 * PATIENCE
+const ACK_TIMEOUT_MS = 2_000 * PATIENCE
 const DROP_AFTER_MS = 20
 
 /**

@@ -1,4 +1,5 @@
 /** The simulated WhatsApp: everything that outlives a connection. */
+import { PATIENCE } from '../support/until.js'
 import { Failures } from './failures.js'
 import { Ledger } from './ledger.js'
 import { MediaHost } from './media-host.js'
@@ -9,7 +10,7 @@ import { Violations } from './violations.js'
 /**
  * @typedef {object} Options
  * @property {number} handshakePauseMs Baileys 6.7 dies of a frame that arrives together with the handshake's end
- * @property {number} socketGraceMs how long an evicted socket may stay open before it counts as a violation
+ * @property {number} socketGraceMs how long an evicted socket may stay open, once its owner has answered, before it counts as a violation
  * @property {number} registrationTimeoutMs WhatsApp closes a socket that has not logged in
  * @property {number} retryDelayMs before a simulated phone asks for, or answers, a retry; grows with the tries
  * @property {number} maxTries how often a message is sent again
@@ -20,11 +21,11 @@ import { Violations } from './violations.js'
 /** @type {Options} */
 export const DEFAULT_OPTIONS = {
   handshakePauseMs: 30,
-  socketGraceMs: 1000,
+  socketGraceMs: 1000 * PATIENCE,
   registrationTimeoutMs: 210_000,
   retryDelayMs: 20,
   maxTries: 5,
-  undecryptableAfterMs: 15_000,
+  undecryptableAfterMs: 15_000 * PATIENCE,
   phoneSync: true,
 }
 
