@@ -324,7 +324,7 @@ async def test_alerts_are_muted_and_all_tenants_are_written_to(telegram: FakeTel
     await expect(desk.page.locator("#live-broadcasts")).to_contain_text(counts)
     await expect(desk.page.locator("#live-broadcasts")).to_contain_text(EN.broadcast_states["done"])
 
-    telegram.will_answer("sendMessage", 429, "Too Many Requests: retry after 5", retry_after=5)
+    telegram.will_answer("sendMessage", 429, "Too Many Requests: retry after 300", retry_after=300)
     await desk.does("create", EN.send_broadcast, note="broadcast_begun", sure=True, text="Never mind")
     await desk.does("cancel", EN.cancel_broadcast, note="cancelled", sure=True)
     await expect(desk.page.locator("#live-broadcasts")).to_contain_text(EN.broadcast_states["cancelled"])

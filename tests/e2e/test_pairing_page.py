@@ -17,10 +17,6 @@ from tests.support.waiting import eventually
 # One tree and one browser serve all of these tests; each has a session of its own.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
-#: Milliseconds.
-PATIENCE = 20_000
-expect.set_options(timeout=PATIENCE)
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def whatsapp() -> AsyncIterator[FakeWhatsApp]:
@@ -64,7 +60,7 @@ async def test_a_phone_is_linked_by_the_qr_code_on_a_desktop(
     product: Tree, whatsapp: FakeWhatsApp, browser: Browser
 ) -> None:
     url = await link_of(product, "desktop")
-    page = await new_page(browser, product.port, DESKTOP, "en-GB", patience=PATIENCE)
+    page = await new_page(browser, product.port, DESKTOP, "en-GB")
     await page.goto(url)
     await expect(page.get_by_role("heading", level=1)).to_have_text("Padaria da Ana asks you to link your WhatsApp")
     await picture(page, "pairing-1-begin-desktop")
@@ -79,7 +75,7 @@ async def test_a_phone_is_linked_by_the_qr_code_on_a_desktop(
     await expect(page.get_by_text("WhatsApp changed the code just now")).to_be_visible()
     assert await part(page, "qr").get_attribute("src") != before
 
-    other = await new_page(browser, product.port, DESKTOP, "en-GB", patience=PATIENCE)
+    other = await new_page(browser, product.port, DESKTOP, "en-GB")
     answer = await other.goto(url)
     assert answer is not None
     assert answer.status == 404
@@ -96,7 +92,7 @@ async def test_a_phone_is_linked_by_a_code_on_the_phone_itself_in_portuguese(
     product: Tree, whatsapp: FakeWhatsApp, browser: Browser
 ) -> None:
     url = await link_of(product, "celular")
-    page = await new_page(browser, product.port, PHONE, "pt-BR", "dark", patience=PATIENCE)
+    page = await new_page(browser, product.port, PHONE, "pt-BR", "dark")
     await page.goto(url)
     await expect(page.get_by_role("heading", level=1)).to_have_text("Padaria da Ana pede para conectar o seu WhatsApp")
     await page.get_by_role("button", name="Começar").click()
@@ -121,7 +117,7 @@ async def test_a_passkey_ends_the_pairing_in_plain_words_and_it_can_be_started_a
 ) -> None:
     phone = "5511900001003"
     url = await link_of(product, "passkey")
-    page = await new_page(browser, product.port, PHONE, "pt-BR", patience=PATIENCE)
+    page = await new_page(browser, product.port, PHONE, "pt-BR")
     await page.goto(url)
     await page.get_by_role("button", name="Começar").click()
     await expect(page.get_by_role("img", name="Escaneie este código")).to_be_visible()
@@ -141,7 +137,7 @@ async def test_the_page_goes_on_when_the_service_is_restarted_under_it(
     product: Tree, whatsapp: FakeWhatsApp, browser: Browser
 ) -> None:
     url = await link_of(product, "restart")
-    page = await new_page(browser, product.port, DESKTOP, "en-GB", patience=PATIENCE)
+    page = await new_page(browser, product.port, DESKTOP, "en-GB")
     await page.goto(url)
     await page.get_by_role("button", name="Begin").click()
     await expect(page.get_by_role("img", name="Scan this code")).to_be_visible()

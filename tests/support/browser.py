@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from tests.support import processes
+
 #: Where the pictures of the pages go; `make pictures` puts them into docs/images.
 PICTURES = Path(os.environ.get("PICTURES", "data/pictures"))
 
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
 
-#: Milliseconds.
-PATIENCE = 30_000
-expect.set_options(timeout=PATIENCE)
+#: Milliseconds that anything in a page may take.
+_TIMEOUT = 30_000 * processes.PATIENCE
+expect.set_options(timeout=_TIMEOUT)
 
 #: Looks for what keeps people out: https://github.com/dequelabs/axe-core
 _AXE = Path(__file__).resolve().parents[2] / "baileys-server" / "node_modules" / "axe-core" / "axe.min.js"
@@ -41,7 +43,7 @@ async def chromium() -> AsyncIterator[Browser]:
     executable = next(filter(None, executables), None)
     assert executable is not None, "Chromium is missing; `make browser` installs Debian's"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=_FLAGS)
+        browser = await playwright.chromium.launch(executable_path=executable, args=_FLAGS, timeout=_TIMEOUT)
         try:
             yield browser
         finally:
@@ -59,14 +61,12 @@ async def new_page(
     viewport: dict[str, int],
     locale: str,
     scheme: str = "light",
-    *,
-    patience: int = PATIENCE,
 ) -> Page:
     """A page of a browser of its own, in which no script or style may fail."""
     options: dict[str, Any] = {"viewport": viewport, "locale": locale, "color_scheme": scheme}
     context = await browser.new_context(base_url=f"http://127.0.0.1:{port}", **options)
     page = await context.new_page()
-    page.set_default_timeout(patience)
+    page.set_default_timeout(_TIMEOUT)
     page.on("pageerror", lambda error: pytest.fail(f"the page's script failed: {error}"))
     page.on("console", lambda message: _no_refusal(message.text))
     return page

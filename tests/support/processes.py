@@ -1,6 +1,7 @@
 """Child processes with their output in a file, deadlines instead of sleeps, and whole process trees."""
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -38,12 +39,23 @@ def wait_until(condition: Callable[[], T], deadline_seconds: float = 10.0, what:
         time.sleep(0.05)
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_slots = itertools.count(os.getpid())
+
+
 def free_port() -> int:
-    """A TCP port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nobody listens on at this moment, nor on the seven after it.
+
+    They are below those that Linux gives to whoever asks for any (from 32768 on), and another test process has others:
+    nobody takes them between here and whoever will listen.
+    """
+    for _ in range(250):
+        first = 12_000 + _WORKER % 10 * 2_000 + next(_slots) * 8 % 2_000
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for port in range(first, first + 8):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    raise AssertionError("no port is free")
 
 
 @dataclass

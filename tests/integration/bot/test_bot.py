@@ -17,6 +17,7 @@ from tests.support.bot import OPERATOR, bot
 from tests.support.dashboard import visitor
 from tests.support.fake_telegram import TOKEN, FakeTelegram, Person, Shown, fake_telegram
 from tests.support.postgres import migrated_database
+from tests.support.processes import PATIENCE
 from tests.support.public_api import PublicApi, public_api
 from tests.support.waiting import eventually
 
@@ -292,7 +293,7 @@ async def test_a_broadcast_that_is_stopped_is_told_nobody_else(
     for person in people:
         await person.types("/start")
         await person.sees("Welcome")
-    telegram.will_answer("sendMessage", 429, "Too Many Requests: retry after 2", retry_after=2)
+    telegram.will_answer("sendMessage", 429, "Too Many Requests: retry after 2", retry_after=int(2 * PATIENCE))
     made = (await api.call("POST", "/v1/broadcasts", {"text": "Never mind"})).json
     await eventually(lambda: _called(telegram, "Never mind"))
     cancelled = (await api.call("POST", f"/v1/broadcasts/{made['broadcast_id']}/cancel")).json
