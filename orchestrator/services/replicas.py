@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
@@ -24,6 +25,21 @@ JOURNAL_GRACE_SECONDS = 300.0
 #: How long after an outage the sessions of one that died are left to its successor: what it took in the meantime is only on
 #: its disk.
 SUCCESSOR_GRACE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Heartbeat:
+    """When the server was asked and had answered, by our clock, and its own clock in between; all in seconds."""
+
+    asked_at: float
+    answered_at: float
+    server: float
+
+    def drift_since(self, before: "_Heartbeat") -> float:
+        """How much further the server's clock went than can have passed since then, or less far: a slow heartbeat is no jump."""
+        passed = self.server - before.server
+        least, most = self.asked_at - before.answered_at, self.answered_at - before.asked_at
+        return passed - min(max(passed, least), most)
 
 
 class Replicas:
@@ -51,7 +67,7 @@ class Replicas:
         self._others: Mapping[str, Replica] = {}
         self._ready_others: frozenset[str] = frozenset()
         self._changed_at = clock()
-        self._renewed: tuple[float, float] | None = None
+        self._renewed: _Heartbeat | None = None
         self._began_at = clock()
         self._heard_since = -math.inf
         self._cut_off = False
@@ -74,7 +90,7 @@ class Replicas:
     @property
     def silent_seconds(self) -> float:
         """How long nobody has heard of us."""
-        return math.inf if self._renewed is None else self._clock() - self._renewed[0]
+        return math.inf if self._renewed is None else self._clock() - self._renewed.asked_at
 
     @property
     def may_be_taken_over(self) -> bool:
@@ -97,14 +113,14 @@ class Replicas:
 
         Raises ``DatabaseUnavailable``: others may not have heard of us.
         """
-        asked_at = self._clock()
+        asked_at = self._clock()  # the others hear of us later than that, if at all
         try:
             look = await self._store.renew(Own(self._address, len(self._leases.held), self.ready))
         except DatabaseUnavailable:
             self._cut_off = True
             self._nobody_can_claim = await self._all_are_cut_off()
             raise
-        self._note_contact(asked_at, look.server_seconds)
+        self._note_contact(_Heartbeat(asked_at, self._clock(), look.server_seconds))
         if self._address is None:
             self._address = _url(look.own_host or "127.0.0.1", self._port)
         self._note_others({other.replica_id: other for other in look.others})
@@ -148,16 +164,17 @@ class Replicas:
             )
         )
 
-    def _note_contact(self, at: float, server: float) -> None:
+    def _note_contact(self, heartbeat: _Heartbeat) -> None:
         if not self.reaches_database:
-            self._heard_since = at  # who asked us meanwhile heard that we are cut off, and may have begun a journal
+            # Who asked us meanwhile heard that we are cut off, and may have begun a journal.
+            self._heard_since = heartbeat.asked_at
         elif self._renewed is not None:
-            drift = (server - self._renewed[1]) - (at - self._renewed[0])
+            drift = heartbeat.drift_since(self._renewed)
             if abs(drift) > _CLOCK_TOLERANCE_SECONDS:
                 log.warning("the database's clock jumped; nobody counts as dead for a while", seconds=round(drift, 1))
-                self._heard_since = at
+                self._heard_since = heartbeat.asked_at
         self._cut_off = self._nobody_can_claim = False
-        self._renewed = (at, server)
+        self._renewed = heartbeat
 
     def _note_others(self, others: Mapping[str, Replica]) -> None:
         ready = frozenset(other.replica_id for other in others.values() if other.ready)

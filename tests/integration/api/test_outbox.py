@@ -19,6 +19,7 @@ from orchestrator.wire import outbox as wire
 from orchestrator.wire.messages import DocumentMessage, ImageMessage, MediaSource, TextMessage
 from orchestrator.wire.webhooks import ChangeWebhook, CreateWebhook
 from tests.support.event_stream import listening
+from tests.support.processes import PATIENCE
 from tests.support.public_api import PublicApi, public_api
 from tests.support.serving import Answer
 
@@ -182,12 +183,12 @@ async def test_a_web_socket_tells_the_same(api: PublicApi) -> None:
     await api.call("DELETE", f"{OUTBOX}/{message.json['message_id']}")
     url, headers = f"{api.url}/v1/events/ws", {"Authorization": f"Bearer {api.token}"}
     async with api.http.ws_connect(f"{url}?after=0&types=message.status,x", headers=headers) as socket:
-        told = json.loads(await socket.receive_str(timeout=10))
+        told = json.loads(await socket.receive_str(timeout=10 * PATIENCE))
         assert (told["type"], told["data"]["message_id"]) == ("message.status", message.json["message_id"])
         api.services.events.relay(
             Event(OPERATOR_TENANT, "message.status", "loja-1", {"status": "read"}, told_at(told), 10**6)
         )
-        assert json.loads(await socket.receive_str(timeout=10))["id"] == 10**6
+        assert json.loads(await socket.receive_str(timeout=10 * PATIENCE))["id"] == 10**6
     for query, status in (("?after=x", 422), ("?session_id=none", 404), ("", 422)):
         assert (await api.call("GET", f"/v1/events/ws{query}")).status == status
     with pytest.raises(aiohttp.WSServerHandshakeError):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.support.processes import free_port, is_alive
+from tests.support.processes import PATIENCE, free_port, is_alive
 from tests.support.serving import Serving, serving
 from tests.support.waiting import eventually
 
@@ -192,7 +192,7 @@ async def test_events_of_one_session_are_streamed(orchestrator: Serving) -> None
         assert await stream.content.readline() == b": listening\n"
         await orchestrator.call("POST", "/v1/sessions/other/stop")
         await orchestrator.call("POST", SESSION + "/stop")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(5 * PATIENCE):
             lines = [await stream.content.readline() for _ in range(3)]
     assert lines[1] == b"event: session.state\n"
     assert b'"session_id":"loja-1"' in lines[2]

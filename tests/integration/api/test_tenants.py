@@ -15,6 +15,7 @@ from orchestrator.services.housekeeping import ACT_DAYS
 from orchestrator.store.acts import ActStore
 from orchestrator.store.database import Database
 from tests.support.postgres import out_of_reach
+from tests.support.processes import PATIENCE
 from tests.support.public_api import PublicApi, public_api
 
 ALL = ["read", "send", "manage"]
@@ -160,7 +161,7 @@ async def test_who_may_only_look_hears_no_code_with_which_a_session_is_linked(ap
     heard = []
     for token in (looking, managing):
         headers = {"Authorization": f"Bearer {token}"}
-        async with api.http.get(f"{api.url}/v1/events", headers=headers) as stream, asyncio.timeout(5):
+        async with api.http.get(f"{api.url}/v1/events", headers=headers) as stream, asyncio.timeout(5 * PATIENCE):
             assert await stream.content.readline() == b": listening\n"
             api.services.events.publish("acme", "session.qr", "loja-1", {"qr": "secret"})
             api.services.events.publish("acme", "session.alert", "loja-1", {})

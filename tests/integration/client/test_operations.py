@@ -23,6 +23,7 @@ from orchestrator.services import pairing
 from orchestrator.services.events import EventBus
 from orchestrator.store.database import Database
 from orchestrator.wire import messages
+from tests.support.processes import PATIENCE
 from tests.support.public_api import public_api
 
 #: What programs have no use for: others call it, or people look at it, or it is there for sidecars of the system before.
@@ -167,7 +168,7 @@ async def test_every_operation_has_a_method_that_asks_it_as_it_wants_to_be_asked
         for (name, method), all_of_them in itertools.product(methods(client), (False, True)):
             given = arguments(method, tmp_path, all_of_them=all_of_them)
             try:
-                async with asyncio.timeout(10), happening(api.services.events):
+                async with asyncio.timeout(10 * PATIENCE), happening(api.services.events):
                     await carried_out(method(**given))
             except OrchestratorError as error:
                 # Anything else says that there is no such thing, or no sidecar: it was understood.

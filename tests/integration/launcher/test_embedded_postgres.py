@@ -17,7 +17,7 @@ from orchestrator.launcher import LaunchError
 from orchestrator.launcher.embedded_postgres import Binaries, EmbeddedPostgres, find_binaries
 from orchestrator.launcher.programs import CHECKOUT
 from tests.support.postgres import short_folder
-from tests.support.processes import is_alive, wait_until
+from tests.support.processes import PATIENCE, is_alive, wait_until
 
 INSTALLED = find_binaries()
 ROOT = os.geteuid() == 0
@@ -86,7 +86,7 @@ def test_a_server_that_a_killed_run_left_behind_is_stopped_first(
     with postgres.running() as left_behind, psycopg.connect(postgres.url):
         again = EmbeddedPostgres(postgres.data.parent, candidates=[binaries], say=said.append)
         again.prepare()
-        assert left_behind.wait(1) == 0
+        assert left_behind.wait(PATIENCE) == 0
         assert "left behind" in said[0]
     with again.running(), psycopg.connect(again.url):
         pass
@@ -239,5 +239,5 @@ def test_data_of_another_account_is_refused(short_path: Path) -> None:
 def test_the_server_ends_when_its_supervisor_asks(postgres: EmbeddedPostgres) -> None:
     with postgres.running() as server, psycopg.connect(postgres.url):
         server.send_signal(signal.SIGINT)
-        assert server.wait(10) == 0
+        assert server.wait(10 * PATIENCE) == 0
         wait_until(lambda: not is_alive(server.pid))

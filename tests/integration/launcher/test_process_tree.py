@@ -84,8 +84,8 @@ def started(child: Child) -> list[int]:
 
 
 def assert_nothing_left(data_dir: str, pids: list[int]) -> None:
-    wait_until(lambda: not any(map(is_alive, pids)), 5, "all processes to end")
-    assert processes_mentioning(data_dir) == {}
+    gone = lambda: not any(map(is_alive, pids)) and not processes_mentioning(data_dir)  # noqa: E731
+    wait_until(gone, 5, "all processes to end")
 
 
 def assert_stopped_in_order(output: str) -> None:
@@ -265,7 +265,10 @@ def test_no_secret_is_in_a_file_or_on_a_command_line(live: LiveTree) -> None:
     shown = configuration + live.child.output + "".join(words_of(pid) for pid in pids)
     assert not any(secret in shown for secret in secrets)
     for pid in pids:
-        seen = Path(f"/proc/{pid}/environ").read_bytes().decode()
+        try:
+            seen = Path(f"/proc/{pid}/environ").read_bytes().decode()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # PostgreSQL's workers come and go
         if "stand_in.py orchestrator" not in words_of(pid):
             assert not any(secret in seen for secret in secrets), words_of(pid)
 

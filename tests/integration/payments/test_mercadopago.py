@@ -11,7 +11,7 @@ from orchestrator.domain.errors import PaymentProviderUnavailable, PaymentRefuse
 from orchestrator.domain.plan import Period, PeriodUnit, Plan
 from orchestrator.payments.mercadopago import MercadoPago
 from tests.support.fake_mercadopago import ACCESS_TOKEN, WEBHOOK_SECRET, FakeMercadoPago, fake_mercadopago
-from tests.support.processes import free_port
+from tests.support.processes import PATIENCE, free_port
 
 NOW = datetime.now(UTC)
 CHARGE = Charge(
@@ -58,7 +58,10 @@ async def provider() -> AsyncIterator[FakeMercadoPago]:
 
 
 def gateway(url: str, token: str = ACCESS_TOKEN) -> MercadoPago:
-    return MercadoPago(token, webhook_secret=WEBHOOK_SECRET, api_url=url, call_seconds=1.0, pauses_seconds=(0.01, 0.01))
+    seconds = 1.0 * PATIENCE
+    return MercadoPago(
+        token, webhook_secret=WEBHOOK_SECRET, api_url=url, call_seconds=seconds, pauses_seconds=(0.01, 0.01)
+    )
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -36,12 +37,12 @@ async def connections(database: Database) -> int:
 
 
 async def test_many_posts_at_once_share_a_few_connections_and_too_many_are_refused(
-    database: Database, folders: PostedFolders, folder: Folder, monkeypatch: pytest.MonkeyPatch
+    database: Database, database_url: str, folders: PostedFolders, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = sum(map(len, folder.files.values()))
     monkeypatch.setattr(posted_folders, "WAITING_BYTES", 12 * size)
-    async with database.begin() as connection:  # nobody can add a session meanwhile
-        await connection.execute(sa.text("LOCK TABLE sessions IN EXCLUSIVE MODE"))
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        await connection.execute("LOCK TABLE sessions IN EXCLUSIVE MODE")  # nobody can add a session meanwhile
         posts = [asyncio.create_task(folders.keep("t", f"s{number}", folder)) for number in range(12)]
 
         async def all_turns_taken() -> bool:

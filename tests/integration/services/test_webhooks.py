@@ -37,6 +37,7 @@ from orchestrator.store.session_settings import SessionSettingsStore
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.stored_events import StoredEvents
 from orchestrator.store.webhooks import WebhookStore
+from tests.support.processes import PATIENCE
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import Receiver, receiver
 
@@ -188,6 +189,9 @@ async def test_what_a_killed_process_left_is_delivered_by_the_next(
     await SessionStore(database).create("t", "s")
     async with replica(database, database_url, "dead") as dead:
         await made(dead, receiving)
+        of_dead = dead.deliveries
+        swept = lambda: asyncio.sleep(0, of_dead._known and of_dead._swept_at >= of_dead._loaded_at)  # noqa: E731
+        await eventually(swept, what="its look at what there is already")
         for n in range(3):
             await dead.receive(f"{n}", silently=True)
         await dead.leases.release(list(dead.leases.held))
@@ -284,7 +288,7 @@ async def test_one_that_fails_for_days_or_is_gone_is_switched_off_with_an_alert_
     await eventually(lambda: asyncio.sleep(0, not here.deliveries._stale), 5)
     with here.events.subscribed(Subscription("t", None)) as heard:
         await here.receive("0")
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(15 * PATIENCE):
             event = await heard.queue.get()
     assert event is not None
     assert (event.type, event.data["alert"], event.data["webhook_id"]) == (

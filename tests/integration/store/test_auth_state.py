@@ -26,6 +26,7 @@ from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
+from tests.support.processes import PATIENCE
 
 ACCOUNT = Account("5511999990000:7@s.whatsapp.net", "100000000000001:7@lid")
 PAIRED = AuthStateWrite(creds=b'{"me": 1}', account=ACCOUNT)
@@ -271,7 +272,7 @@ async def test_a_server_that_hangs_is_noticed_before_the_sidecar_gives_up(
     for pid in backends:
         os.kill(pid, signal.SIGSTOP)
     try:
-        async with asyncio.timeout(10):  # BACKUP_TIMEOUT_SECONDS
+        async with asyncio.timeout(10 * PATIENCE):  # BACKUP_TIMEOUT_SECONDS
             with pytest.raises(DatabaseUnavailable):
                 await load(auth_states, address)
     finally:

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -197,10 +198,14 @@ async def test_what_is_too_much_is_refused_as_a_whole_and_taken_later(
 
 
 async def test_a_merged_write_waits_for_a_take_over_under_way_and_is_refused(
-    database: Database, auth_states: AuthStateStore, writer: AuthStateWriter, addresses: list[StateAddress]
+    database: Database,
+    database_url: str,
+    auth_states: AuthStateStore,
+    writer: AuthStateWriter,
+    addresses: list[StateAddress],
 ) -> None:
     first, second, *_ = addresses
-    async with database.driver() as connection, connection.transaction():
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
         await connection.execute(
             "UPDATE leases SET owner = 'b', epoch = epoch + 1 WHERE session_ref = %s", (second.session_ref,)
         )
@@ -225,7 +230,7 @@ async def test_a_new_writer_ends_the_statements_of_its_predecessor(
     old, new = (AuthStateWriter(database_url, "a", SEALER) for _ in range(2))
     try:
         await old.write(address, sets(a=b"first"))
-        async with database.driver() as connection, connection.transaction():
+        async with await psycopg.AsyncConnection.connect(database_url) as connection:
             await connection.execute("SELECT FROM leases WHERE session_ref = %s FOR UPDATE", (address.session_ref,))
             late = asyncio.ensure_future(old.write(address, sets(a=b"late")))
 

@@ -15,7 +15,7 @@ from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
 from tests.support.waiting import eventually
 
-TTL = 8.0
+TTL = 30.0
 ALWAYS = 1e9
 KEY = b"k" * 32
 OWN = Own("http://10.0.0.1:8080", 3, ready=True)

@@ -23,6 +23,7 @@ from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
+from tests.support.processes import PATIENCE
 from tests.support.waiting import eventually
 
 KEY = ("session", "a")
@@ -62,7 +63,7 @@ async def written(writer: AuthStateWriter, address: StateAddress, text: bytes) -
 
 
 async def is_unknown(writer: AuthStateWriter, address: StateAddress, text: bytes = b"x") -> None:
-    async with asyncio.timeout(10):  # BACKUP_TIMEOUT_SECONDS
+    async with asyncio.timeout(10 * PATIENCE):  # BACKUP_TIMEOUT_SECONDS
         with pytest.raises(DatabaseUnavailable):
             await writer.write(address, value(text))
 
@@ -137,7 +138,7 @@ async def test_a_server_that_hangs_is_unknown_in_time_and_its_statement_never_co
         os.kill(pid, signal.SIGSTOP)
     try:
         late = asyncio.ensure_future(writer.write_all([(address, value(b"late"))] * 3))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(10 * PATIENCE):
             assert [type(outcome) for outcome in await late] == [DatabaseUnavailable] * 3
     finally:
         for pid in backends:
