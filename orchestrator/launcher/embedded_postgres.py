@@ -252,17 +252,24 @@ class EmbeddedPostgres:
             f"--username={SUPERUSER}",
             *options,
         ]
-        made = subprocess.run(
+        with subprocess.Popen(
             self._account.wrap([*command, f"--pwfile={for_initdb}"]),
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
             env=clean_environment(),
             stdin=subprocess.DEVNULL,
+            start_new_session=True,
             **self._account.popen,
-        )
-        if made.returncode != 0:
-            reason = (made.stderr.strip() or made.stdout.strip() or "no reason given").splitlines()[-1]
+        ) as initdb:
+            try:
+                output, errors = initdb.communicate()
+            except BaseException:  # a stop; the servers that initdb starts would go on writing
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(initdb.pid, signal.SIGKILL)
+                raise
+        if initdb.returncode != 0:
+            reason = (errors.strip() or output.strip() or "no reason given").splitlines()[-1]
             raise LaunchError(f"PostgreSQL's data couldn't be made in {self.data}: {reason}")
         _write_private(self._password_file, password)
         (self._unfinished / "data").rename(self.data)
