@@ -5,7 +5,9 @@ It is read once, when this process becomes the bot, and written through from the
 """
 
 import asyncio
+import contextlib
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -77,6 +79,15 @@ class Chat(msgspec.Struct):
         """What a button does; None if it is too old."""
         found = self.keyboard(serial)
         return found.actions[number] if found is not None and number < len(found.actions) else None
+
+    @contextlib.contextmanager
+    def asking_on(self) -> Iterator[None]:
+        """News are shown meanwhile: what the person is being asked elsewhere in the chat goes on."""
+        asks, asks_file = self.asks, self.asks_file
+        try:
+            yield
+        finally:
+            self.asks, self.asks_file = asks, asks_file
 
     def has_handled(self, update_id: int) -> None:
         self.handled = [*self.handled, update_id][-_HANDLED:]

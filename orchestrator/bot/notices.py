@@ -36,12 +36,11 @@ async def tell(client: Client, telegram: Telegram, memory: Memory, operator_chat
 
 async def _show(telegram: Telegram, memory: Memory, chat: Chat, screen: Screen) -> None:
     async with memory.lock(chat.chat_id):
-        asks = chat.asks
-        try:
-            await telegram.show(chat, screen)
-        except ChatGoneError:
-            chat.blocked = True
-        chat.asks = asks
+        with chat.asking_on():
+            try:
+                await telegram.show(chat, screen)
+            except ChatGoneError:
+                chat.blocked = True
         await memory.save(chat)
 
 

@@ -15,7 +15,7 @@ from aiogram.types import Update
 from orchestrator.bot import notices
 from orchestrator.bot.desk import Desk
 from orchestrator.bot.dialogs import broadcast, pairing
-from orchestrator.bot.memory import Memory
+from orchestrator.bot.memory import Chat, Memory
 from orchestrator.bot.telegram import ChatGoneError, Telegram
 from orchestrator.bot.texts import TEXTS
 from orchestrator.bot.updates import Conversations, Inbox, Operators
@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 #: After a kill another process may be the bot so much later.
 LEASE_SECONDS = 6.0
 _RENEW_SECONDS = 2.0
+#: A question that takes longer is asked again: there is time for two before the lease runs out.
+_HOLD_SECONDS = 1.5
 _CLAIM_SECONDS = 0.5
 _POLL_SECONDS = 25
 _WATCH_SECONDS = 3.0
@@ -103,7 +105,7 @@ class BotProcess:
     async def _held(self) -> int | None:
         """The epoch if this process may be the bot; None also when nobody can tell."""
         try:
-            async with asyncio.timeout(LEASE_SECONDS / 2):
+            async with asyncio.timeout(_HOLD_SECONDS):
                 epoch = await self._client.bot.hold(self._holder, LEASE_SECONDS)
         except DatabaseUnavailable:
             await self._outage.lasts()
@@ -127,7 +129,7 @@ class BotProcess:
                 await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
             finally:
                 over.set()
-                await term.finish(_FINISH_SECONDS if self._stop.is_set() else 0.0)
+                await term.finish(_FINISH_SECONDS if self._stop.is_set() else None)
                 stopping.cancel()
                 for task in tasks:
                     task.cancel()
@@ -142,14 +144,16 @@ class BotProcess:
 
     async def _renew(self, epoch: int, began: float) -> None:
         """Ends when the lease is another's, or may be by now."""
-        valid_until = began + LEASE_SECONDS
+        valid_until, pause = began + LEASE_SECONDS, _RENEW_SECONDS
         while time.monotonic() < valid_until - 1.0:
-            await asyncio.sleep(_RENEW_SECONDS)
+            await asyncio.sleep(pause)
             began = time.monotonic()
             held = await self._held()
             if held == epoch:
-                valid_until = began + LEASE_SECONDS
-            elif held is not None:
+                valid_until, pause = began + LEASE_SECONDS, _RENEW_SECONDS
+            elif held is None:
+                pause = _CLAIM_SECONDS
+            else:
                 break
         log.warning("the right to be the bot is lost, or may be")
 
@@ -221,10 +225,12 @@ class Term:
             self._again_and_again(over, self._hand_over_token, _NOTICES_SECONDS),
         ]
 
-    async def finish(self, seconds: float) -> None:
-        """Let updates that are being dealt with come to their end."""
-        await self._inbox.wait(seconds)
-        if seconds:
+    async def finish(self, seconds: float | None) -> None:
+        """Let updates that are being dealt with come to their end; None: another process deals with them from now on."""
+        if seconds is None:
+            await self._inbox.leave()
+        else:
+            await self._inbox.wait(seconds)
             await self._confirm(self._inbox.finished()[0])
 
     async def _confirm(self, done: list[int]) -> None:
@@ -266,7 +272,8 @@ class Term:
                 log.warning("Telegram doesn't answer as it should", error=type(error).__name__)
                 await _pause(over, 1.0)
                 continue
-            highest = await self._dealt_with(updates, highest, over)
+            if not over.is_set():  # otherwise whoever is the bot next is given them
+                highest = await self._dealt_with(updates, highest, over)
 
     async def _dealt_with(self, updates: list[Update], highest: int | None, over: asyncio.Event) -> int | None:
         """Begin with what is new, wait a little, and find out up to which number all were dealt with."""
@@ -294,6 +301,8 @@ class Term:
                 await _pause(over, 5.0)
                 continue
             raw = await self._client.bot.updates()
+            if over.is_set():
+                return
             updates = [Update.model_validate(one, context={"bot": self._telegram.bot}) for one in raw]
             self._inbox.take(updates)
             await self._inbox.wait(0.2)
@@ -337,19 +346,30 @@ class Term:
 
     async def _follow_pairings(self) -> None:
         waiting = [chat for chat in self._memory.chats.values() if chat.pairing is not None]
-        await asyncio.gather(*(self._follow(chat.chat_id) for chat in waiting))
+        await asyncio.gather(*(self._follow(chat) for chat in waiting))
 
-    async def _follow(self, chat_id: int) -> None:
-        async with self._memory.lock(chat_id):
-            chat = self._memory.chats[chat_id]
-            operator = chat_id == self._settings.admin_chat_id
-            asks = chat.asks
+    async def _follow(self, chat: Chat) -> None:
+        followed = chat.pairing
+        if followed is None:
+            return
+        gone, seen = False, None
+        try:
+            seen = await pairing.look(self._client, followed)  # for seconds: the person's buttons don't wait for that
+        except NotFound:
+            gone = True
+        async with self._memory.lock(chat.chat_id):
+            if chat.pairing is not followed:
+                return
+            desk = Desk(chat, chat.chat_id == self._settings.admin_chat_id, self._client, self._telegram, self._memory)
+            changed = False
             try:
-                if await pairing.follow(Desk(chat, operator, self._client, self._telegram, self._memory)):
-                    chat.asks = asks
-                    await self._memory.save(chat)
-            except (ChatGoneError, NotFound):
+                with chat.asking_on():
+                    changed = seen is not None and await pairing.draw(desk, followed, seen)
+            except ChatGoneError:
+                gone = True
+            if gone:
                 chat.pairing = None
+            if gone or changed:
                 await self._memory.save(chat)
 
     async def _broadcast(self) -> None:

@@ -249,6 +249,12 @@ class Inbox:
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=seconds)
 
+    async def leave(self) -> None:
+        """Stop in the middle; what was not dealt with is given again."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
     async def _deal(self, update: Update) -> bool:
         try:
             await self._conversations.handle(update)

@@ -8,7 +8,7 @@ import structlog
 from orchestrator.bot.desk import shown_bytes
 from orchestrator.bot.dialogs.operator import IN_TROUBLE, dashboard
 from orchestrator.bot.memory import Chat, Memory
-from orchestrator.bot.screen import Button, Screen, rows
+from orchestrator.bot.screen import Button, Rows, Screen, rows
 from orchestrator.bot.telegram import ChatGoneError, Telegram
 from orchestrator.bot.texts import TEXTS, fill
 from orchestrator.client import Client
@@ -54,7 +54,7 @@ class Watch:
         self._memory = memory
         self._operator_chat = operator_chat
         self._clock = clock
-        self._shown: tuple[int, str] | None = None
+        self._shown: tuple[int, tuple[str, Rows]] | None = None
 
     async def round(self, *, billing: bool) -> None:
         overview = await self._client.operator.overview()
@@ -72,13 +72,12 @@ class Watch:
             if message_id is None or chat is None:
                 return
             screen = dashboard(TEXTS[chat.language], overview, billing=billing)
-            changed = screen.text.partition("\n")[2]  # the time alone is no news
+            changed = (screen.text.partition("\n")[2], screen.rows)  # the time alone is no news
             if (message_id, changed) == self._shown:  # a newer dashboard may show what was true before
                 return
-            asks = chat.asks  # what the operator is being asked elsewhere in the chat goes on
             shown = Screen(text=screen.text, rows=screen.rows, stays=True)
-            shown_in = await self._telegram.show(chat, shown, edit=message_id)
-            chat.asks = asks
+            with chat.asking_on():
+                shown_in = await self._telegram.show(chat, shown, edit=message_id)
             self._shown = (shown_in, changed)
             self._memory.operator.dashboard = shown_in
             await self._memory.save(chat)
@@ -116,12 +115,11 @@ class Watch:
     async def _say(self, chat_id: int, alert: Alert, *, operator: bool) -> None:
         async with self._memory.lock(chat_id):
             chat = self._memory.chats.get(chat_id) or Chat(chat_id)
-            asks = chat.asks
-            try:
-                await self._telegram.show(chat, alert_screen(chat.language, alert, operator=operator))
-            except ChatGoneError:
-                chat.blocked = True
-            chat.asks = asks
+            with chat.asking_on():
+                try:
+                    await self._telegram.show(chat, alert_screen(chat.language, alert, operator=operator))
+                except ChatGoneError:
+                    chat.blocked = True
             await self._memory.save(chat)
 
 

@@ -144,6 +144,20 @@ async def test_a_search_narrows_the_list_while_it_is_typed(product: Tree, desk: 
     await expect(desk.get_by_role("link", name="filial-2")).to_have_count(0)
 
 
+async def test_what_somebody_is_pressing_is_not_replaced_under_the_pointer(product: Tree, desk: Page) -> None:
+    await desk.goto("/")
+    number = desk.locator("#live-overview .number").first
+    before = int(await number.inner_text())
+    await desk.locator("#live-list .state").first.hover()
+    await desk.mouse.down()
+    assert (await product.call("POST", "/v1/sessions", {"session_id": "filial-3"})).status == 201
+    await expect(number).to_have_text(str(before + 1))  # what is elsewhere is new at once
+    await expect(desk.get_by_role("link", name="filial-3")).to_have_count(0)
+    await desk.mouse.up()
+    await expect(desk.get_by_role("link", name="filial-3")).to_be_visible()
+    assert (await product.call("DELETE", "/v1/sessions/filial-3?confirm=filial-3")).status == 204
+
+
 async def test_every_page_is_open_to_everybody_on_a_desktop_and_on_a_phone_in_both_languages(
     product: Tree, database: str, desk: Page, phone: Page
 ) -> None:

@@ -90,14 +90,14 @@ async def tell_some(client: Client, telegram: Telegram, memory: Memory, found: B
 
 async def show(telegram: Telegram, memory: Memory, operator: Chat, found: Broadcast) -> None:
     """How far a broadcast is, in one message that edits itself until the end."""
-    shown, asks = memory.broadcast, operator.asks  # what the operator is being asked elsewhere in the chat goes on
+    shown = memory.broadcast
     message_id = shown.message_id if shown.broadcast_id == found.broadcast_id else None
     screen = _progress(TEXTS[operator.language], found)
-    try:
-        message_id = await telegram.show(operator, screen, edit=message_id)
-    except ChatGoneError:
-        operator.blocked = True
-    operator.asks = asks
+    with operator.asking_on():
+        try:
+            message_id = await telegram.show(operator, screen, edit=message_id)
+        except ChatGoneError:
+            operator.blocked = True
     await memory.save(operator)
     over = found.ended_at is not None
     memory.broadcast = BroadcastShown() if over else BroadcastShown(found.broadcast_id, message_id)

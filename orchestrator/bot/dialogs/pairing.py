@@ -8,12 +8,18 @@ from orchestrator.bot.memory import Pairing
 from orchestrator.bot.pictures import qr_code, waiting_picture
 from orchestrator.bot.screen import Button, Rows, Screen, rows
 from orchestrator.bot.texts import Texts, fill
+from orchestrator.client import Client
 from orchestrator.domain.errors import AlreadyPaired, NotPairing, QrNotReady
 from orchestrator.domain.session import ConnectionState
-from orchestrator.wire.pairing import CreatePairingLink
+from orchestrator.wire.pairing import CreatePairingLink, Qr
+from orchestrator.wire.sessions import Session
 
 _PHONE = re.compile(r"[0-9]{7,15}")
 _FIRST_SESSION = "whatsapp"
+#: Of a session without a code: it will have one, or is linked and not open yet.
+_ON_THE_WAY = frozenset(
+    {ConnectionState.STARTING, ConnectionState.PAIRING, ConnectionState.CONNECTING, ConnectionState.WAITING_RETRY}
+)
 
 
 async def connect(desk: Desk) -> Screen:
@@ -51,7 +57,7 @@ async def choose(desk: Desk, tenant_id: str, session_id: str) -> Screen:
 
 
 async def show_qr(desk: Desk, tenant_id: str, session_id: str) -> Screen | None:
-    """A picture that ``follow`` keeps up to date from now on."""
+    """A picture that ``look`` and ``draw`` keep up to date from now on."""
     desk.of(tenant_id)
     screen = Screen(
         text=desk.texts.qr_waiting, photo=waiting_picture(), rows=_while_linking(desk.texts, tenant_id, session_id)
@@ -61,26 +67,28 @@ async def show_qr(desk: Desk, tenant_id: str, session_id: str) -> Screen | None:
     return None
 
 
-async def follow(desk: Desk) -> bool:
-    """Bring the chat's QR code up to date; whether anything was changed."""
-    pairing, texts = desk.chat.pairing, desk.texts
-    if pairing is None:
-        return False
-    client = desk.client.of(pairing.tenant_id)
+async def look(client: Client, pairing: Pairing) -> Qr | Session | None:
+    """The code that a phone takes now, waited for a while; or the session, when there will be none; None: not yet."""
+    own = client.of(pairing.tenant_id)
     try:
-        code = await client.sessions.qr(pairing.session_id)
+        return await own.sessions.qr(pairing.session_id)
     except QrNotReady:
-        return False
+        return None
     except (AlreadyPaired, NotPairing):
-        session = await client.sessions.get(pairing.session_id)
-        if session.connection_state in (ConnectionState.STARTING, ConnectionState.CONNECTING):
-            return False
-        await desk.telegram.show(
-            desk.chat, _outcome(desk, pairing, session.connection_state, session.jid, session.pairing_failure)
-        )
+        session = await own.sessions.get(pairing.session_id)
+        return None if session.connection_state in _ON_THE_WAY else session
+
+
+async def draw(desk: Desk, pairing: Pairing, seen: Qr | Session) -> bool:
+    """Bring the chat's picture up to date; whether anything was changed."""
+    texts = desk.texts
+    if isinstance(seen, Session):
+        outcome = _outcome(desk, pairing, seen.connection_state, seen.jid, seen.pairing_failure)
+        await desk.telegram.show(desk.chat, outcome)
         await desk.telegram.delete(desk.chat.chat_id, pairing.message_id)
         desk.chat.pairing = None
         return True
+    code = seen
     if code.qr == pairing.shown:
         return False
     text = fill(texts.qr_caption, session=pairing.session_id)

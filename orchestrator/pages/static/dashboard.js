@@ -31,16 +31,35 @@ function tick() {
   }
 }
 
-// A part that somebody types or has pressed something in stays until they are done.
+// A part that somebody types or is pressing something in stays until they are done: its news wait.
+let pressed = null
+let waiting = {}
 function isBusy(part) {
   const focused = document.activeElement
-  return part.contains(focused) && focused.matches('input, select, textarea')
+  return part.contains(pressed) || (part.contains(focused) && focused.matches('input, select, textarea'))
 }
+
+// After the click that the end of the press is, and after the focus has moved.
+function catchUp() {
+  setTimeout(() => {
+    pressed = null
+    const late = waiting
+    waiting = {}
+    swap(late)
+  })
+}
+addEventListener('pointerdown', event => { pressed = event.target }, true)
+for (const end of ['pointerup', 'pointercancel', 'focusout']) addEventListener(end, catchUp, true)
 
 function swap(parts) {
   for (const [id, html] of Object.entries(parts)) {
     const part = document.getElementById(id)
-    if (!part || isBusy(part)) continue
+    if (!part) continue
+    if (isBusy(part)) {
+      waiting[id] = html
+      continue
+    }
+    delete waiting[id]
     const focused = part.contains(document.activeElement) ? document.activeElement.id : ''
     part.outerHTML = html
     const fresh = document.getElementById(id)
@@ -54,6 +73,7 @@ function swap(parts) {
 let stream
 function listen() {
   stream?.close()
+  waiting = {} // of what the page showed before
   stream = new EventSource(document.body.dataset.live)
   const offline = document.querySelector('#offline')
   stream.onopen = () => { offline.hidden = true }

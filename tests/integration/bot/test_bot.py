@@ -9,10 +9,15 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from orchestrator.bot import process as bot_process
+from orchestrator.bot.dialogs import pairing
+from orchestrator.bot.memory import Pairing
 from orchestrator.bot.texts import TEXTS
+from orchestrator.client import Client
 from orchestrator.config import webhook_secret
 from orchestrator.domain import alert
+from orchestrator.domain.errors import AlreadyPaired
 from orchestrator.domain.language import Language
+from orchestrator.wire.sessions import Session
 from tests.support.bot import OPERATOR, bot
 from tests.support.dashboard import visitor
 from tests.support.fake_telegram import TOKEN, FakeTelegram, Person, Shown, fake_telegram
@@ -219,6 +224,29 @@ async def test_the_dashboard_edits_itself(api: PublicApi, operator: Person) -> N
         return shown is not None and f"Sessions: {total}" in shown.text and shown.edits > 0
 
     await eventually(edited, 30)
+
+
+async def test_a_pairing_whose_account_is_stored_is_not_over_before_it_is_open(api: PublicApi) -> None:
+    """The store has the account before the sidecar says that it connects."""
+    tenant = "sapataria"
+    await api.call("POST", "/v1/sessions", {"session_id": "whatsapp"}, token=await api.tenant(tenant))
+    async with api.database.begin() as connection:
+        own = {"tenant": tenant, "state": "pairing"}
+        where = "FROM sessions s WHERE s.tenant_id = :tenant"
+        owner = f"UPDATE leases SET owner = 'runs', epoch = 1 WHERE session_ref IN (SELECT session_ref {where})"
+        alive = "INSERT INTO replicas (replica_id, ttl_seconds) VALUES ('runs', 3600)"
+        linked = f"UPDATE generations SET paired_at = now() WHERE session_ref IN (SELECT session_ref {where})"
+        shown = "UPDATE sessions SET connection_state = :state WHERE tenant_id = :tenant"
+        for statement in (alive, owner, linked, shown):
+            await connection.execute(sa.text(statement), own)
+    followed = Pairing(1, tenant, "whatsapp")
+    async with Client(api.url, api.token) as client:
+        with pytest.raises(AlreadyPaired):
+            await client.of(tenant).sessions.qr("whatsapp")
+        assert await pairing.look(client, followed) is None
+        async with api.database.begin() as connection:
+            await connection.execute(sa.text(shown), own | {"state": "stopped"})
+        assert isinstance(await pairing.look(client, followed), Session)
 
 
 async def test_the_operator_makes_a_tenant_and_blocks_it(api: PublicApi, operator: Person) -> None:

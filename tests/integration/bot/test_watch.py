@@ -33,8 +33,12 @@ async def test_a_newer_dashboard_is_brought_up_to_date_though_the_one_before_sho
                 token = await api.tenant("quitanda")
                 await api.call("POST", "/v1/sessions", {"session_id": "balcao"}, token=token)
                 await shows_dashboard()  # one session
+                chat.asks_file = ["contacts-in"]
                 await api.call("DELETE", "/v1/sessions/balcao?confirm=balcao", token=token)
                 await api.call("DELETE", "/v1/tenants/quitanda")
                 await watch.round(billing=False)  # none again
+                assert ["Sessions: 0" in one.text for one in fake.chats[OPERATOR]] == [True, True]
+                assert chat.asks_file == ["contacts-in"]  # goes on
+                await watch.round(billing=True)
+                assert fake.chats[OPERATOR][-1].button(TEXTS[Language.EN].payments)
             await calls.close()
-            assert ["Sessions: 0" in one.text for one in fake.chats[OPERATOR]] == [True, True]
