@@ -20,7 +20,7 @@ import { forRequest } from './request-id.js'
  *   as it is at the moment of the question
  * @property {() => {used: number, limit: number}} heap how near this process is to the end that V8 makes when memory runs out
  * @property {() => {resident_bytes: number, cpu_seconds: number, event_loop_utilization: number}} processFigures what the
- *   metrics tell of this process; the utilization is since the question before
+ *   metrics tell of this process; the utilization is since an earlier question, of a second or more
  * @property {string} instance
  * @property {import('./connections/last-words.js').LastWords | null} lastWords of the process before
  * @property {string} token

@@ -14,6 +14,8 @@ log = structlog.get_logger(__name__)
 
 #: How long it is remembered whether a session's messages are kept, so that a send needn't ask.
 _REMEMBERED_SECONDS = 30.0
+#: After a question without an answer; a database that hangs must not hold up each send.
+_ASKED_AGAIN_SECONDS = 5.0
 _FORGET_AT_ONCE = 5000
 
 
@@ -40,6 +42,7 @@ class ChatHistory:
         try:
             _, days = await self._store.retention(lease.tenant_id, lease.session_id)
         except (DatabaseUnavailable, SessionNotFound):
+            self._kept[lease.session_ref] = kept, time.monotonic() + _ASKED_AGAIN_SECONDS
             return kept
         self._kept[lease.session_ref] = days > 0, time.monotonic() + _REMEMBERED_SECONDS
         return days > 0

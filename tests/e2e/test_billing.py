@@ -18,6 +18,7 @@ from tests.support.fake_mercadopago import ACCESS_TOKEN, WEBHOOK_SECRET, FakeMer
 from tests.support.fake_whatsapp import FakeWhatsApp, fake_whatsapp
 from tests.support.longer import longer
 from tests.support.postgres import short_folder
+from tests.support.processes import PATIENCE
 from tests.support.tree import Tree, tree
 from tests.support.waiting import eventually
 
@@ -170,7 +171,7 @@ async def test_a_session_is_paused_and_a_payment_opens_it_without_a_qr_code(
     jid = await owner.pair("loja", "5511987650001", whatsapp)
     opened_at = (await owner.session("loja"))["last_open_at"]
     async with listening(owner) as heard:
-        soon = datetime.now(UTC) - timedelta(days=3) + timedelta(seconds=1)
+        soon = datetime.now(UTC) - timedelta(days=3) + timedelta(seconds=3 * PATIENCE)
         changed = await product.call(
             "PATCH", "/v1/tenants/shop/subscription", {"active_until": soon.isoformat(), "plan_id": "shop"}
         )

@@ -156,7 +156,7 @@ async def test_the_first_admin_token_comes_by_telegram_and_stands_in_the_log_onc
 
 
 async def scans(world: World, session_id: str, phone: str, headers: dict[str, str]) -> None:
-    qr = await world.product.call("GET", f"/v1/sessions/{session_id}/qr", **headers)
+    qr = await world.product.qr(session_id, **headers)
     await world.whatsapp.scan(qr.json["qr"], phone)
 
     async def is_open() -> bool:

@@ -210,6 +210,12 @@ async def test_what_others_do_to_a_group_is_told_to_streams_and_webhooks_unless_
         assert receiving.taken()[0].data["participants"] == added["participants"]
         await world.ask("PATCH", "/settings", {"ignore_groups": True})
         await change(change="remove", participants=[world.bia])
+
+        async def read() -> bool:
+            accounts = (await world.whatsapp.call("GET", "/accounts"))["accounts"]
+            return all(device["mailbox"] == 0 for one in accounts if one["phone"] == PHONE for device in one["devices"])
+
+        await eventually(read, 15, "the removal to be read")
         await world.ask("PATCH", "/settings", {"ignore_groups": None})
         await change(change="subject", text="Bairro")
         await heard.wait_for("group.updated", changes={"subject": "Bairro"})
@@ -308,8 +314,10 @@ async def test_a_proxy_is_taken_while_the_session_runs_and_survives_a_crash(worl
             alert = await heard.wait_for("session.alert", alert="proxy_failed")
             assert alert["reason"] == "The proxy refuses the credentials."
             assert "The proxy refuses the credentials" in (await world.product.session("loja"))["reason"]
+            refused = (await world.product.session("loja"))["last_open_at"]
             await world.ask("PATCH", "/settings", {"proxy": through.url("http", "loja:senha-secreta")})
             await heard.wait_for("message.received", text="enquanto isso")
+            await world.product.open("loja", after=refused)
         opened = (await world.product.session("loja"))["last_open_at"]
         tunnels = len(through.tunnels)
         await world.product.kill("baileys")

@@ -70,7 +70,7 @@ async def test_a_qr_code_comes_in_every_format_and_pairs(
     product: Tree, whatsapp: FakeWhatsApp, session_id: str, phone: str
 ) -> None:
     await product.call("POST", "/v1/sessions", {"session_id": session_id})
-    shown = await product.call("GET", f"/v1/sessions/{session_id}/qr")
+    shown = await product.qr(session_id)
     assert set(shown.json) == {"qr", "expires_at", "remaining_seconds", "rotated"}
     png = await product.call("GET", f"/v1/sessions/{session_id}/qr", Accept="image/png")
     assert png.body.startswith(b"\x89PNG")
@@ -169,7 +169,7 @@ async def test_a_logout_removes_the_device_and_the_next_start_pairs_anew(
 
     await eventually(removed, 5, "WhatsApp to remove the device")
     await product.call("POST", f"/v1/sessions/{session_id}/start")
-    qr = await product.call("GET", f"/v1/sessions/{session_id}/qr")
+    qr = await product.qr(session_id)
     await whatsapp.scan(qr.json["qr"], phone)
     await product.open(session_id)
     assert (await product.session(session_id))["generation"] == 2

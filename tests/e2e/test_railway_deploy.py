@@ -96,7 +96,6 @@ async def test_deploys_under_traffic_and_a_restore_need_no_qr_code(
     environ = {
         **whatsapp.environ,
         "DATABASE_URL": database_url,
-        "LEASE_TTL_SECONDS": "4",
         "SESSION_ENCRYPTION_KEYS": "5e" * 32,
         "BACKUP_PASSPHRASE": "a passphrase for the test",
         "BACKUP_TARGET": str(short_path / "copies"),

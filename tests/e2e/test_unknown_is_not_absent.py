@@ -1,5 +1,6 @@
 """Creds that can't be read never lead to a QR code or a new identity."""
 
+import time
 from pathlib import Path
 
 import psycopg
@@ -9,6 +10,7 @@ from orchestrator.launcher.embedded_postgres import EmbeddedPostgres
 from tests.support.event_stream import listening
 from tests.support.fake_whatsapp import FakeWhatsApp
 from tests.support.postgres import short_folder
+from tests.support.processes import PATIENCE
 from tests.support.tree import Tree, tree
 from tests.support.waiting import eventually
 
@@ -31,6 +33,19 @@ async def events_of_failed_loads(product: Tree, number: int) -> None:
     await eventually(tried, 60, f"{number} failed loads")
 
 
+async def nothing_waits(product: Tree) -> None:
+    """Wait until the writes after a login are through, and not only in a pause between two of them."""
+    since = time.monotonic()
+
+    async def for_a_second() -> bool:
+        nonlocal since
+        if product.journal_bytes:
+            since = time.monotonic()
+        return time.monotonic() - since > PATIENCE
+
+    await eventually(for_a_second, 30, "the journal to be empty for a second")
+
+
 @pytest.mark.timeout(150)
 async def test_a_creds_read_that_fails_shows_no_qr_and_heals(
     short_path: Path, database_url: str, whatsapp: FakeWhatsApp
@@ -50,7 +65,7 @@ async def test_a_creds_read_that_fails_shows_no_qr_and_heals(
         await product.pair("loja-1", PHONE, whatsapp)
         for number, (breaks, heals) in enumerate(failures):
             opened = (await product.session("loja-1"))["last_open_at"]
-            await product.stored()
+            await nothing_waits(product)
             await connection.execute(breaks)
             await product.kill("baileys")
             await events_of_failed_loads(product, 2 * (number + 1))
@@ -75,6 +90,7 @@ async def test_a_damaged_state_is_quarantined_with_an_alert_and_others_run_on(
         "flipped-key": f"UPDATE signal_keys SET value = {flip}",
     }
     environ = {**whatsapp.environ, "DATABASE_URL": database_url, "SESSION_ENCRYPTION_KEYS": KEYS}
+    environ["BACKUP_INITIAL_DELAY_SECONDS"] = "3600"  # a verification would find the damage before the restart does
     async with tree(short_path / "data", short_path / "log", environ) as product:
         await product.ready()
         for number, name in enumerate([*damages, "healthy"]):

@@ -18,6 +18,7 @@ from tests.support.postgres import fresh_database
 from tests.support.side_by_side import NOTHING_WRONG, PHONE, RATE, SESSION, sender, talk_of
 from tests.support.traffic import verdict
 from tests.support.tree import PROJECT, tree
+from tests.support.waiting import eventually
 
 #: What the first release stored, by table: all its columns; and where it was sealed: column, kind, name.
 COLUMNS = {
@@ -60,8 +61,11 @@ async def test_the_first_release_s_database_migrates_and_its_sessions_reconnect(
             async with listening(ours) as heard:
                 await talk.exchange(sender(ours), 20, RATE * 5)
                 assert await verdict(talk, 30) == NOTHING_WRONG
-                received = [event["message_id"] for event in heard.of("message.received")]
-                assert len(set(received)) == 20
+
+                async def all_told() -> bool:
+                    return len({event["message_id"] for event in heard.of("message.received")}) == 20
+
+                await eventually(all_told, what="all messages to be told")
             assert await ours.terminate() == 0
         with psycopg.connect(first_release) as connection:
             partitions = connection.execute(

@@ -47,22 +47,31 @@ class TransactionPooler:
             if kind == b"R" and int.from_bytes(message[5:9], "big") in (3, 5, 10, 11):
                 server[1].write((await _message(reader))[1])
         self.idle.append(server)
-        while True:
-            kind, message = await _message(reader)
-            if kind == b"X":
-                return
-            server = self.idle.pop()
-            try:
-                await self._transaction(reader, writer, server, message)
-            finally:
-                self.idle.append(server)
+        asking: asyncio.Future[tuple[bytes, bytes]] = asyncio.ensure_future(_message(reader))
+        try:
+            while True:
+                kind, message = await asking
+                if kind == b"X":
+                    return
+                server = self.idle.pop()
+                asking = asyncio.ensure_future(_message(reader))
+                try:
+                    asking = await self._transaction(asking, reader, writer, server, message)
+                finally:
+                    self.idle.append(server)
+        finally:
+            await _cancelled(asking)
 
     async def _transaction(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: _Streams, message: bytes
-    ) -> None:
-        """Until the server says that no transaction is open."""
+        self,
+        asking: "asyncio.Future[tuple[bytes, bytes]]",
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        server: _Streams,
+        message: bytes,
+    ) -> "asyncio.Future[tuple[bytes, bytes]]":
+        """Until the server says that no transaction is open; what the client says next. Some of that may have been read."""
         server[1].write(message)
-        asking = asyncio.ensure_future(_message(reader))
         answering = asyncio.ensure_future(_message(server[0]))
         try:
             while True:
@@ -71,20 +80,23 @@ class TransactionPooler:
                     kind, answer = answering.result()
                     writer.write(answer)
                     if kind == b"Z" and answer[5:6] == b"I" and not asking.done():
-                        return
+                        return asking
                     answering = asyncio.ensure_future(_message(server[0]))
                 if asking in done:
                     server[1].write(asking.result()[1])
                     asking = asyncio.ensure_future(_message(reader))
         finally:
-            for waiting in (asking, answering):
-                waiting.cancel()
-                with contextlib.suppress(asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
-                    await waiting
+            await _cancelled(answering)
+
+
+async def _cancelled(waiting: "asyncio.Future[tuple[bytes, bytes]]") -> None:
+    waiting.cancel()
+    with contextlib.suppress(asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
+        await waiting
 
 
 async def _message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """Its kind and all of it. A cancelled read must not lose bytes, so nothing is taken before all of it is there."""
+    """Its kind and all of it."""
     head = await reader.readexactly(5)
     return head[:1], head + await reader.readexactly(int.from_bytes(head[1:], "big") - 4)
 

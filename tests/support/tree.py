@@ -58,7 +58,10 @@ class Tree:
         pid = self.pid("baileys")
         if pid is None:
             return None
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        try:
+            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            return None  # it has just ended
         name = b"INTERNAL_TOKEN="
         return next((v.removeprefix(name).decode() for v in variables if v.startswith(name)), None)
 
@@ -71,7 +74,7 @@ class Tree:
         try:
             async with self.http.get(url, headers={"Authorization": f"Bearer {token}"}) as response:
                 listing = await response.json()
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, OSError):
             return []
         sessions: list[dict[str, Any]] = listing["sessions"]
         return sessions
@@ -143,17 +146,22 @@ class Tree:
     def journal_bytes(self) -> int:
         return sum(file.stat().st_size for file in (self.data_dir / "journal").rglob("*") if file.is_file())
 
-    async def pair(self, session_id: str, phone: str, whatsapp: FakeWhatsApp) -> str:
-        """Create a session, scan its QR code, wait until it is open; the account's jid."""
-        assert (await self.call("POST", "/v1/sessions", {"session_id": session_id})).status == 201
+    async def qr(self, session_id: str, **headers: str) -> Answer:
+        """The QR code, asked for until there is one."""
 
         async def ready() -> Answer | None:
-            answer = await self.call("GET", f"/v1/sessions/{session_id}/qr")
+            answer = await self.call("GET", f"/v1/sessions/{session_id}/qr", **headers)
             return None if answer.status == 409 and answer.code == "qr_not_ready" else answer
 
         qr = await eventually(ready, 60, "a QR code")
         assert qr is not None
         assert qr.status == 200, qr.body
+        return qr
+
+    async def pair(self, session_id: str, phone: str, whatsapp: FakeWhatsApp) -> str:
+        """Create a session, scan its QR code, wait until it is open; the account's jid."""
+        assert (await self.call("POST", "/v1/sessions", {"session_id": session_id})).status == 201
+        qr = await self.qr(session_id)
         jid = (await whatsapp.scan(qr.json["qr"], phone))["jid"]
         await self.open(session_id)
         return jid
