@@ -22,9 +22,9 @@ const FIRST_RETRY_MS = 500
 const LAST_RETRY_MS = 5000
 
 /**
- * Events on their way to the orchestrator: in order, retried until delivered, bounded. Only the newest
- * connection.state of a session is worth waiting for, and those that people are told of; when the box is full the oldest message events go first, because
- * states, codes and repairs are few and decide what happens next.
+ * Events on their way to the orchestrator: in order, retried until delivered, bounded. Only the newest connection.state of
+ * a session is worth waiting for, and those that people are told of; when the box is full the oldest message events go
+ * first, because states, codes and repairs are few and decide what happens next.
  */
 export class EventOutbox {
   /** @type {SidecarEvent[]} */

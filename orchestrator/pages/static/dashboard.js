@@ -39,17 +39,19 @@ function isBusy(part) {
   return part.contains(pressed) || (part.contains(focused) && focused.matches('input, select, textarea'))
 }
 
-// After the click that the end of the press is, and after the focus has moved.
 function catchUp() {
-  setTimeout(() => {
-    pressed = null
-    const late = waiting
-    waiting = {}
-    swap(late)
-  })
+  const late = waiting
+  waiting = {}
+  swap(late)
 }
 addEventListener('pointerdown', event => { pressed = event.target }, true)
-for (const end of ['pointerup', 'pointercancel', 'focusout']) addEventListener(end, catchUp, true)
+for (const end of ['pointerup', 'pointercancel']) {
+  addEventListener(end, () => setTimeout(() => { // after the click that it may be
+    pressed = null
+    catchUp()
+  }), true)
+}
+addEventListener('focusout', () => setTimeout(catchUp), true) // when the focus has moved
 
 function swap(parts) {
   for (const [id, html] of Object.entries(parts)) {
