@@ -27,16 +27,25 @@ class DeadlineError(AssertionError):
     """What was waited for didn't happen in time."""
 
 
+def pauses() -> Iterator[float]:
+    """Seconds between two looks: what takes longer is looked at less often, because a look costs everybody CPU."""
+    pause = 0.02
+    while True:
+        yield pause
+        pause = min(1.3 * pause, 0.2)
+
+
 def wait_until(condition: Callable[[], T], deadline_seconds: float = 10.0, what: str = "the condition") -> T:
     """The first true answer of `condition`, asked again and again; raises `DeadlineError` when there is none in time."""
     deadline = time.monotonic() + deadline_seconds * PATIENCE
+    pause = pauses()
     while True:
         answer = condition()
         if answer:
             return answer
         if time.monotonic() > deadline:
             raise DeadlineError(f"waited {deadline_seconds * PATIENCE:g} s in vain for {what}")
-        time.sleep(0.05)
+        time.sleep(next(pause))
 
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

@@ -10,10 +10,10 @@ export const PATIENCE = Number(process.env.TEST_PATIENCE ?? 1)
  */
 export async function until(what, condition, deadlineMs = 20_000) {
   const deadline = Date.now() + deadlineMs * PATIENCE
-  for (;;) {
+  for (let pauseMs = 10; ; pauseMs = Math.min(1.3 * pauseMs, 100)) {
     const value = await condition()
     if (value) return /** @type {NonNullable<T>} */ (value)
     if (Date.now() > deadline) throw new Error(`Not in time: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 10))
+    await new Promise(resolve => setTimeout(resolve, pauseMs))
   }
 }
