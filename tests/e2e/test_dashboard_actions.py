@@ -89,9 +89,20 @@ class Desk:
         return place.locator(f"form[action$='/{action}']").first
 
     async def does(
-        self, action: str, button: str, *, note: str = "", sure: bool = False, holding: str = "", **typed: str | bool
+        self,
+        action: str,
+        button: str,
+        *,
+        note: str = "",
+        sure: bool = False,
+        stays: bool = False,
+        holding: str = "",
+        **typed: str | bool,
     ) -> None:
-        """Fill in a form, press its button, say that it is meant, and read what was done: one of ``Texts.notes``."""
+        """Fill in a form, press its button, say that it is meant, and read what was done: one of ``Texts.notes``.
+
+        ``stays``: the form leads to no other page, but to a file.
+        """
         form = self.form(action, holding)
         for name, value in typed.items():
             field = form.locator(f"[name='{name}']")
@@ -101,9 +112,15 @@ class Desk:
                 await field.select_option(value)
             else:
                 await field.fill(value)
-        await form.get_by_role("button", name=button, exact=True).click()
+        pressed = form.get_by_role("button", name=button, exact=True)
         if sure:
-            await self.page.get_by_role("button", name=EN.yes).click()
+            await pressed.click()
+            pressed = self.page.get_by_role("button", name=EN.yes)
+            await expect(pressed).to_be_visible()
+        await self.page.evaluate("window.isBefore = true")
+        await pressed.click()
+        if not stays:  # what comes next is done to the page that the form leads to
+            await self.page.wait_for_function("!window.isBefore")
         if note:
             await expect(self.page.locator(".notice.good")).to_have_text(EN.notes[note])
 
@@ -156,7 +173,7 @@ async def test_a_session_is_linked_set_taken_along_and_stopped(
     kept = (await product.call("GET", "/v1/sessions/loja/settings")).json
     assert (kept["ignore_groups"], kept["retention_days"]) == (True, 7)
     async with desk.page.expect_download() as taken:
-        await desk.does("export", EN.export, passphrase="a passphrase for the test")
+        await desk.does("export", EN.export, stays=True, passphrase="a passphrase for the test")
     assert (await (await taken.value).path()).stat().st_size > 1000
     await desk.does("restart", EN.restart, note="restarted", sure=True)
     await desk.is_in_state("open")
@@ -210,7 +227,7 @@ async def test_customers_are_added_changed_paid_brought_and_taken_as_a_sheet(des
     await desk.does("import", EN.import_now)
     await expect(desk.page.get_by_role("link", name="João")).to_be_visible()
     async with desk.page.expect_download() as taken:
-        await desk.does("download", EN.download)
+        await desk.does("download", EN.download, stays=True)
     written = await asyncio.to_thread((await (await taken.value).path()).read_text)
     assert "Maria Souza" in written
     await desk.page.get_by_role("link", name="João").click()
@@ -288,6 +305,7 @@ async def test_plans_are_offered_and_a_tenant_is_made_charged_blocked_and_delete
 
     await desk.at("/tenants/padaria/subscription", EN.subscription)
     await desk.does("pay", EN.pay_by_pix, payer_email="ana@example.com")
+    await expect(desk.page.get_by_role("img", name=EN.pix_alt)).to_be_visible()
     await desk.page.reload()
     await expect(desk.page.get_by_role("img", name=EN.pix_alt)).to_be_visible()
     await check_access(desk.page)
