@@ -1,9 +1,10 @@
 """What billing has to say, to tenants and to the operator, each once."""
 
 from orchestrator.bot.desk import shown_price, shown_time
-from orchestrator.bot.memory import Chat, Memory
+from orchestrator.bot.memory import Memory
+from orchestrator.bot.news import show_news
 from orchestrator.bot.screen import Button, Screen, rows
-from orchestrator.bot.telegram import ChatGoneError, Telegram
+from orchestrator.bot.telegram import Telegram
 from orchestrator.bot.texts import TEXTS, Texts, fill
 from orchestrator.bot.watch import alert_screen
 from orchestrator.client import Client
@@ -24,24 +25,14 @@ async def tell(client: Client, telegram: Telegram, memory: Memory, operator_chat
     for notice in notices:
         chat = memory.of_tenant(notice.tenant_id)
         if chat is not None and notice.kind is not NoticeKind.PAYMENT_PROBLEM:
-            await _show(telegram, memory, chat, _for_tenant(TEXTS[chat.language], notice))
+            await show_news(telegram, memory, chat, _for_tenant(TEXTS[chat.language], notice))
         operator = None if operator_chat is None else memory.chats.get(operator_chat)
         if operator is not None and AlertKind.PAYMENT not in muted:
             screen = _for_operator(operator.language, notice)
             if screen is not None:
-                await _show(telegram, memory, operator, screen)
+                await show_news(telegram, memory, operator, screen)
         memory.operator.notices_after = notice.notice_id
         await memory.save_operator()
-
-
-async def _show(telegram: Telegram, memory: Memory, chat: Chat, screen: Screen) -> None:
-    async with memory.lock(chat.chat_id):
-        with chat.asking_on():
-            try:
-                await telegram.show(chat, screen)
-            except ChatGoneError:
-                chat.blocked = True
-        await memory.save(chat)
 
 
 def _for_tenant(texts: Texts, notice: Notice) -> Screen:

@@ -8,8 +8,9 @@ import structlog
 from orchestrator.bot.desk import shown_bytes
 from orchestrator.bot.dialogs.operator import IN_TROUBLE, dashboard
 from orchestrator.bot.memory import Chat, Memory
+from orchestrator.bot.news import show_news
 from orchestrator.bot.screen import Button, Rows, Screen, rows
-from orchestrator.bot.telegram import ChatGoneError, Telegram
+from orchestrator.bot.telegram import Telegram
 from orchestrator.bot.texts import TEXTS, fill
 from orchestrator.client import Client
 from orchestrator.domain.alert import Alert, AlertBook, AlertKind, Trouble, look
@@ -113,14 +114,9 @@ class Watch:
         await self._memory.save_tenant_alerts()
 
     async def _say(self, chat_id: int, alert: Alert, *, operator: bool) -> None:
-        async with self._memory.lock(chat_id):
-            chat = self._memory.chats.get(chat_id) or Chat(chat_id)
-            with chat.asking_on():
-                try:
-                    await self._telegram.show(chat, alert_screen(chat.language, alert, operator=operator))
-                except ChatGoneError:
-                    chat.blocked = True
-            await self._memory.save(chat)
+        chat = self._memory.chats.get(chat_id) or Chat(chat_id)
+        screen = alert_screen(chat.language, alert, operator=operator)
+        await show_news(self._telegram, self._memory, chat, screen)
 
 
 def alert_screen(language: Language, alert: Alert, *, operator: bool) -> Screen:

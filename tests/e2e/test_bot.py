@@ -272,6 +272,7 @@ async def test_of_two_processes_that_could_be_the_bot_one_polls_and_the_other_ta
         await asyncio.to_thread(second.wait_for_output, "waiting: another process is the bot", PATIENCE)
         await person.types("/start")
         await person.sees("Welcome, Petra!", PATIENCE)
+        assert "this process is the bot" not in second.output
         with stopped([product.child.pid]):  # supervisord starts no other bot meanwhile
             await killed_bot(product)
             await person.types("typed meanwhile")

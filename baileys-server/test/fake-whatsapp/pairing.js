@@ -8,8 +8,8 @@ import {
   WA_ADV_ACCOUNT_SIG_PREFIX,
   WA_ADV_DEVICE_SIG_PREFIX,
 } from '@whiskeysockets/baileys'
-import { ControlError } from './control-error.js'
 import { PATIENCE } from '../support/until.js'
+import { ControlError } from './control-error.js'
 import { Device } from './device.js'
 import { curve } from './libsignal.js'
 import { bytes, child, node, SERVER_JID, streamError } from './stanza.js'

@@ -84,7 +84,9 @@ def started(child: Child) -> list[int]:
 
 
 def assert_nothing_left(data_dir: str, pids: list[int]) -> None:
-    gone = lambda: not any(map(is_alive, pids)) and not processes_mentioning(data_dir)  # noqa: E731
+    def gone() -> bool:
+        return not any(map(is_alive, pids)) and not processes_mentioning(data_dir)
+
     wait_until(gone, 5, "all processes to end")
 
 

@@ -189,8 +189,10 @@ async def test_what_a_killed_process_left_is_delivered_by_the_next(
     await SessionStore(database).create("t", "s")
     async with replica(database, database_url, "dead") as dead:
         await made(dead, receiving)
-        of_dead = dead.deliveries
-        swept = lambda: asyncio.sleep(0, of_dead._known and of_dead._swept_at >= of_dead._loaded_at)  # noqa: E731
+
+        async def swept() -> bool:
+            return dead.deliveries._known and dead.deliveries._swept_at >= dead.deliveries._loaded_at
+
         await eventually(swept, what="its look at what there is already")
         for n in range(3):
             await dead.receive(f"{n}", silently=True)

@@ -1,7 +1,6 @@
 import asyncio
 import hashlib
 import os
-import signal
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
-from tests.support.processes import PATIENCE
+from tests.support.processes import PATIENCE, stopped
 
 ACCOUNT = Account("5511999990000:7@s.whatsapp.net", "100000000000001:7@lid")
 PAIRED = AuthStateWrite(creds=b'{"me": 1}', account=ACCOUNT)
@@ -269,15 +268,10 @@ async def test_a_server_that_hangs_is_noticed_before_the_sidecar_gives_up(
     async with database.driver() as connection:
         ours = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
         backends = [pid for (pid,) in await (await connection.execute(ours)).fetchall()]
-    for pid in backends:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(backends):
         async with asyncio.timeout(10 * PATIENCE):  # BACKUP_TIMEOUT_SECONDS
             with pytest.raises(DatabaseUnavailable):
                 await load(auth_states, address)
-    finally:
-        for pid in backends:
-            os.kill(pid, signal.SIGCONT)
 
 
 async def test_digests_name_exactly_what_differs(

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from orchestrator.store.database import Database
 from orchestrator.store.leases import LeaseStore
 from orchestrator.store.sealing import Sealer
 from orchestrator.store.sessions import SessionStore
-from tests.support.processes import PATIENCE
+from tests.support.processes import PATIENCE, stopped
 from tests.support.waiting import eventually
 
 KEY = ("session", "a")
@@ -134,15 +133,10 @@ async def test_a_server_that_hangs_is_unknown_in_time_and_its_statement_never_co
             "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'writer %' AND datname = current_database()"
         )
         backends = [pid for (pid,) in await (await connection.execute(mine)).fetchall()]
-    for pid in backends:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(backends):
         late = asyncio.ensure_future(writer.write_all([(address, value(b"late"))] * 3))
         async with asyncio.timeout(10 * PATIENCE):
             assert [type(outcome) for outcome in await late] == [DatabaseUnavailable] * 3
-    finally:
-        for pid in backends:
-            os.kill(pid, signal.SIGCONT)
     await written(writer, address, b"newer")
     assert await AuthStateStore(database, Sealer([])).read(address, [KEY]) == {KEY: "newer"}
 
